@@ -11,7 +11,6 @@ const ROTATIONS: [[u32; 2]; 8] =
     [[10, 26], [11, 21], [13, 27], [23, 5], [6, 20], [17, 11], [25, 10], [18, 20]];
 /// The constant that makes the fifth key word (Skein's, cut to 32 bits).
 const PARITY: u32 = 0x1BD1_1BDA;
-const ROUNDS: usize = 20;
 /// Counters computed side by side for a row of a mask: one 512-bit register of each word.
 const LANES: usize = 16;
 
@@ -22,36 +21,44 @@ const LANES: usize = 16;
 /// assert_eq!(seqrs::rng::threefry([0; 4], [0; 4])[0], 0x9c6c_a96a);
 /// ```
 #[must_use]
-pub fn threefry(key: [u32; 4], counter: [u32; 4]) -> [u32; 4] {
-    threefry_lanes(key, counter.map(|word| [word])).map(|[word]| word)
-}
-
-/// [`threefry`] of `L` counters at once, `x[w][l]` being word `w` of counter `l`.
 #[inline(always)]
-fn threefry_lanes<const L: usize>(key: [u32; 4], mut x: [[u32; L]; 4]) -> [[u32; L]; 4] {
+pub fn threefry(key: [u32; 4], counter: [u32; 4]) -> [u32; 4] {
     let [k0, k1, k2, k3] = key;
     let key = [k0, k1, k2, k3, PARITY ^ k0 ^ k1 ^ k2 ^ k3];
-    let add_key = |x: &mut [[u32; L]; 4], n: usize| {
-        for w in 0..4 {
-            let k = key[(n + w) % 5].wrapping_add(if w == 3 { n as u32 } else { 0 });
-            x[w] = x[w].map(|word| word.wrapping_add(k));
-        }
-    };
-    add_key(&mut x, 0);
-    for round in 0..ROUNDS {
+    let mut x = counter;
+    add_key(&mut x, &key, 0);
+    four_rounds::<0>(&mut x);
+    add_key(&mut x, &key, 1);
+    four_rounds::<4>(&mut x);
+    add_key(&mut x, &key, 2);
+    four_rounds::<0>(&mut x);
+    add_key(&mut x, &key, 3);
+    four_rounds::<4>(&mut x);
+    add_key(&mut x, &key, 4);
+    four_rounds::<0>(&mut x);
+    add_key(&mut x, &key, 5);
+    x
+}
+
+#[inline(always)]
+fn add_key(x: &mut [u32; 4], key: &[u32; 5], n: usize) {
+    for w in 0..4 {
+        x[w] = x[w].wrapping_add(key[(n + w) % 5]);
+    }
+    x[3] = x[3].wrapping_add(n as u32);
+}
+
+/// Rounds `FIRST` to `FIRST + 3` of the eight whose rotations differ.
+#[inline(always)]
+fn four_rounds<const FIRST: usize>(x: &mut [u32; 4]) {
+    for round in FIRST..FIRST + 4 {
         // Even rounds mix words (0, 1) and (2, 3), odd rounds (0, 3) and (2, 1).
         let (first, second) = if round % 2 == 0 { (1, 3) } else { (3, 1) };
-        for (a, b, rotation) in [(0, first, ROTATIONS[round % 8][0]), (2, second, ROTATIONS[round % 8][1])] {
-            for l in 0..L {
-                x[a][l] = x[a][l].wrapping_add(x[b][l]);
-                x[b][l] = x[b][l].rotate_left(rotation) ^ x[a][l];
-            }
-        }
-        if round % 4 == 3 {
-            add_key(&mut x, round / 4 + 1);
+        for (a, b, rotation) in [(0, first, ROTATIONS[round][0]), (2, second, ROTATIONS[round][1])] {
+            x[a] = x[a].wrapping_add(x[b]);
+            x[b] = x[b].rotate_left(rotation) ^ x[a];
         }
     }
-    x
 }
 
 /// What the numbers of a stream are for; streams of different kinds share no number.
@@ -94,6 +101,7 @@ impl Stream {
 
     /// The four words at a position, for example `[unit / 4, row, t]`.
     #[must_use]
+    #[inline(always)]
     pub fn bits(&self, [a, b, c]: [u32; 3]) -> [u32; 4] {
         threefry(self.key, [a, b, c, self.step_high])
     }
@@ -101,7 +109,8 @@ impl Stream {
     /// Words `from`, `from + 1`, ... of the stream read as one sequence: word `i` is word `i % 4` at
     /// position `[i / 4, 0, 0]`, the high half of `i / 4` in the second place.
     pub fn fill(&self, from: u64, out: &mut [u32]) {
-        for (index, word) in (from..).zip(out) {
+        for (i, word) in out.iter_mut().enumerate() {
+            let index = from.wrapping_add(i as u64);
             *word = self.at(index / 4)[(index % 4) as usize];
         }
     }
@@ -136,13 +145,15 @@ impl Stream {
         let scale = T::from_f64(1.0 / keep);
         let limit = (keep * f64::from(1 << 24)).ceil() as u32;
         for (chunk, units) in out.chunks_mut(4 * LANES).enumerate() {
-            let block: [u32; LANES] = std::array::from_fn(|l| (chunk * LANES + l) as u32);
-            let words = threefry_lanes(self.key, [block, [row; LANES], [t; LANES], [self.step_high; LANES]]);
-            for (l, units) in units.chunks_mut(4).enumerate() {
-                for (w, unit) in units.iter_mut().enumerate() {
-                    *unit = if words[w][l] >> 8 < limit { scale } else { T::ZERO };
+            // Always a whole chunk, for fixed loop bounds; the last one is cut when copied.
+            let mut mask = [T::ZERO; 4 * LANES];
+            for l in 0..LANES {
+                let words = self.bits([(chunk * LANES + l) as u32, row, t]);
+                for w in 0..4 {
+                    mask[4 * l + w] = if words[w] >> 8 < limit { scale } else { T::ZERO };
                 }
             }
+            units.copy_from_slice(&mask[..units.len()]);
         }
     }
 }
