@@ -1,0 +1,156 @@
+//! Optimisers: SGD with momentum, RMSprop, Adam and AdamW over one flat buffer of weights.
+
+mod rules;
+mod sweep;
+
+pub use rules::Rule;
+
+use crate::error::{Error, Result};
+use crate::float::Float;
+use rules::{adam, positive, rmsprop, sgd};
+use sweep::{Before, sum_of_squares};
+
+/// An update rule and its moving averages over all weights of one network.
+///
+/// # Examples
+/// ```
+/// use seqrs::optim::{Optimizer, Rule};
+/// let mut optimizer = Optimizer::new(Rule::Sgd { momentum: 0.0 }, 0.0, Some(1.0), None, 2)?;
+/// let mut weights = [1.0, 2.0];
+/// let norm = optimizer.update(&mut weights, &[3.0, 4.0], 0.5)?;
+/// assert_eq!(norm, 5.0);
+/// assert!((weights[0] - 0.7f64).abs() < 1e-12 && (weights[1] - 1.6).abs() < 1e-12);
+/// # Ok::<(), seqrs::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Optimizer<T> {
+    rule: Rule,
+    weight_decay: f64,
+    clip_norm: Option<f64>,
+    clip_value: Option<f64>,
+    len: usize,
+    steps: u64,
+    moments: Vec<(&'static str, Vec<T>)>,
+}
+
+impl<T: Float> Optimizer<T> {
+    /// An optimiser for `len` weights, its moving averages at 0.
+    ///
+    /// Each gradient is first cut to ±`clip_value`, then all are scaled down to the global norm
+    /// `clip_norm`, then `weight_decay` times the weight is added ([`Rule::AdamW`]: see there).
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a setting out of its range.
+    pub fn new(
+        rule: Rule,
+        weight_decay: f64,
+        clip_norm: Option<f64>,
+        clip_value: Option<f64>,
+        len: usize,
+    ) -> Result<Self> {
+        rule.validate::<T>()?;
+        if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
+            return Err(Error::value("weight_decay", "a finite number of at least 0", weight_decay));
+        }
+        clip_norm.map_or(Ok(()), |value| positive::<T>("clip_norm", value))?;
+        clip_value.map_or(Ok(()), |value| positive::<T>("clip_value", value))?;
+        let moments = rule.moments().iter().map(|&name| (name, vec![T::ZERO; len])).collect();
+        Ok(Self { rule, weight_decay, clip_norm, clip_value, len, steps: 0, moments })
+    }
+
+    /// Updates made so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// One update of all weights at rate `lr`.
+    ///
+    /// Returns the norm of all gradients, after `clip_value` and before `clip_norm`. Where it is
+    /// not finite, nothing is changed. Any number of threads gives the same bits.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `params` or `grads` have another length than this optimiser.
+    pub fn update(&mut self, params: &mut [T], grads: &[T], lr: f64) -> Result<f64> {
+        for (name, len) in [("params", params.len()), ("grads", grads.len())] {
+            if len != self.len {
+                return Err(Error::shape(name, format!("({},)", self.len), &[len]));
+            }
+        }
+        let bound = T::from_f64(self.clip_value.unwrap_or(f64::INFINITY));
+        let norm = sum_of_squares(grads, bound).sqrt();
+        if !norm.is_finite() {
+            return Ok(norm);
+        }
+        self.steps += 1;
+        let scale = self.clip_norm.map_or(1.0, |limit| if norm > limit { limit / norm } else { 1.0 });
+        let (added, kept) = match self.rule {
+            Rule::AdamW { .. } => (0.0, 1.0 - lr * self.weight_decay),
+            _ => (self.weight_decay, 1.0),
+        };
+        let [scale, added, kept] = [scale, added, kept].map(T::from_f64);
+        let before = Before { bound, scale, added, kept };
+        match self.rule {
+            Rule::Sgd { momentum: 0.0 } => {
+                let lr = T::from_f64(lr);
+                self.sweep(params, grads, &before, |g, none: [T; 0]| (lr * g, none));
+            }
+            Rule::Sgd { momentum } => self.sweep(params, grads, &before, sgd(momentum, lr)),
+            Rule::RmsProp { rho, eps } => self.sweep(params, grads, &before, rmsprop(rho, eps, lr)),
+            Rule::Adam { betas, eps } | Rule::AdamW { betas, eps } => {
+                self.sweep(params, grads, &before, adam(betas, eps, lr, self.steps));
+            }
+        }
+        Ok(norm)
+    }
+
+    /// `rule`, which keeps `N` moving averages, on every weight.
+    fn sweep<const N: usize>(
+        &mut self,
+        params: &mut [T],
+        grads: &[T],
+        before: &Before<T>,
+        rule: impl Fn(T, [T; N]) -> (T, [T; N]) + Sync,
+    ) {
+        let mut moments = self.moments.iter_mut();
+        let moments =
+            std::array::from_fn(|_| moments.next().map(|(_, m)| m.as_mut_slice()).unwrap_or_default());
+        sweep::update(params, grads, moments, before, &rule);
+    }
+
+    /// The moving averages by name ([`Rule::moments`]), each over all weights.
+    pub fn state(&self) -> impl Iterator<Item = (&'static str, &[T])> {
+        self.moments.iter().map(|(name, values)| (*name, values.as_slice()))
+    }
+
+    /// Continue from a saved [`Optimizer::state`] after `steps` updates.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a name this rule does not keep, [`Error::Value`] for a missing one,
+    /// [`Error::Shape`] for a wrong length, [`Error::NotFinite`]. Nothing is changed then.
+    pub fn load_state(&mut self, steps: u64, state: &[(&str, &[T])]) -> Result<()> {
+        let names = self.rule.moments();
+        if let Some((name, _)) = state.iter().find(|(name, _)| !names.contains(name)) {
+            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(Error::Unknown { kind: "optimizer state", name: (*name).to_owned(), known });
+        }
+        let mut moments = Vec::with_capacity(names.len());
+        for &name in names {
+            let Some((_, values)) = state.iter().find(|(other, _)| *other == name) else {
+                return Err(Error::value("state", format!("an entry {name:?}"), "none"));
+            };
+            if values.len() != self.len {
+                return Err(Error::shape(name, format!("({},)", self.len), &[values.len()]));
+            }
+            if !values.iter().all(|x| x.is_finite()) {
+                return Err(Error::NotFinite { name: name.to_owned() });
+            }
+            moments.push((name, values.to_vec()));
+        }
+        (self.steps, self.moments) = (steps, moments);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
