@@ -13,13 +13,13 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 HERE = Path(__file__).parent
-B, T, I, H = 3, 5, 7, 17  # batch, steps, features, hidden units: no multiple of any vector width
+B, T, FEATURES, H = 3, 5, 7, 17  # batch, steps, features, hidden units: no multiple of any vector width
 LENGTHS = [3, 5, 1]  # unsorted; one row full, one row of a single step
 CELLS = {
-    "rnn_tanh": lambda **kw: nn.RNN(I, H, nonlinearity="tanh", batch_first=True, **kw),
-    "rnn_relu": lambda **kw: nn.RNN(I, H, nonlinearity="relu", batch_first=True, **kw),
-    "gru": lambda **kw: nn.GRU(I, H, batch_first=True, **kw),
-    "lstm": lambda **kw: nn.LSTM(I, H, batch_first=True, **kw),
+    "rnn_tanh": lambda **kw: nn.RNN(FEATURES, H, nonlinearity="tanh", batch_first=True, **kw),
+    "rnn_relu": lambda **kw: nn.RNN(FEATURES, H, nonlinearity="relu", batch_first=True, **kw),
+    "gru": lambda **kw: nn.GRU(FEATURES, H, batch_first=True, **kw),
+    "lstm": lambda **kw: nn.LSTM(FEATURES, H, batch_first=True, **kw),
 }
 
 
@@ -36,9 +36,7 @@ def draw(*shape: int, scale: float = 1.0) -> torch.Tensor:
     return (torch.randn(*shape, dtype=torch.float64) * scale * 64).round() / 64
 
 
-def golden(
-    cell: str, layers: int, seed: int, lengths: list[int] | None = None
-) -> dict[str, np.ndarray]:
+def golden(cell: str, layers: int, seed: int, lengths: list[int] | None = None) -> dict[str, np.ndarray]:
     """One forward and backward pass in float64, rounded to float32 at the end."""
     torch.manual_seed(seed)
     net = CELLS[cell](num_layers=layers).double()
@@ -49,7 +47,7 @@ def golden(
             # straight part of their curves.
             p.copy_(draw(*p.shape, scale=2 / (3 * H) ** 0.5))
 
-    x = draw(B, T, I).requires_grad_()
+    x = draw(B, T, FEATURES).requires_grad_()
     start = [draw(layers, B, H).requires_grad_() for _ in names]
     state = tuple(start) if cell == "lstm" else start[0]
 
@@ -57,9 +55,7 @@ def golden(
         y, end = net(x, state)
     else:
         # The padding of x and of dy is not zero: whoever reads it gets wrong numbers.
-        packed = pack_padded_sequence(
-            x, torch.tensor(lengths), batch_first=True, enforce_sorted=False
-        )
+        packed = pack_padded_sequence(x, torch.tensor(lengths), batch_first=True, enforce_sorted=False)
         y, end = net(packed, state)
         y, _ = pad_packed_sequence(y, batch_first=True, total_length=T)
     end = list(end) if cell == "lstm" else [end]
