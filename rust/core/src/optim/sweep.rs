@@ -107,7 +107,8 @@ mod tests {
         for n in [0, 1, 15, 16, 17, BLOCK, BLOCK + 1, SERIAL, SERIAL + 1, 9 * BLOCK - 3] {
             // 1, 4, 9, ... repeat: whole numbers, so that any order gives the exact sum.
             let grads: Vec<f32> = (0..n).map(|i| (i % 7) as f32 - 3.0).collect();
-            let exact = |bound: f32| grads.iter().map(|g| f64::from(g.clamp(-bound, bound).powi(2))).sum();
+            let exact =
+                |bound: f32| grads.iter().map(|g| f64::from(g.clamp(-bound, bound).powi(2))).sum::<f64>();
             assert_eq!(sum_of_squares(&grads, f32::INFINITY), exact(4.0), "{n}");
             assert_eq!(sum_of_squares(&grads, 2.0), exact(2.0), "{n}");
         }
