@@ -52,8 +52,8 @@ bench: build ## Measure speed against other libraries (downloads them into an en
 wheel: $(WHEEL) ## Build the wheel into dist/
 
 smoke: wheel ## Install the wheel into an empty environment with NumPy alone and use it
-	$(PYTHON) -m venv --clear target/smoke
-	target/smoke/bin/pip install --quiet dist/*.whl
+	$(PYTHON) -m venv --clear --without-pip target/smoke
+	$(BIN)/pip --python target/smoke/bin/python install --quiet dist/*.whl
 	target/smoke/bin/python -I tests/smoke/use_wheel.py dist/*.whl
 
 docs: $(BIN)/.build-tools ## Build the Rust documentation into target/doc; Python's is in the docstrings: help(seqrs)

@@ -32,7 +32,9 @@ def public_objects() -> Iterator[tuple[str, object]]:
             module = importlib.import_module(name)
             for attribute in getattr(module, "__all__", ()):
                 value = getattr(module, attribute)
-                if inspect.isroutine(value) or (inspect.isclass(value) and not issubclass(value, BaseException)):
+                if inspect.isroutine(value) or (
+                    inspect.isclass(value) and not issubclass(value, BaseException)
+                ):
                     yield f"{name}.{attribute}", value
 
 

@@ -47,7 +47,8 @@ def facade_imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: imports are absolute here"
             found |= {
-                f"{node.module}.{alias.name}" if node.module == "seqrs" else str(node.module) for alias in node.names
+                f"{node.module}.{alias.name}" if node.module == "seqrs" else str(node.module)
+                for alias in node.names
             }
     return {name.removeprefix("seqrs").lstrip(".") for name in found if re.match(r"seqrs\b", name)}
 
@@ -65,7 +66,9 @@ def test_facade_imports_flow_one_way() -> None:
     rooms = facade_rooms()
     assert len(rooms) > 5
     surface = {"__init__", "__main__"}
-    TopologicalSorter({room: uses for room, uses in rooms.items() if room not in surface}).prepare()  # no cycle
+    TopologicalSorter(
+        {room: uses for room, uses in rooms.items() if room not in surface}
+    ).prepare()  # no cycle
     assert {room for room, uses in rooms.items() if "cli" in uses} <= {"__main__"}
 
 
@@ -93,7 +96,9 @@ def test_core_rooms_use_only_earlier_ones() -> None:
         if room == "lib":
             continue
         for used in re.findall(r"\bcrate::(?:\{\s*)?(\w+)", rust_code(path)):
-            assert used == room or rank[used] < rank[room], f"{path.relative_to(ROOT)} may not use crate::{used}"
+            assert used == room or rank[used] < rank[room], (
+                f"{path.relative_to(ROOT)} may not use crate::{used}"
+            )
 
 
 def test_only_device_names_the_backends() -> None:
@@ -111,8 +116,14 @@ def test_only_device_names_the_backends() -> None:
 
 def test_unsafe_stands_only_where_the_processor_is_driven() -> None:
     # The example measures the processor's peak, to which the benchmarks compare.
-    allowed = re.compile(r"rust/core/(src/backend/cpu/(simd|threads|scratch)\w*(/\w+)?|examples/fma_peak)\.rs")
-    files = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("rust/**/*.rs") if "unsafe " in rust_code(path)]
+    allowed = re.compile(
+        r"rust/core/(src/backend/cpu/(simd|threads|scratch)\w*(/\w+)?|examples/fma_peak)\.rs"
+    )
+    files = [
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.glob("rust/**/*.rs")
+        if "unsafe " in rust_code(path)
+    ]
     assert [name for name in files if not allowed.fullmatch(name)] == []
     assert "#![deny(unsafe_code)]" in (CORE / "src/lib.rs").read_text()
     assert "#![forbid(unsafe_code)]" in (ROOT / "rust/python/src/lib.rs").read_text()

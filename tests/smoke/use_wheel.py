@@ -1,0 +1,58 @@
+"""Use an installed wheel as a newcomer would, in an environment that holds NumPy alone.
+
+Run by `make smoke` with the interpreter of that environment: python -I use_wheel.py WHEEL
+"""
+
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from importlib.metadata import distributions
+from pathlib import Path
+
+import numpy as np
+
+import seqrs
+from seqrs import nn
+
+WHEEL = Path(sys.argv[1])
+COMMAND = Path(sysconfig.get_path("scripts"), "seqrs")
+
+size = WHEEL.stat().st_size
+assert size < 5_000_000, f"{WHEEL} has {size} bytes"
+assert Path(seqrs.__file__).is_relative_to(sys.prefix), f"{seqrs.__file__} is not the wheel's"
+
+# A layer: in and out, and back.
+layer = nn.GRU(3, 8, num_layers=2, seed=0)
+y, _, tape = layer.forward(np.ones((2, 5, 3), np.float32))
+gradients = layer.backward(tape, np.ones_like(y))
+assert y.shape == (2, 5, 8)
+assert np.abs(gradients.x).max() > 0
+
+# A model: it learns, writes, and is the same after a trip through a file.
+model = seqrs.LanguageModel(hidden_size=32, num_layers=1, seed=0)
+model.fit("tick tock " * 200, seq_len=20, epochs=40, progress=False)
+assert model.history[-1]["loss"] < 0.5 * model.history[0]["loss"], model.history
+assert model.sample(10, prompt="tick tock ", temperature=0) == "tick tock "
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder, "model.seqrs")
+    model.save(path)
+    assert seqrs.load(path).sample(50, seed=1) == model.sample(50, seed=1)
+    written = subprocess.run(
+        [COMMAND, "sample", path, "--prompt", "tick"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "tock" in written.stdout
+assert "train" in subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+
+installed = {distribution.name for distribution in distributions()}
+assert installed == {"seqrs", "numpy"}, installed
+loaded = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
+assert loaded <= {"__main__", "numpy", "seqrs"}, loaded
+
+print(
+    f"{WHEEL.name}: {size / 1e6:.2f} MB, works with NumPy {np.__version__} on Python {sys.version.split()[0]}"
+)
