@@ -1,0 +1,139 @@
+"""``seqrs score``: how likely a model finds a text."""
+
+import argparse
+import io
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import seqrs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "score",
+        help="tell how likely a model finds a text",
+        description="Tell how likely a model finds a text: log-probability (nats), perplexity a token, bits "
+        "a character. A character that training has not seen has probability 0: the figures then are "
+        "infinite, and those of the rest are given too.",
+    )
+    parser.add_argument("model", type=Path, help="a model file")
+    parser.add_argument("text", nargs="?", type=Path, help="a UTF-8 text file (default: standard input)")
+    parser.add_argument(
+        "--lines",
+        action="store_true",
+        help="a row for each line: log-probability, perplexity, bits a character, the line, between tabs",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    if options.threads is not None:
+        seqrs.set_num_threads(options.threads)
+    model = seqrs.load(options.model)
+    total = Figures()
+    for document in _documents(options.text, model.documents):
+        tokens, log_probs = model.log_probs(document)
+        if not options.lines:
+            total += Figures.of(document, tokens, log_probs)
+            continue
+        for line, of_line in zip(io.StringIO(document, newline="\n"), _lines(tokens), strict=False):
+            figures = Figures.of(line, tokens[of_line], log_probs[of_line])
+            values = (figures.log_prob, figures.perplexity, figures.bits)
+            print(*(f"{value:.4f}" for value in values), line.removesuffix("\n"), sep="\t")
+    if not options.lines:
+        print(total)
+
+
+def _documents(path: Path | None, documents: str) -> Sequence[str]:
+    from seqrs.text import Corpus
+
+    if path is not None:
+        return Corpus.read(path, documents).documents
+    text = sys.stdin.read()
+    # As a list it stays as it is; as a str that has a line end it is cut into lines.
+    return Corpus.read(
+        [text] if documents == "file" else text + "\n", documents, name="standard input"
+    ).documents
+
+
+def _lines(tokens: list[str]) -> Iterator[slice]:
+    """Yield where each line's tokens are, the line end among them."""
+    first = 0
+    for place, token in enumerate(tokens, 1):
+        if token in {"\n", "<EOS>"} or place == len(tokens):
+            yield slice(first, place)
+            first = place
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a model says of a text: sums over its tokens.
+
+    Attributes
+    ----------
+    known : float
+        Log-probability of the tokens that the model knows, in nats.
+    tokens, unseen : int
+        All tokens, and those it does not know.
+    characters : int
+        With line ends.
+    """
+
+    known: float = 0.0
+    tokens: int = 0
+    unseen: int = 0
+    characters: int = 0
+
+    @classmethod
+    def of(cls, text: str, tokens: list[str], log_probs: "NDArray[np.float64]") -> "Figures":
+        """Return the figures of a text."""
+        seen = log_probs[log_probs > -math.inf]
+        ends = tokens[-1:] == ["<EOS>"] and not text.endswith("\n")
+        return cls(float(seen.sum()), len(tokens), len(tokens) - len(seen), len(text) + ends)
+
+    def __add__(self, other: "Figures") -> "Figures":
+        return Figures(
+            self.known + other.known,
+            self.tokens + other.tokens,
+            self.unseen + other.unseen,
+            self.characters + other.characters,
+        )
+
+    @property
+    def log_prob(self) -> float:
+        """Of the text, in nats."""
+        return -math.inf if self.unseen else self.known
+
+    @property
+    def perplexity(self) -> float:
+        """A token."""
+        mean = -self.log_prob / max(self.tokens, 1)
+        return math.exp(mean) if mean < 700 else math.inf
+
+    @property
+    def bits(self) -> float:
+        """A character."""
+        return -self.log_prob / math.log(2) / max(self.characters, 1)
+
+    def __str__(self) -> str:
+        rows = [
+            f"log-probability   {self.log_prob:.4f} nats",
+            f"tokens            {self.tokens}",
+            f"perplexity        {self.perplexity:.4f}",
+            f"bits a character  {self.bits:.4f}",
+        ]
+        if self.unseen:
+            rest = Figures(self.known, self.tokens - self.unseen, 0, self.characters - self.unseen)
+            rows += [f"unseen tokens     {self.unseen}, of probability 0; without them:", str(rest)]
+        return "\n".join(rows)

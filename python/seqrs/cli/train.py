@@ -1,0 +1,159 @@
+"""``seqrs train``: learn a language model from text files."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import seqrs
+
+# (option, type or choices, default as the help shows it, what it is). The defaults that count are
+# those of LanguageModel and its fit: an option that is not given is not passed on.
+_MODEL: tuple[tuple[str, Any, str, str], ...] = (
+    ("--level", ("char", "byte", "word", "word-punct"), "char", "what a token is"),
+    ("--cell", ("lstm", "gru", "rnn"), "lstm", "kind of recurrent layer"),
+    ("--hidden-size", int, "256", "units in each layer"),
+    ("--num-layers", int, "2", "layers"),
+    ("--embedding-size", int, "none", "length of the vector a token is looked up as"),
+    ("--dropout", float, "0.0", "on the embedding, between layers and before the output"),
+    ("--peephole", ("none", "full", "prev", "current"), "none", "form of the LSTM"),
+    ("--reset", ("after", "before", "none"), "after", "form of the GRU"),
+    ("--nonlinearity", ("tanh", "relu"), "tanh", "form of the RNN"),
+    ("--min-count", int, "1", "leave rarer tokens out of the vocabulary"),
+    ("--max-vocab", int, "none", "largest vocabulary"),
+    ("--dtype", ("float32", "float64"), "float32", "of weights and arithmetic"),
+    ("--device", ("cpu", "reference"), "cpu", "what computes"),
+    ("--seed", int, "none", "draws weights, order of the data and dropout; none: a new one"),
+)
+_FIT: tuple[tuple[str, Any, str, str], ...] = (
+    ("--documents", ("file", "line"), "file", "the text is one stream, or each line stands alone"),
+    ("--validation", str, "0.1", "fraction of the text to validate with, or another file; 0: none"),
+    ("--epochs", int, "none", "passes over the text; none: 10, more on a small text"),
+    ("--seq-len", int, "100", "tokens in a window: how far back gradients reach"),
+    ("--batch-size", int, "32", "windows, or lines, in a step"),
+    ("--optimizer", ("adam", "adamw", "rmsprop", "sgd"), "adam", "update rule"),
+    ("--lr", float, "0.003", "highest learning rate"),
+    ("--schedule", ("cosine", "constant", "step"), "cosine", "how the rate falls"),
+    ("--warmup", int, "0", "updates over which the rate rises at first"),
+    ("--step-size", int, "1", "for --schedule step: epochs from one fall to the next"),
+    ("--gamma", float, "0.5", "for --schedule step: factor of each fall"),
+    ("--momentum", float, "0.0", "for --optimizer sgd"),
+    ("--weight-decay", float, "0.0", "pull of the weights to zero"),
+    ("--clip", float, "5.0", "longest gradient; 0: any"),
+    ("--patience", int, "none", "stop after so many epochs without a lower validation loss"),
+    ("--sample-every", int, "none", "updates from sample to sample; 0: no samples; none: ten in all"),
+)
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "train",
+        help="learn a language model from text files",
+        description="Learn a language model from UTF-8 text files. The best model is kept in the output "
+        "file; NAME.last.seqrs beside it holds all that --resume needs. Ctrl-C stops and saves.",
+    )
+    parser.add_argument("text", nargs="*", type=Path, help="text files")
+    parser.add_argument("-o", "--output", type=Path, default=Path("model.seqrs"), help="default: model.seqrs")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the training of the output file, bit for bit; all options are those it began with",
+    )
+    parser.add_argument("--threads", type=int, help="default: all cores; the results do not depend on it")
+    parser.add_argument("--quiet", action="store_true", help="show no progress and no samples")
+    for title, options in (("model", _MODEL), ("training", _FIT)):
+        group = parser.add_argument_group(title)
+        for flag, kind, default, text in options:
+            typed: dict[str, Any] = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
+            if not isinstance(kind, tuple):
+                typed["metavar"] = "N" if kind is int else "X"
+            group.add_argument(flag, default=argparse.SUPPRESS, help=f"{text} (default: {default})", **typed)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    if options.threads is not None:
+        seqrs.set_num_threads(options.threads)
+    from seqrs.callbacks import last_path
+
+    output, last = options.output, last_path(options.output)
+    try:
+        if options.resume and (last.exists() or not options.text):
+            model = _resume(options, last)
+        else:
+            if options.resume:
+                print(f"there is no {last} to resume from: training begins", file=sys.stderr)
+            model = _fit(options)
+    except KeyboardInterrupt:
+        if last.exists():
+            print(f"\nstopped and saved; go on with: seqrs train --resume -o {output}", file=sys.stderr)
+        raise
+    print(_summary(model, output), file=sys.stderr)
+
+
+def _fit(options: argparse.Namespace) -> "seqrs.LanguageModel":
+    if not options.text:
+        raise ValueError("text: expected at least one text file, got none")
+    given = _given(options, _FIT)
+    if "validation" in given:
+        given["validation"] = _fraction_or_path(given["validation"])
+    if given.get("clip") == 0:
+        given["clip"] = None
+    model = seqrs.LanguageModel(**_given(options, _MODEL))
+    return model.fit(options.text, checkpoint=options.output, progress=not options.quiet, **given)
+
+
+def _resume(options: argparse.Namespace, last: Path) -> "seqrs.LanguageModel":
+    from seqrs.io import ModelFile
+
+    file = ModelFile.read(last)
+    began = {**file.config, **file.training.get("options", {}), **file.training.get("data", {})}
+    for name, value in (_given(options, _MODEL) | _given(options, _FIT)).items():
+        if name in began and str(began[name]) != str(value) and name not in {"validation", "sample_every"}:
+            flag = f"--{name.replace('_', '-')}"
+            print(
+                f"seqrs: warning: {flag} {value} is not used: this training began with {began[name]}",
+                file=sys.stderr,
+            )
+    model = seqrs.LanguageModel.resume(
+        last,
+        options.text or None,
+        output=options.output,
+        sample_every=getattr(options, "sample_every", None),
+        progress=not options.quiet,
+    )
+    if not options.output.exists():  # it had finished, and its model was taken away
+        model.save(options.output)
+    return model
+
+
+def _given(options: argparse.Namespace, table: tuple[tuple[str, Any, str, str], ...]) -> dict[str, Any]:
+    """Return the options of a table that the command line has."""
+    names = (flag[2:].replace("-", "_") for flag, *_ in table)
+    return {name: getattr(options, name) for name in names if hasattr(options, name)}
+
+
+def _fraction_or_path(text: str) -> float | Path:
+    try:
+        return float(text)
+    except ValueError:
+        return Path(text)
+
+
+def _summary(model: "seqrs.LanguageModel", output: os.PathLike[str]) -> str:
+    import math
+
+    history = model.history
+    losses = [result["validation_loss"] for result in history if "validation_loss" in result]
+    if not history:
+        return f"{output}: the untrained model"
+    if not losses:
+        return f"{output}: the model after epoch {len(history)}: loss {history[-1]['loss']:.4f} nats a token"
+    best = min(losses)
+    return (
+        f"{output}: the best model, of epoch {losses.index(best) + 1} of {len(losses)}: validation loss "
+        f"{best:.4f} nats a token, perplexity {math.exp(best):.3f}"
+    )

@@ -1,0 +1,6 @@
+"""Models in people's terms: ``fit`` them to data, use them, ``save`` them; :func:`load` reads them back."""
+
+from seqrs.models.language_model import LanguageModel as LanguageModel
+from seqrs.models.loading import load as load
+
+__all__ = ["LanguageModel", "load"]

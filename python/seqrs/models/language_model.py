@@ -1,0 +1,535 @@
+"""A recurrent language model: learn a text, then write, score and be saved."""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from seqrs import _check, _native
+from seqrs._check import Floats
+from seqrs.batches import FileBatches, LineBatches
+from seqrs.callbacks import Callback, Checkpoint, Samples, progress_display
+from seqrs.exceptions import ModelFileError
+from seqrs.io import ModelFile
+from seqrs.models.scoring import mean_loss
+from seqrs.models.text_data import Documents, TextData
+from seqrs.models.writing import WritingModel
+from seqrs.text.codec import Codec, level_of, tokenizer_of
+from seqrs.text.corpora import DOCUMENTS, Text
+from seqrs.text.tokenizers import Tokenizer
+from seqrs.text.vocabulary import Vocabulary
+from seqrs.training import Options, Progress, Trainer
+
+CELLS = ("lstm", "gru", "rnn")
+# What a checkpoint holds besides the weights.
+_CHECKPOINT = ("optimizer.", "state.", "best.")
+# Without a number of epochs, at least so many, and on a small text at least so many updates.
+_EPOCHS, _UPDATES = 10, 1500
+
+
+class LanguageModel(WritingModel):
+    """A language model: a recurrent network that predicts the next token of a text.
+
+    The model reads the zero vector with a zero state and predicts the first token of a document,
+    reads that and predicts the second, and so on; so P(text) is the product of its predictions.
+
+    Parameters
+    ----------
+    level : "char", "byte", "word", "word-punct" or a tokenizer object, default "char"
+        What the tokens are. ``"word"``: what stands between white space, as in the literature;
+        ``"word-punct"``: words with punctuation cut off, for text as people write it. An object
+        of your own needs two methods, see :class:`seqrs.text.Tokenizer`.
+    cell : "lstm", "gru" or "rnn", default "lstm"
+        The kind of recurrent layer.
+    hidden_size : int, default 256
+        Units in each layer.
+    num_layers : int, default 2
+        Layers, one on top of the other.
+    embedding_size : int, optional
+        Length of the vector that each token is looked up as. Default: none, the first layer
+        reads one-hot vectors (which costs nothing: a row of its weights is looked up).
+    dropout : float, default 0
+        Probability to drop a number during training: on the embedding, between layers and
+        before the output.
+    peephole : "none", "full", "prev" or "current", default "none"
+        For LSTM: see :class:`seqrs.nn.LSTM`.
+    reset : "after", "before" or "none", default "after"
+        For GRU: see :class:`seqrs.nn.GRU`.
+    nonlinearity : "tanh" or "relu", default "tanh"
+        For RNN: see :class:`seqrs.nn.RNN`.
+    min_count : int, default 1
+        Tokens that the training text holds fewer times are not in the vocabulary. Among bytes
+        this has no effect.
+    max_vocab : int, optional
+        The largest vocabulary, special tokens included. Default: no limit.
+    dtype : "float32" or "float64", default "float32"
+        Of weights and arithmetic.
+    device : "cpu" or "reference", default "cpu"
+        What computes.
+    seed : int, optional
+        Draws initial weights, the order of the data, and dropout. Default: a new one for each
+        ``fit``.
+
+    Attributes
+    ----------
+    vocabulary : Vocabulary
+        The tokens the model knows.
+    documents : "file" or "line"
+        What it was trained on; see :meth:`fit`.
+    history : list of dict
+        For each epoch: ``"epoch"``, ``"loss"``, and ``"validation_loss"`` if there is any, in
+        nats a token.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is not one of those above.
+
+    Examples
+    --------
+    >>> import seqrs
+    >>> model = seqrs.LanguageModel(hidden_size=32, num_layers=1, seed=0)
+    >>> _ = model.fit("the cat sat on the mat. " * 40, seq_len=24, epochs=60, progress=False)
+    >>> model.sample(23, prompt="the cat", temperature=0)
+    ' sat on the mat. the ca'
+    """
+
+    kind = "language_model"
+    network: _native.Network
+
+    def __init__(
+        self,
+        level: str | Tokenizer = "char",
+        *,
+        cell: str = "lstm",
+        hidden_size: int = 256,
+        num_layers: int = 2,
+        embedding_size: int | None = None,
+        dropout: float = 0.0,
+        peephole: str = "none",
+        reset: str = "after",
+        nonlinearity: str = "tanh",
+        min_count: int = 1,
+        max_vocab: int | None = None,
+        dtype: str = "float32",
+        device: str = "cpu",
+        seed: int | None = None,
+    ) -> None:
+        self.level = level
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.embedding_size = embedding_size
+        self.dropout = dropout
+        self.peephole = peephole
+        self.reset = reset
+        self.nonlinearity = nonlinearity
+        self.min_count = min_count
+        self.max_vocab = max_vocab
+        self.dtype = dtype
+        self.device = device
+        self.seed = seed
+        self._check_params()
+        self._codec: Codec | None = None
+        self._training: dict[str, Any] = {}  # texts and options of the run, for the file
+        self._progress = Progress()
+
+    def _check_params(self) -> None:
+        tokenizer_of(self.level)
+        _check.choice("cell", self.cell, CELLS)
+        _check.integer("hidden_size", self.hidden_size, minimum=1)
+        _check.integer("num_layers", self.num_layers, minimum=1)
+        if self.embedding_size is not None:
+            _check.integer("embedding_size", self.embedding_size, minimum=1)
+        _check.probability("dropout", self.dropout)
+        _check.choice("peephole", self.peephole, ("none", "full", "prev", "current"))
+        _check.choice("reset", self.reset, ("after", "before", "none"))
+        _check.choice("nonlinearity", self.nonlinearity, ("tanh", "relu"))
+        _check.integer("min_count", self.min_count, minimum=1)
+        if self.max_vocab is not None:
+            _check.integer("max_vocab", self.max_vocab, minimum=1)
+        _check.dtype(self.dtype)
+        _check.choice("device", self.device, _check.DEVICES)
+        if self.seed is not None:
+            _check.seed(self.seed)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The results of each epoch."""
+        return [dict(result) for result in self._progress.history]
+
+    # Training
+
+    def fit(
+        self,
+        text: Text,
+        *,
+        validation: Text | float | None = 0.1,
+        documents: str = "file",
+        epochs: int | None = None,
+        seq_len: int = 100,
+        batch_size: int = 32,
+        optimizer: str = "adam",
+        lr: float = 3e-3,
+        schedule: str = "cosine",
+        warmup: int = 0,
+        step_size: int = 1,
+        gamma: float = 0.5,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        clip: float | None = 5.0,
+        patience: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        sample_every: int | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = True,
+    ) -> "LanguageModel":
+        """Learn a text, from new weights.
+
+        Afterwards the model has the weights of the epoch with the lowest validation loss.
+
+        Parameters
+        ----------
+        text : str, path, or iterable of them
+            A file by its path, or the text itself; see :meth:`seqrs.text.Corpus.read`.
+        validation : float, text or None, default 0.1
+            What the model is validated with after each epoch: a fraction of the text (its end,
+            or of many documents some drawn by the seed), or another text. None: nothing, and
+            the last weights are the best.
+        documents : "file" or "line", default "file"
+            What starts from zero. ``"file"``: the text as one stream, through which the state is
+            carried from window to window. ``"line"``: each line of a file, or each str of an
+            iterable, alone; the model learns where lines end.
+        epochs : int, optional
+            Passes over the text. Default: 10, and on a small text as many as make 1,500 updates.
+        seq_len : int, default 100
+            Tokens in a window, at most: how far back gradients reach.
+        batch_size : int, default 32
+            Windows, or lines, in a step.
+        optimizer : "adam", "adamw", "rmsprop" or "sgd", default "adam"
+            The update rule.
+        lr : float, default 3e-3
+            The highest learning rate.
+        schedule : "cosine", "constant" or "step", default "cosine"
+            How the rate falls: to zero as a cosine; not at all; times `gamma` every `step_size`
+            epochs.
+        warmup : int, default 0
+            Updates over which the rate rises at first.
+        step_size, gamma : int, float, default 1, 0.5
+            For ``schedule="step"``.
+        momentum : float, default 0
+            For ``optimizer="sgd"``.
+        weight_decay : float, default 0
+            Pull of the weights to zero; decoupled for ``"adamw"``.
+        clip : float or None, default 5
+            The longest gradient, as the norm over all weights; a longer one is shortened to it.
+        patience : int, optional
+            Stop after so many epochs without a lower validation loss. Default: never.
+        checkpoint : str or path, optional
+            Keep the best model in this file, and in ``NAME.last.seqrs`` beside it all that
+            :meth:`resume` needs, written every 30 seconds and after each epoch.
+        sample_every : int, optional
+            Show a sample every so many updates; 0: never. Default: ten times in the run if
+            `progress`, else never.
+        callbacks : sequence of Callback, default ()
+            Told of each step and epoch; see :class:`seqrs.callbacks.Callback`.
+        progress : bool, default True
+            Show loss, tokens a second and time left on standard error: a bar where tqdm is
+            installed and the terminal can show it, else lines.
+
+        Returns
+        -------
+        LanguageModel
+            This model.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an option does not fit, or the text is empty, not UTF-8, or shorter than a window.
+        OSError
+            If a file cannot be read or a checkpoint cannot be written.
+        DivergenceError
+            If the loss explodes. The model then has the last good weights.
+        KeyboardInterrupt
+            On Ctrl-C, between two steps. The model then has the weights so far, and the
+            checkpoint, if there is one, is complete.
+        """
+        self._check_params()
+        if patience is not None and not validation and not isinstance(validation, str):
+            raise ValueError("patience: expected a validation text to wait for, got validation=None")
+        seed = _check.seed(self.seed)
+        # Checked before anything is read; the number of epochs may depend on the text.
+        options = Options(
+            epochs=_EPOCHS if epochs is None else epochs,
+            seq_len=seq_len,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            lr=lr,
+            schedule=schedule,
+            warmup=warmup,
+            step_size=step_size,
+            gamma=gamma,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            clip=clip,
+            patience=patience,
+            seed=seed,
+        )
+        data = TextData.read(text, validation, documents)
+        tokenizer = tokenizer_of(self.level)
+        training, held_out = data.split(tokenizer, seed)
+        codec = Codec.build(
+            tokenizer,
+            (token for document in training for token in document),
+            documents,
+            min_count=self.min_count,
+            max_size=self.max_vocab,
+        )
+        batches = _batches(codec, training, options)
+        if epochs is None:
+            options = replace(options, epochs=max(_EPOCHS, math.ceil(_UPDATES / batches.steps(0))))
+        self._codec = codec
+        self.network = self._new_network(seed)
+        self._training = {"data": data.to_json(), "options": options.to_json()}
+        run = Trainer(self, batches, options, _validation(self.network, codec, held_out))
+        return self._train(run, checkpoint, sample_every, callbacks, progress)
+
+    @classmethod
+    def resume(
+        cls,
+        checkpoint: str | os.PathLike[str],
+        text: Text | None = None,
+        *,
+        validation: Text | None = None,
+        output: str | os.PathLike[str] | None = None,
+        device: str | None = None,
+        tokenizer: Tokenizer | None = None,
+        sample_every: int | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = True,
+    ) -> "LanguageModel":
+        """Go on with a training that was stopped, as if it never had been, bit for bit.
+
+        Where it had come to its end, only the model is read.
+
+        Parameters
+        ----------
+        checkpoint : str or path
+            The ``NAME.last.seqrs`` that :meth:`fit` wrote.
+        text, validation : text, optional
+            The texts it was trained on. Default: read again from the files they were in.
+        output : str or path, optional
+            Where the best model is kept; its checkpoint lies beside it. Default: nowhere, and
+            no checkpoints are written.
+        device : str, optional
+            As for :func:`seqrs.load`. The bits are the same only on the same device.
+        tokenizer : Tokenizer, optional
+            As for :func:`seqrs.load`.
+        sample_every, callbacks, progress
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        LanguageModel
+            With the weights of the lowest validation loss.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is no checkpoint, or damaged.
+        ValueError
+            If the texts are not the same as before.
+        OSError, DivergenceError, KeyboardInterrupt
+            As :meth:`fit`.
+        """
+        file, name = ModelFile.read(checkpoint), os.fspath(checkpoint)
+        model = cls.from_file(file, name, device=device, tokenizer=tokenizer)
+        if "optimizer_steps" not in file.training:
+            raise ModelFileError(f"{name}: a model, but no checkpoint; resuming needs NAME.last.seqrs")
+        try:
+            options = Options.from_json(file.training["options"])
+            updates = int(file.training["optimizer_steps"])
+            record = dict(file.training["data"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{name}: the training state is damaged: {error}") from None
+        best = file.part("best.") or None
+        if model._progress.finished:
+            for parameter, value in (best or {}).items():
+                model.network.set(parameter, value)
+            return model
+        data = TextData.read_again(record, text, validation)
+        codec = model._fitted()
+        training, held_out = data.split(codec.tokenizer, options.seed)
+        run = Trainer(
+            model,
+            _batches(codec, training, options),
+            options,
+            _validation(model.network, codec, held_out),
+            progress=model._progress,
+        )
+        run.optimizer.load_state(updates, file.part("optimizer."))
+        run.state = tuple(value for _, value in sorted(file.part("state.").items())) or None
+        run.best = best
+        return model._train(run, output, sample_every, callbacks, progress)
+
+    def _train(
+        self,
+        run: Trainer,
+        checkpoint: str | os.PathLike[str] | None,
+        sample_every: int | None,
+        callbacks: Sequence[Callback],
+        progress: bool,
+    ) -> "LanguageModel":
+        told: list[Callback] = [progress_display()] if progress else []
+        if sample_every is not None:
+            _check.integer("sample_every", sample_every, minimum=0)
+        if sample_every or (sample_every is None and progress):
+            told.append(Samples(sample_every))
+        told.extend(callbacks)
+        if checkpoint is not None:
+            told.append(Checkpoint(checkpoint))
+        run.callbacks = told
+        self._progress = run.progress
+        run.run()
+        run.set_weights(run.best or {})
+        return self
+
+    # Files
+
+    def save(self, path: str | os.PathLike[str], weights: Mapping[str, Floats] | None = None) -> None:
+        """Write the model to a file, for :func:`seqrs.load`.
+
+        The file is a safetensors file, holds no code, and replaces an older one whole or not at
+        all.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, by custom ``NAME.seqrs``.
+        weights : mapping of str to ndarray, optional
+            Weights to write in place of the model's own.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the older file is still there.
+        RuntimeError
+            If the model is not fitted.
+        """
+        self._file(weights or self.state_dict()).write(path)
+
+    def save_checkpoint(self, path: str | os.PathLike[str], run: Trainer) -> None:
+        """Write the model and all that :meth:`resume` needs; training does this.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+        run : Trainer
+            The training under way.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the older file is still there.
+        """
+        tensors = self.state_dict()
+        tensors |= {f"optimizer.{name}": value for name, value in run.optimizer.state().items()}
+        tensors |= {f"state.{number}": value for number, value in enumerate(run.state or ())}
+        tensors |= {f"best.{name}": value for name, value in (run.best or {}).items()}
+        self._file(tensors, optimizer_steps=str(run.optimizer.steps)).write(path)
+
+    def _file(self, tensors: Mapping[str, Floats], **training: str) -> ModelFile:
+        codec = self._fitted()
+        config = self.get_params() | {
+            "level": level_of(codec.tokenizer),
+            "seed": None if self.seed is None else str(self.seed),
+            "form": self._form(),
+            "documents": codec.documents,
+            "vocab_size": len(codec.vocabulary),
+        }
+        record = {**self._training, "progress": self._progress.to_json(), **training}
+        return ModelFile(self.kind, config, codec.vocabulary.to_json(), record, tensors)
+
+    @classmethod
+    def from_file(
+        cls, file: ModelFile, name: str, *, device: str | None = None, tokenizer: Tokenizer | None = None
+    ) -> "LanguageModel":
+        """Make the model that a file holds; :func:`seqrs.load` is the way to call it."""
+        config = dict(file.config)
+        if config.get("level") == "custom":
+            if tokenizer is None:
+                raise ValueError(f"tokenizer: {name} was trained with a tokenizer of its own; pass it")
+            config["level"] = tokenizer_of(tokenizer)
+        if device is not None:
+            config["device"] = _check.choice("device", device, _check.DEVICES)
+        try:
+            documents, form, size = (config.pop(key) for key in ("documents", "form", "vocab_size"))
+            seed = config["seed"]
+            model = cls(**(config | {"seed": None if seed is None else int(seed)}))
+            vocabulary = Vocabulary.from_json(file.vocabulary)
+            _check.choice("documents", documents, DOCUMENTS)
+            if (form, size) != (model._form(), len(vocabulary)) or not model._plausible(size, file):
+                raise ValueError("its parts do not fit together")
+            model._codec = Codec(tokenizer_of(model.level), vocabulary, documents)
+            model._training = file.training
+            model._progress = Progress.from_json(file.training["progress"])
+            model.network = model._new_network(0)
+            model.load_state_dict(
+                {key: value for key, value in file.tensors.items() if not key.startswith(_CHECKPOINT)}
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{name}: the model is damaged: {error}") from None
+        return model
+
+    def _form(self) -> str:
+        return {"lstm": self.peephole, "gru": self.reset, "rnn": self.nonlinearity}[self.cell]
+
+    def _plausible(self, vocab_size: int, file: ModelFile) -> bool:
+        """Whether a file is big enough for the sizes it claims, before memory is asked for."""
+        numbers = sum(tensor.size for tensor in file.tensors.values())
+        recurrent = self.num_layers * self.hidden_size**2
+        return max(recurrent, vocab_size * max(self.hidden_size, self.embedding_size or 0)) <= numbers
+
+    def _new_network(self, seed: int) -> _native.Network:
+        return _native.Network.language_model(
+            cell=self.cell,
+            form=self._form(),
+            vocab_size=len(self.vocabulary),
+            embedding_size=self.embedding_size,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+            dtype=_check.dtype(self.dtype),
+            device=self.device,
+            seed=seed,
+        )
+
+
+def _batches(codec: Codec, documents: Documents, options: Options) -> FileBatches | LineBatches:
+    numbers = [codec.vocabulary.encode(document) for document in documents]
+    window, rows, seed = options.seq_len, options.batch_size, options.seed
+    if codec.documents == "line":
+        return LineBatches(numbers, seq_len=window, batch_size=rows, seed=seed)
+    return FileBatches(numbers[0], seq_len=window, batch_size=rows, seed=seed)
+
+
+def _validation(
+    network: _native.Network, codec: Codec, documents: Documents | None
+) -> Callable[[Callable[[], None]], float] | None:
+    """Return what computes the validation loss."""
+    if documents is None:
+        return None
+    numbers = [codec.vocabulary.encode(document) for document in documents]
+    unseen = sum(int((document < 0).sum()) for document in numbers)
+    total = sum(map(len, numbers))
+    if unseen == total:
+        raise ValueError("validation: expected tokens that are in the training text too, got none")
+    if unseen:
+        warnings.warn(
+            f"validation: {unseen} of {total} tokens are not in the training text; they are not scored",
+            stacklevel=3,
+        )
+    return lambda pause: mean_loss(network, numbers, pause)

@@ -1,0 +1,55 @@
+"""Reading any model file."""
+
+import os
+
+from seqrs.exceptions import ModelFileError
+from seqrs.io import ModelFile
+from seqrs.models.language_model import LanguageModel
+from seqrs.text.tokenizers import Tokenizer
+
+_KINDS = {LanguageModel.kind: LanguageModel}
+
+
+def load(
+    path: str | os.PathLike[str], *, device: str | None = None, tokenizer: Tokenizer | None = None
+) -> LanguageModel:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : str or path
+        What ``save`` wrote, or a training checkpoint (the model as it was last). No file can
+        run code.
+    device : str, optional
+        Where the model is to run. Default: where it was made for.
+    tokenizer : Tokenizer, optional
+        For a model whose `level` was a tokenizer object: that object, which no file holds.
+
+    Returns
+    -------
+    LanguageModel
+
+    Raises
+    ------
+    ModelFileError
+        If the file is not a seqrs model, or is cut short or damaged.
+    OSError
+        If it cannot be read.
+    ValueError
+        If the model needs a `tokenizer`.
+
+    Examples
+    --------
+    >>> import seqrs
+    >>> model = seqrs.LanguageModel(hidden_size=16, num_layers=1, seed=0)
+    >>> model.fit("tick tock " * 100, epochs=2, progress=False).save("clock.seqrs")
+    >>> again = seqrs.load("clock.seqrs")
+    >>> again.sample(20, seed=1) == model.sample(20, seed=1)
+    True
+    """
+    file = ModelFile.read(path)
+    if file.kind not in _KINDS:
+        raise ModelFileError(
+            f"{os.fspath(path)}: of kind {file.kind!r}; this version of seqrs reads {', '.join(_KINDS)}"
+        )
+    return _KINDS[file.kind].from_file(file, os.fspath(path), device=device, tokenizer=tokenizer)
