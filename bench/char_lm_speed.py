@@ -212,13 +212,7 @@ def main() -> None:
         "import_seconds": import_seconds(imports, effort.rounds),
         "wheel_bytes": wheel.stat().st_size if wheel else None,
     }
-    text = report.char_lm_speed(results)
-    print(text)
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        stem = options.output / f"char_lm_speed-{results['date']}"
-        stem.with_suffix(".md").write_text(text)
-        stem.with_suffix(".json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    report.publish("char_lm_speed", report.char_lm_speed(results), results, options.output)
 
 
 if __name__ == "__main__":

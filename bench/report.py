@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from machine import IDLE
@@ -10,6 +11,16 @@ from machine import IDLE
 def without_paths(arguments: list[str]) -> list[str]:
     """A command's arguments without this machine's folders, so that results can be published."""
     return [Path(a).name if Path(a).is_absolute() else a for a in arguments]
+
+
+def publish(name: str, text: str, results: dict, folder: Path | None) -> None:
+    """Print the Markdown; write it and the JSON into the folder, if there is one."""
+    print(text)
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = folder / f"{name}-{results['date']}"
+        stem.with_suffix(".md").write_text(text)
+        stem.with_suffix(".json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -28,15 +39,10 @@ def times(ratio: float) -> str:
 
 def conditions(results: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    peak = ", ".join(
-        f"{gflop:.0f} GFLOP/s with {n} threads" for n, gflop in results["peak_gflop_per_s"].items()
-    )
     return f"""- Date: {results["date"]}
 - Machine: {results["processor"]}, {results["cores"]} cores
 - Versions: {versions}
-- Command: `{results["command"]}`
-- Medians of {results["rounds"]} rounds in which the libraries took turns of {results["seconds_per_turn"]} s
-- Measured float32 multiply-add peak: {peak}"""
+- Command: `{results["command"]}`"""
 
 
 def training(results: dict) -> str:
@@ -85,9 +91,14 @@ def char_lm_speed(results: dict) -> str:
     imports = "\n".join(f"- `{name}`: {s * 1e3:.0f} ms" for name, s in results["import_seconds"].items())
     size = results["wheel_bytes"]
     wheel = f"{size / 1e6:.2f} MB" if size else "not measured: no wheel in dist/ (`make wheel` builds it)"
+    peak = ", ".join(
+        f"{gflop:.0f} GFLOP/s with {n} threads" for n, gflop in results["peak_gflop_per_s"].items()
+    )
     return f"""# Character-level LSTM language model: speed
 
 {conditions(results)}
+- Medians of {results["rounds"]} rounds in which the libraries took turns of {results["seconds_per_turn"]} s
+- Measured float32 multiply-add peak: {peak}
 
 ## Training
 
@@ -113,4 +124,35 @@ Import time beyond NumPy's own:
 {imports}
 
 Wheel: {wheel}.
+"""
+
+
+def shakespeare(results: dict) -> str:
+    rows = [
+        [
+            f"{run['seed']}" + busy(run),
+            f"{min(run['validation_loss']):.4f}",
+            f"{run['validation_loss'][-1]:.4f}",
+            f"{run['training_loss'][-1]:.4f}",
+            f"{run['minutes']:.1f}",
+        ]
+        for run in results["runs"]
+    ]
+    recipe = ", ".join(f"{name} {value}" for name, value in results["recipe"].items())
+    sample = results["runs"][0]["sample"].replace("\n", "\n    ")
+    return f"""# Tiny Shakespeare, character by character
+
+{conditions(results)}
+- {results["threads"]} threads
+- Recipe: {recipe}
+
+Losses in nats a character. The model kept is that of the epoch with the lowest validation loss.
+
+{table(["seed", "validation loss", "after the last epoch", "training loss, last epoch", "minutes"], rows)}
+
+Mean validation loss **{results["mean_validation_loss"]:.4f}**, {results["mean_minutes"]:.1f} minutes a seed.
+
+A sample of the first seed's model (temperature 0.8):
+
+    {sample}
 """
