@@ -23,6 +23,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--epochs", type=int, default=6, metavar="N", help="passes over the text (default: 6)"
     )
+    parser.add_argument(
+        "--hidden-size", type=int, default=192, metavar="N", help="units in each layer (default: 192)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
     parser.add_argument("-o", "--output", type=Path, help="keep the model in this file")
@@ -54,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     text = "\n\n".join(topics[name].strip() for name in sorted(topics))
     print(f"The text: {len(text):,} characters of Python's own help.")
     began = time.monotonic()
-    model = seqrs.LanguageModel(hidden_size=192, num_layers=2, seed=options.seed)
+    model = seqrs.LanguageModel(hidden_size=options.hidden_size, num_layers=2, seed=options.seed)
     model.fit(
         text,
         epochs=options.epochs,

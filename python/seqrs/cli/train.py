@@ -55,11 +55,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "file; NAME.last.seqrs beside it holds all that --resume needs. Ctrl-C stops and saves.",
     )
     parser.add_argument("text", nargs="*", type=Path, help="text files")
-    parser.add_argument("-o", "--output", type=Path, default=Path("model.seqrs"), help="default: model.seqrs")
+    parser.add_argument("-o", "--output", type=Path, help="default: model.seqrs")
     parser.add_argument(
         "--resume",
-        action="store_true",
-        help="go on with the training of the output file, bit for bit; all options are those it began with",
+        nargs="?",
+        const=True,
+        metavar="CHECKPOINT",
+        help="go on bit for bit with the training of the output file, or with the checkpoint of this name; "
+        "all options are those it began with",
     )
     parser.add_argument("--threads", type=int, help="default: all cores; the results do not depend on it")
     parser.add_argument("--quiet", action="store_true", help="show no progress and no samples")
@@ -79,22 +82,25 @@ def run(options: argparse.Namespace) -> None:
         seqrs.set_num_threads(options.threads)
     from seqrs.callbacks import last_path
 
-    output, last = options.output, last_path(options.output)
+    output, last = options.output or Path("model.seqrs"), None
+    if isinstance(options.resume, str):
+        last = Path(options.resume)
+        output = options.output or last.with_name(last.name.replace(".last", ""))
+    elif options.resume:
+        last = last_path(output)
+        if options.text and not last.exists():
+            print(f"there is no {last} to resume from: training begins", file=sys.stderr)
+            last = None
     try:
-        if options.resume and (last.exists() or not options.text):
-            model = _resume(options, last)
-        else:
-            if options.resume:
-                print(f"there is no {last} to resume from: training begins", file=sys.stderr)
-            model = _fit(options)
+        model = _fit(options, output) if last is None else _resume(options, last, output)
     except KeyboardInterrupt:
-        if last.exists():
+        if last_path(output).exists():
             print(f"\nstopped and saved; go on with: seqrs train --resume -o {output}", file=sys.stderr)
         raise
     print(_summary(model, output), file=sys.stderr)
 
 
-def _fit(options: argparse.Namespace) -> "seqrs.LanguageModel":
+def _fit(options: argparse.Namespace, output: Path) -> "seqrs.LanguageModel":
     if not options.text:
         raise ValueError("text: expected at least one text file, got none")
     given = _given(options, _FIT)
@@ -103,10 +109,10 @@ def _fit(options: argparse.Namespace) -> "seqrs.LanguageModel":
     if given.get("clip") == 0:
         given["clip"] = None
     model = seqrs.LanguageModel(**_given(options, _MODEL))
-    return model.fit(options.text, checkpoint=options.output, progress=not options.quiet, **given)
+    return model.fit(options.text, checkpoint=output, progress=not options.quiet, **given)
 
 
-def _resume(options: argparse.Namespace, last: Path) -> "seqrs.LanguageModel":
+def _resume(options: argparse.Namespace, last: Path, output: Path) -> "seqrs.LanguageModel":
     from seqrs.io import ModelFile
 
     file = ModelFile.read(last)
@@ -121,12 +127,12 @@ def _resume(options: argparse.Namespace, last: Path) -> "seqrs.LanguageModel":
     model = seqrs.LanguageModel.resume(
         last,
         options.text or None,
-        output=options.output,
+        output=output,
         sample_every=getattr(options, "sample_every", None),
         progress=not options.quiet,
     )
-    if not options.output.exists():  # it had finished, and its model was taken away
-        model.save(options.output)
+    if not output.exists():  # it had finished, and its model was taken away
+        model.save(output)
     return model
 
 

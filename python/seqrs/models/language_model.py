@@ -474,7 +474,7 @@ class LanguageModel(WritingModel):
             if (form, size) != (model._form(), len(vocabulary)) or not model._plausible(size, file):
                 raise ValueError("its parts do not fit together")
             model._codec = Codec(tokenizer_of(model.level), vocabulary, documents)
-            model._training = file.training
+            model._training = {key: file.training[key] for key in ("data", "options")}
             model._progress = Progress.from_json(file.training["progress"])
             model.network = model._new_network(0)
             model.load_state_dict(

@@ -20,6 +20,7 @@ class TextModel(Estimator):
     """What every model of texts has: a network, and a codec between it and the texts."""
 
     network: Network
+    dtype: str
     _codec: Codec | None = None
 
     @property
@@ -67,7 +68,9 @@ class TextModel(Estimator):
             If the model is not fitted.
         """
         self._fitted()
-        for name, value in _check.parameters(self.network.parameters(), state_dict, self.dtype).items():
+        for name, value in _check.parameters(
+            self.network.parameters(), state_dict, self.dtype, owner=self
+        ).items():
             self.network.set(name, value)
 
     def log_probs(self, text: str) -> tuple[list[str], NDArray[np.float64]]:

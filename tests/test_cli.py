@@ -1,0 +1,380 @@
+"""The command line, run as people do."""
+
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import COMMAND, seqrs
+
+TEXT = "the cat sat on the mat and the dog sat on the log.\n" * 30
+SMALL = ["--hidden-size", "16", "--num-layers", "1", "--seq-len", "20", "--seed", "1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text, a model of it, and a model of its lines."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "text.txt").write_text(TEXT)
+    seqrs("train", "text.txt", "-o", "model.seqrs", "--epochs", "3", *SMALL, folder=folder)
+    seqrs(
+        "train",
+        "text.txt",
+        "-o",
+        "lines.seqrs",
+        "--documents",
+        "line",
+        "--epochs",
+        "2",
+        *SMALL,
+        folder=folder,
+    )
+    return folder
+
+
+# Help
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--help"], *([name, "--help"] for name in ("demo", "train", "sample", "score", "info"))],
+)
+def test_help_answers_at_once(arguments: list[str], tmp_path: Path) -> None:
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        assert "usage: seqrs" in seqrs(*arguments, folder=tmp_path).stdout
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.2
+
+
+def test_help_imports_neither_numpy_nor_the_core(tmp_path: Path) -> None:
+    code = (
+        "import sys; from seqrs.cli import main; main(['train', '--help']);"
+        "print([name for name in ('numpy', 'seqrs._native') if name in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert run.stdout.endswith("[]\n")
+
+
+def test_help_tells_the_defaults_there_are(tmp_path: Path) -> None:
+    import inspect
+
+    from seqrs import LanguageModel
+
+    text = re.sub(r"\s+", " ", seqrs("train", "--help", folder=tmp_path).stdout)
+    signatures = [inspect.signature(f).parameters for f in (LanguageModel.__init__, LanguageModel.fit)]
+    shown = dict(re.findall(r"--([a-z-]+) (?:[A-Z]|\{[^}]*\}) [^(]*\(default: ([^)]*)\)", text))
+    assert len(shown) > 25
+    for flag, default in shown.items():
+        name = flag.replace("-", "_")
+        (actual,) = (parameters[name].default for parameters in signatures if name in parameters)
+        assert default == ("none" if actual is None else str(actual)), flag
+
+
+def test_version(tmp_path: Path) -> None:
+    assert re.fullmatch(r"seqrs \d+\.\d+\.\d+\n", seqrs("--version", folder=tmp_path).stdout)
+
+
+# Commands
+
+
+def test_train_shows_progress_and_keeps_best_and_last(folder: Path) -> None:
+    run = seqrs("train", "text.txt", "-o", "again.seqrs", "--epochs", "3", *SMALL, folder=folder)
+    assert run.stdout == ""
+    assert "epoch 3/3  loss" in run.stderr
+    assert "--- sample after" in run.stderr
+    assert re.search(r"again\.seqrs: the best model, of epoch 3 of 3: validation loss \d\.\d{4}", run.stderr)
+    assert (folder / "again.seqrs").read_bytes() == (folder / "model.seqrs").read_bytes()
+    assert (folder / "again.last.seqrs").exists()
+
+
+def test_quiet_training_says_one_line(folder: Path) -> None:
+    run = seqrs("train", "text.txt", "-o", "quiet.seqrs", "--epochs", "1", "--quiet", *SMALL, folder=folder)
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_all_options_reach_the_model(folder: Path) -> None:
+    options = {
+        "level": "word",
+        "cell": "gru",
+        "hidden_size": 7,
+        "num_layers": 2,
+        "embedding_size": 5,
+        "dropout": 0.1,
+        "reset": "before",
+        "min_count": 2,
+        "max_vocab": 9,
+        "dtype": "float64",
+        "device": "reference",
+        "seed": 3,
+    }
+    training = {
+        "epochs": 1,
+        "seq_len": 11,
+        "batch_size": 3,
+        "optimizer": "sgd",
+        "lr": 0.5,
+        "schedule": "step",
+        "step_size": 2,
+        "gamma": 0.25,
+        "warmup": 4,
+        "momentum": 0.5,
+        "weight_decay": 0.01,
+        "patience": 2,
+    }
+    flags = [
+        word
+        for name, value in (options | training).items()
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    seqrs(
+        "train",
+        "text.txt",
+        "-o",
+        "all.seqrs",
+        *flags,
+        "--clip",
+        "0",
+        "--validation",
+        "text.txt",
+        folder=folder,
+    )
+    text = seqrs("info", "all.seqrs", folder=folder).stdout
+    for name, value in {**options, **training, "clip": "none", "vocab_size": 9}.items():
+        assert re.search(rf"^  {name} +{re.escape(str(value))}$", text, re.MULTILINE), name
+
+
+def test_resume_goes_on_from_a_finished_or_missing_training(folder: Path) -> None:
+    before = (folder / "model.last.seqrs").read_bytes()
+    for arguments in (["--resume", "-o", "model.seqrs"], ["--resume", "model.last.seqrs"]):
+        run = seqrs("train", *arguments, folder=folder)
+        assert "model.seqrs: the best model, of epoch 3 of 3" in run.stderr
+    assert (folder / "model.last.seqrs").read_bytes() == before
+    run = seqrs("train", "--resume", "-o", "model.seqrs", "--lr", "0.5", "--seed", "1", folder=folder)
+    assert run.stderr.count("warning") == 1
+    assert "--lr 0.5 is not used: this training began with 0.003" in run.stderr
+    fresh = seqrs(
+        "train", "text.txt", "-o", "fresh.seqrs", "--resume", "--epochs", "3", *SMALL, folder=folder
+    )
+    assert "there is no fresh.last.seqrs to resume from: training begins" in fresh.stderr
+    assert (folder / "fresh.seqrs").read_bytes() == (folder / "model.seqrs").read_bytes()
+
+
+def test_sample_writes_prompt_and_text(folder: Path) -> None:
+    one, two = (
+        seqrs(
+            "sample", "model.seqrs", "--prompt", "the ", "--length", "30", "--seed", "4", folder=folder
+        ).stdout
+        for _ in range(2)
+    )
+    assert one == two
+    assert one.startswith("the ")
+    assert len(one) == 4 + 30 + 1
+    greedy = seqrs("sample", "model.seqrs", "--length", "5", "--temperature", "0", folder=folder).stdout
+    assert len(greedy) == 6
+
+
+def test_sample_reads_prompts(folder: Path) -> None:
+    run = seqrs(
+        "sample",
+        "lines.seqrs",
+        "--length",
+        "30",
+        "--seed",
+        "4",
+        "--json",
+        folder=folder,
+        input="the c\n\ndog",
+    )
+    samples = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [sample["prompt"] for sample in samples] == ["the c", "", "dog"]
+    for sample in samples:
+        tokens = [entry["token"] for entry in sample["tokens"]]
+        assert "".join(tokens).removesuffix("<EOS>") == sample["text"]
+        assert all(entry["log_prob"] < 0 for entry in sample["tokens"])
+    assert seqrs("sample", "model.seqrs", "--length", "5", folder=folder, input="").stdout.count("\n") >= 1
+
+
+def test_unseen_prompt_warns_in_one_line(folder: Path) -> None:
+    run = seqrs("sample", "model.seqrs", "--prompt", "é", "--length", "3", folder=folder)
+    assert run.stderr == "seqrs: warning: prompt: 'é' not seen in training, read as the zero vector\n"
+
+
+def figures(text: str) -> dict[str, float]:
+    return {name: float(value) for name, value in re.findall(r"^(\S.*?)  +(\S+)", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("model", ["model.seqrs", "lines.seqrs"])
+def test_score(model: str, folder: Path) -> None:
+    total = figures(seqrs("score", model, "text.txt", folder=folder).stdout)
+    assert total["tokens"] == len(TEXT)
+    assert total["perplexity"] == pytest.approx(math.exp(-total["log-probability"] / len(TEXT)), rel=1e-3)
+    assert total["bits a character"] == pytest.approx(math.log2(total["perplexity"]), rel=1e-3)
+    rows = seqrs("score", model, "--lines", folder=folder, input=TEXT).stdout.splitlines()
+    cells = [row.split("\t") for row in rows]
+    assert [cell[3] for cell in cells] == TEXT.splitlines()
+    assert sum(float(cell[0]) for cell in cells) == pytest.approx(total["log-probability"], abs=0.01)
+    assert float(cells[0][2]) == pytest.approx(math.log2(float(cells[0][1])), abs=1e-3)
+
+
+def test_score_of_unseen_characters_is_honest(folder: Path) -> None:
+    run = seqrs("score", "model.seqrs", folder=folder, input="the cät")
+    assert "log-probability   -inf nats" in run.stdout
+    assert "unseen tokens     1, of probability 0; without them:" in run.stdout
+    assert math.isfinite(figures(run.stdout.split("without them:")[1])["log-probability"])
+
+
+def test_info(folder: Path) -> None:
+    text = seqrs("info", "model.seqrs", folder=folder).stdout
+    assert re.search(r"parameters: [\d,]+ \(0\.0 MB\)", text)
+    assert re.search(r"weight_hh_l0 +64 x 16", text)
+    assert "training: 3 of 3 epochs" in text
+    assert "This is a checkpoint" in seqrs("info", "model.last.seqrs", folder=folder).stdout
+
+
+def test_demo_shows_a_falling_loss_and_keeps_its_model(tmp_path: Path) -> None:
+    run = seqrs("demo", "--hidden-size", "16", "--epochs", "2", "-o", "demo.seqrs", folder=tmp_path)
+    losses = [float(loss) for loss in re.findall(r"^epoch \d/2  loss (\S+)", run.stdout, re.MULTILINE)]
+    assert losses[-1] < losses[0]
+    assert "Before training it writes:" in run.stdout
+    assert "Now it writes:" in run.stdout
+    assert (tmp_path / "demo.seqrs").exists()
+
+
+# Errors: one line on standard error, exit code 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fly"], "invalid choice: 'fly'"),
+        (["train", "text.txt", "--lr", "fast"], "argument --lr: invalid float value: 'fast'"),
+        (["train", "text.txt", "--cell", "transformer"], "argument --cell: invalid choice"),
+        (["train", "text.txt", "--speed", "9"], "unrecognized arguments: --speed 9"),
+        (["train"], "text: expected at least one text file"),
+        (["train", "missing.txt"], "missing.txt: No such file or directory"),
+        (["train", "empty.txt"], "empty.txt"),
+        (["train", "latin1.txt"], "latin1.txt: expected UTF-8 text, got byte 0xe9 at position 3 (line 1)"),
+        (["train", "short.txt"], "text: expected at least one window of 100 tokens (seq_len)"),
+        (["train", "."], "Is a directory"),
+        (
+            ["train", "text.txt", "--hidden-size", "0"],
+            "hidden_size: expected an integer of at least 1, got 0",
+        ),
+        (["train", "text.txt", "--lr", "-1"], "lr: expected a finite number above 0, got -1.0"),
+        (["train", "text.txt", "--threads", "0"], "n: expected an integer of at least 1, got 0"),
+        (["train", "text.txt", "-o", "nowhere/model.seqrs"], "No such file or directory"),
+        (["train", "--resume", "-o", "none.seqrs"], "none.last.seqrs: No such file or directory"),
+        (["train", "--resume", "model.seqrs"], "resuming needs NAME.last.seqrs"),
+        (["train", "other.txt", "--resume", "-o", "begun.seqrs"], "is not what this training began with"),
+        (
+            ["train", "text.txt", "-o", "d.seqrs", "--lr", "1e6", "--quiet", *SMALL],
+            "training diverged at update",
+        ),
+        (["sample", "missing.seqrs"], "missing.seqrs: No such file or directory"),
+        (["sample", "text.txt"], "text.txt"),
+        (["sample", "cut.seqrs"], "cut.seqrs"),
+        (
+            ["sample", "model.seqrs", "--temperature", "-1"],
+            "temperature: expected a finite number of at least 0",
+        ),
+        (
+            ["sample", "model.seqrs", "--temperature", "nan"],
+            "temperature: expected a finite number of at least 0",
+        ),
+        (["sample", "model.seqrs", "--top-p", "7"], "top_p: expected"),
+        (["score", "model.seqrs", "missing.txt"], "missing.txt: No such file or directory"),
+        (["score", "model.seqrs"], "standard input: expected some text"),
+        (["info", "empty.txt"], "empty.txt"),
+    ],
+)
+def test_every_error_is_one_line(arguments: list[str], message: str, folder: Path) -> None:
+    (folder / "empty.txt").write_text("")
+    (folder / "latin1.txt").write_bytes("café".encode("latin-1"))
+    (folder / "short.txt").write_text("too short")
+    (folder / "other.txt").write_text(TEXT + "more")
+    (folder / "cut.seqrs").write_bytes((folder / "model.seqrs").read_bytes()[:-9])
+    if not (folder / "begun.last.seqrs").exists():
+        interrupt(["train", "text.txt", "-o", "begun.seqrs", "--epochs", "100000", *SMALL], folder)
+    run = seqrs(*arguments, folder=folder, code=2)
+    assert message in run.stderr
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("seqrs: error: ")
+
+
+def test_divergence_leaves_a_model(folder: Path) -> None:
+    arguments = ["train", "text.txt", "-o", "exploded.seqrs", "--lr", "1e6", "--schedule", "constant"]
+    seqrs(*arguments, "--quiet", *SMALL, folder=folder, code=2)
+    for name in ("exploded.seqrs", "exploded.last.seqrs"):
+        assert len(seqrs("sample", name, "--length", "9", folder=folder).stdout) == 10
+
+
+# Ctrl-C and pipes
+
+
+def interrupt(arguments: list[str], folder: Path) -> tuple[int, str]:
+    """Start a training, press Ctrl-C once it is under way, and return its exit code and messages."""
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    shown = ""
+    while "epoch 2/" not in shown:
+        line = process.stderr.readline()
+        assert line, shown
+        shown += line
+    process.send_signal(signal.SIGINT)
+    shown += process.stderr.read()
+    process.stderr.close()
+    return process.wait(timeout=60), shown
+
+
+def test_ctrl_c_saves_and_resuming_gives_the_same_model(folder: Path) -> None:
+    options: list[Any] = ["--epochs", "150", "--sample-every", "0", *SMALL]
+    code, shown = interrupt(["train", "text.txt", "-o", "stopped.seqrs", *options], folder)
+    assert code == 130
+    assert "stopped and saved; go on with: seqrs train --resume -o stopped.seqrs" in shown
+    assert "Traceback" not in shown
+    seqrs("sample", "stopped.seqrs", folder=folder)
+    assert "not finished" in seqrs("info", "stopped.last.seqrs", folder=folder).stdout
+    seqrs("train", "--resume", "-o", "stopped.seqrs", folder=folder)
+    seqrs("train", "text.txt", "-o", "through.seqrs", *options, folder=folder)
+    for name in ("{}.seqrs", "{}.last.seqrs"):
+        assert (folder / name.format("stopped")).read_bytes() == (
+            folder / name.format("through")
+        ).read_bytes()
+
+
+def test_ctrl_c_in_the_first_epoch_leaves_a_model(folder: Path) -> None:
+    (folder / "long.txt").write_text(TEXT * 200)
+    arguments = ["train", "long.txt", "-o", "early.seqrs", "--epochs", "100", "--sample-every", "1", *SMALL]
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "sample after 3 updates" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 130
+    assert len(seqrs("sample", "early.seqrs", "--length", "9", folder=folder).stdout) == 10
+
+
+def test_a_closed_pipe_is_no_error(folder: Path) -> None:
+    arguments = ["sample", "model.seqrs", "--length", "1000000", "--seed", "1"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert len(process.stdout.read(10)) == 10
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141
+    assert process.stderr.read() == b""
+    process.stderr.close()
