@@ -22,7 +22,8 @@ CORE_ROOMS = [
     "device",
     "layers losses",
     "models",
-    "schedule sampling decode train io",
+    "network schedule sampling io",
+    "decode",
 ]
 
 # The facade's modules that hold policy alone and never reach into the compiled core.
