@@ -1,12 +1,17 @@
 """The command line, run as people do."""
 
+import fcntl
 import json
 import math
+import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +100,21 @@ def test_train_shows_progress_and_keeps_best_and_last(folder: Path) -> None:
     assert re.search(r"again\.seqrs: the best model, of epoch 3 of 3: validation loss \d\.\d{4}", run.stderr)
     assert (folder / "again.seqrs").read_bytes() == (folder / "model.seqrs").read_bytes()
     assert (folder / "again.last.seqrs").exists()
+
+
+def test_a_terminal_gets_a_progress_bar(folder: Path) -> None:
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
+    command = [*COMMAND, "train", "text.txt", "-o", "bar.seqrs", "--epochs", "20", *SMALL]
+    process = subprocess.Popen(command, cwd=folder, stderr=theirs)
+    os.close(theirs)
+    shown = ""
+    with suppress(OSError), open(ours, encoding="utf-8", newline="") as terminal:  # an error is its end
+        while more := terminal.read(1):
+            shown += more
+    assert process.wait(timeout=60) == 0
+    assert re.search(r"\d+%\|.*\| \d+/\d+ \[.* loss \d\.\d+, [\d,]+ tokens/s\]", shown)
+    assert "epoch 20/20  loss" in shown
 
 
 def test_quiet_training_says_one_line(folder: Path) -> None:

@@ -165,10 +165,11 @@ def test_foreign_safetensors_and_foreign_weights_are_refused(path: Path) -> None
         {"other": np.zeros(3, np.float32)},
         {**tensors, name: tensors[name][:-1]},
         {**tensors, name: tensors[name].astype(np.int32)},
+        {**tensors, name: tensors[name].astype(np.float16)},
         {**tensors, name: tensors[name] * np.float32("nan")},
     ):
         save_file(weights, path, metadata)
-        with pytest.raises(ModelFileError, match="the model is damaged"):
+        with pytest.raises(ModelFileError, match=r"model\.seqrs: .*(damaged|cannot be read)"):
             seqrs.load(path)
 
 

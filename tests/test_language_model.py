@@ -381,6 +381,16 @@ def test_a_saved_model_is_the_same_to_the_bit(cell: str, form: str, dtype: str, 
     assert again.sample(50, seed=3) == model.sample(50, seed=3)
 
 
+def test_options_may_be_numbers_of_numpy(tmp_path: Path) -> None:
+    model = LanguageModel(
+        hidden_size=np.int64(5), dropout=np.float32(0.5), dtype=np.float64, seed=np.uint64(2**63)
+    )
+    model.fit("abc" * 30, epochs=np.int32(1), seq_len=np.int64(9), lr=np.float32(0.01), **QUIET)
+    model.save(tmp_path / "model.seqrs")
+    again = seqrs.load(tmp_path / "model.seqrs")
+    assert (again.hidden_size, again.dropout, again.dtype, again.seed) == (5, 0.5, "float64", 2**63)
+
+
 def test_devices_agree(parrot: LanguageModel, tmp_path: Path) -> None:
     parrot.save(tmp_path / "model.seqrs")
     reference = seqrs.load(tmp_path / "model.seqrs", device="reference")

@@ -22,6 +22,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from seqrs import _native
 from seqrs._check import Floats
 from seqrs.exceptions import ModelFileError
@@ -73,9 +75,9 @@ class ModelFile:
         metadata = {
             "seqrs.format": FORMAT,
             "seqrs.kind": self.kind,
-            "seqrs.config": json.dumps(self.config),
+            "seqrs.config": json.dumps(self.config, default=_plain),
             "seqrs.vocabulary": self.vocabulary,
-            "seqrs.training": json.dumps(self.training),
+            "seqrs.training": json.dumps(self.training, default=_plain),
         }
         _native.save_file(os.fspath(path), dict(self.tensors), metadata)
 
@@ -91,7 +93,10 @@ class ModelFile:
             If it cannot be read.
         """
         name = os.fspath(path)
-        tensors, metadata = _native.load_file(name)
+        try:
+            tensors, metadata = _native.load_file(name)
+        except TypeError as error:  # numbers of a kind that NumPy does not have
+            raise ModelFileError(f"{name}: {error}") from None
         if "seqrs.format" not in metadata:
             raise ModelFileError(f"{name}: a safetensors file, but not a seqrs model")
         if metadata["seqrs.format"] != FORMAT:
@@ -110,3 +115,8 @@ class ModelFile:
             raise ModelFileError(f"{name}: {error.args[0]} is missing from the metadata") from None
         except (TypeError, ValueError) as error:
             raise ModelFileError(f"{name}: the metadata are damaged: {error}") from None
+
+
+def _plain(value: np.generic) -> Any:
+    """Return a NumPy scalar, such as an option may be, as the number it is."""
+    return value.item()

@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
         named = error.filename is not None and error.strerror
         _say("error", f"{error.filename}: {error.strerror}" if named else error)
         return 2
-    except (ValueError, ArithmeticError, MemoryError) as error:
+    except (ValueError, ArithmeticError, MemoryError, NotImplementedError) as error:
         _say("error", error or type(error).__name__)
         return 2
     return 0

@@ -445,6 +445,7 @@ class LanguageModel(WritingModel):
         codec = self._fitted()
         config = self.get_params() | {
             "level": level_of(codec.tokenizer),
+            "dtype": _check.dtype(self.dtype),
             "seed": None if self.seed is None else str(self.seed),
             "form": self._form(),
             "documents": codec.documents,
