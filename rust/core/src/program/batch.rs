@@ -1,0 +1,102 @@
+//! What goes into one run of a program, checked before any backend sees it.
+
+use super::{Program, Slot};
+use crate::error::{Error, Result};
+use crate::shape::{Shape, check_lengths, checked_product};
+
+/// The input of every row and step, (B, T) or (B, T, I), row major.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a, T> {
+    /// Tokens below the vocabulary; −1 is the zero vector.
+    Tokens(&'a [i32]),
+    /// Numbers.
+    Features(&'a [T]),
+}
+
+/// The state a run starts from.
+#[derive(Clone, Copy, Debug)]
+pub enum StartState<'a, T> {
+    /// Zeros.
+    Zero,
+    /// The state in which the plan's last run ended.
+    Carry,
+    /// All h, (L, B, H), then all c.
+    From(&'a [T]),
+}
+
+/// Which masks a training run draws: they are a function of these two and of nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct DropoutKey {
+    /// The model's seed.
+    pub seed: u64,
+    /// The number of the training step.
+    pub step: u64,
+}
+
+/// One run's input.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a, T> {
+    /// B and T.
+    pub shape: Shape,
+    /// The input.
+    pub input: Input<'a, T>,
+    /// For a program with a loss: the right answer at every step, (B, T); −1 is not scored.
+    pub targets: Option<&'a [i32]>,
+    /// Steps of each row; all T where absent.
+    pub lengths: Option<&'a [usize]>,
+    /// Where the state starts.
+    pub start: StartState<'a, T>,
+    /// Present in a training run: dropout is on, and a backward run may follow.
+    pub training: Option<DropoutKey>,
+}
+
+impl<T: Copy> Batch<'_, T> {
+    /// Checks everything against the program and returns each row's number of steps.
+    pub fn check(&self, program: &Program) -> Result<Vec<usize>> {
+        let Shape { batch, steps } = self.shape;
+        let want = format!("({batch}, {steps})");
+        match (self.input, program.slots[program.input]) {
+            (Input::Tokens(tokens), Slot::Tokens { vocabulary }) => {
+                size("inputs", tokens.len(), batch * steps, &want)?;
+                check_tokens("inputs", tokens, vocabulary)?;
+            }
+            // Tokens into a layer that takes features: one-hot vectors that are never built.
+            (Input::Tokens(tokens), Slot::Features(width)) => {
+                size("x", tokens.len(), batch * steps, &want)?;
+                check_tokens("x", tokens, width)?;
+            }
+            (Input::Features(x), Slot::Features(width)) => {
+                let numbers = checked_product("x", &[batch, steps, width])?;
+                size("x", x.len(), numbers, &format!("({batch}, {steps}, {width})"))?;
+            }
+            (Input::Features(_), Slot::Tokens { .. }) => {
+                return Err(Error::value("x", "integer tokens", "floating point features"));
+            }
+        }
+        if let Some(targets) = self.targets {
+            size("targets", targets.len(), batch * steps, &want)?;
+            check_tokens("targets", targets, program.slots[program.output].width())?;
+        }
+        if let StartState::From(state) = self.start {
+            let width = program.state_width();
+            size(
+                "state",
+                state.len(),
+                batch * width,
+                &format!("of {width} numbers for each of {batch} rows"),
+            )?;
+        }
+        check_lengths(self.lengths, self.shape)
+    }
+}
+
+fn size(name: &'static str, got: usize, want: usize, shape: &str) -> Result<()> {
+    if got == want { Ok(()) } else { Err(Error::shape(name, shape, &[got])) }
+}
+
+fn check_tokens(name: &'static str, tokens: &[i32], vocabulary: usize) -> Result<()> {
+    match tokens.iter().find(|&&t| t < -1 || t >= vocabulary as i32) {
+        Some(t) => Err(Error::value(name, format!("tokens from -1 to {}", vocabulary as i64 - 1), t)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,39 @@
+//! Checked sizes of a batch.
+
+use crate::error::{Error, Result};
+
+/// The size of a batch: what a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// B, the sequences side by side.
+    pub batch: usize,
+    /// T, the steps of the longest.
+    pub steps: usize,
+}
+
+impl Shape {
+    /// Rows of the padded batch, B · T.
+    pub fn rows(self) -> usize {
+        self.batch * self.steps
+    }
+}
+
+/// `a · b · …`, or an error where the product is larger than an array can be.
+pub fn checked_product(name: &'static str, factors: &[usize]) -> Result<usize> {
+    let product = factors.iter().try_fold(1_usize, |all, &f| all.checked_mul(f));
+    product
+        .filter(|&n| n < isize::MAX as usize / 16)
+        .ok_or_else(|| Error::value(name, "a size that fits in memory", format!("{factors:?} numbers")))
+}
+
+/// The number of steps of each row: `given`, or all of them.
+pub fn check_lengths(given: Option<&[usize]>, shape: Shape) -> Result<Vec<usize>> {
+    let Some(lengths) = given else { return Ok(vec![shape.steps; shape.batch]) };
+    if lengths.len() != shape.batch {
+        return Err(Error::shape("lengths", format!("({},)", shape.batch), &[lengths.len()]));
+    }
+    match lengths.iter().find(|&&n| n > shape.steps) {
+        Some(n) => Err(Error::value("lengths", format!("numbers from 0 to {}", shape.steps), n)),
+        None => Ok(lengths.to_vec()),
+    }
+}
