@@ -1,0 +1,82 @@
+//! What a device does with a program.
+
+pub(crate) mod cpu;
+pub(crate) mod reference;
+
+use crate::error::{Error, Result};
+use crate::optim::Optimizer;
+use crate::program::Batch;
+use crate::shape::Shape;
+use std::any::Any;
+
+/// A program compiled for one shape: scratch, and the tape of the last run.
+pub struct Plan {
+    /// The largest batch it can run.
+    pub shape: Shape,
+    work: Box<dyn Any + Send + Sync>,
+}
+
+impl Plan {
+    /// Wraps a backend's own scratch.
+    pub fn new<W: Any + Send + Sync>(shape: Shape, work: W) -> Self {
+        Self { shape, work: Box::new(work) }
+    }
+
+    /// The scratch, for the backend that made it.
+    pub fn work<W: Any>(&self) -> Result<&W> {
+        self.work.downcast_ref().ok_or(FOREIGN)
+    }
+
+    /// The scratch, to be written to.
+    pub fn work_mut<W: Any>(&mut self) -> Result<&mut W> {
+        self.work.downcast_mut().ok_or(FOREIGN)
+    }
+}
+
+const FOREIGN: Error = Error::Tape("made by another device or element type");
+
+/// Gradients from outside that a backward run starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Upstream<'a, T> {
+    /// Of the output, (B, T, O); absent for a program that ends in its own loss.
+    pub output: Option<&'a [T]>,
+    /// Of the final state, laid out as the state.
+    pub state: Option<&'a [T]>,
+}
+
+/// What can be read from a plan after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// The output of every row and step, (B, T, O); zero in the padding. Not kept by a run with
+    /// targets.
+    Output,
+    /// The state after each row's last step: all h, (L, B, H), then all c.
+    State,
+    /// log softmax(logits)\[target\] of every row and step, (B, T); 0 where not scored.
+    LogProbs,
+    /// Gradient of every parameter, laid out as the parameters.
+    ParameterGradient,
+    /// Gradient of a features input, (B, T, I).
+    InputGradient,
+    /// Gradient of the state at the start, laid out as the state.
+    StateGradient,
+}
+
+/// A program on a device, with its weights.
+pub trait Backend<T>: Send + Sync {
+    /// Scratch for batches of this shape.
+    fn plan(&self, shape: Shape) -> Result<Plan>;
+    /// Replaces the weights from place `from` of the buffer on.
+    fn upload(&mut self, from: usize, values: &[T]) -> Result<()>;
+    /// Copies the weights from place `from` on.
+    fn download(&self, from: usize, values: &mut [T]);
+    /// Runs the program and keeps what [`Backend::backward`] needs in the plan.
+    fn forward(&self, plan: &mut Plan, batch: &Batch<'_, T>) -> Result<()>;
+    /// Backpropagation through the plan's last forward run; good once a run.
+    fn backward(&self, plan: &mut Plan, upstream: Upstream<'_, T>) -> Result<()>;
+    /// Copies a result out of the plan.
+    fn read(&self, plan: &Plan, quantity: Quantity, out: &mut [T]) -> Result<()>;
+    /// Moves the weights along the plan's gradients and returns the gradients' global norm before
+    /// clipping. Leaves everything as it was where the norm is not finite.
+    fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64>;
+}
