@@ -1,0 +1,143 @@
+//! The batch cut into groups that run on their own.
+//!
+//! A group is a few rows that go through all steps together, with no word to the others: one
+//! thread takes a group, and no barrier is needed in time. How the batch is cut depends on its
+//! size alone. Within a group rows are sorted longest first, and only the steps that exist are
+//! stored, one after the other (*packed*): no work is done on padding.
+
+/// Rows a group should have at most: enough that a weight read once is used often, few enough
+/// that a batch makes work for several threads.
+const MOST_ROWS: usize = 8;
+
+/// One step of a group: packed rows `first .. first + active`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) first: usize,
+    pub(crate) active: usize,
+}
+
+/// Packed rows `row ..` whose previous states lie one after the other from `prev` on (counted
+/// from the start of a layer's output, leading rows included).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) row: usize,
+    pub(crate) prev: usize,
+    pub(crate) len: usize,
+}
+
+/// Part of a batch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Group {
+    /// Its rows of the batch, longest first.
+    pub(crate) rows: Vec<usize>,
+    /// The steps of each of them.
+    pub(crate) lengths: Vec<usize>,
+    /// The steps that have any active row.
+    pub(crate) steps: Vec<Step>,
+    /// Packed rows in all.
+    pub(crate) len: usize,
+}
+
+/// The sizes of the groups of a batch.
+pub(crate) fn sizes(batch: usize) -> Vec<usize> {
+    let least = if batch > MOST_ROWS / 2 { 2 } else { 1 };
+    let count = batch.div_ceil(MOST_ROWS).next_power_of_two().max(least);
+    (0..count).map(|i| batch * (i + 1) / count - batch * i / count).filter(|&n| n > 0).collect()
+}
+
+/// Deals the rows to groups, longest first.
+pub(crate) fn deal(lengths: &[usize], groups: &mut [Group]) {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
+    let mut order = order.into_iter();
+    for (group, size) in groups.iter_mut().zip(sizes(lengths.len())) {
+        group.rows.clear();
+        group.rows.extend(order.by_ref().take(size));
+        group.lengths.clear();
+        group.lengths.extend(group.rows.iter().map(|&row| lengths[row]));
+        group.steps.clear();
+        group.len = 0;
+        for t in 0..group.lengths.first().copied().unwrap_or(0) {
+            let active = group.lengths.partition_point(|&n| n > t);
+            group.steps.push(Step { first: group.len, active });
+            group.len += active;
+        }
+    }
+}
+
+impl Group {
+    /// Where, in a layer's output, the states before step `t` begin.
+    pub(crate) fn prev(&self, t: usize) -> usize {
+        if t == 0 { 0 } else { self.rows.len() + self.steps[t - 1].first }
+    }
+
+    /// Where, in a layer's output, the last state of the group's row `i` lies.
+    pub(crate) fn last(&self, i: usize) -> usize {
+        match self.lengths[i] {
+            0 => i,
+            n => self.rows.len() + self.steps[n - 1].first + i,
+        }
+    }
+
+    /// All packed rows in as few runs as possible.
+    pub(crate) fn runs(&self) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        for (t, step) in self.steps.iter().enumerate() {
+            let prev = self.prev(t);
+            match runs.last_mut() {
+                Some(run) if run.prev + run.len == prev => run.len += step.active,
+                _ => runs.push(Run { row: step.first, prev, len: step.active }),
+            }
+        }
+        runs
+    }
+
+    /// Every packed row: its batch row, step and number.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        self.steps
+            .iter()
+            .enumerate()
+            .flat_map(move |(t, step)| (0..step.active).map(move |i| (self.rows[i], t, step.first + i)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_lands_once() {
+        for batch in 0..100 {
+            let sizes = sizes(batch);
+            assert_eq!(sizes.iter().sum::<usize>(), batch);
+            assert!(sizes.iter().all(|&n| n > 0 && n <= MOST_ROWS));
+        }
+    }
+
+    #[test]
+    fn ragged_rows_pack_and_point_back() {
+        let mut groups = vec![Group::default()];
+        deal(&[1, 3, 0], &mut groups);
+        let group = &groups[0];
+        assert_eq!(group.rows, [1, 0, 2]);
+        assert_eq!(group.len, 4);
+        assert_eq!(group.places().collect::<Vec<_>>(), [(1, 0, 0), (0, 0, 1), (1, 1, 2), (1, 2, 3)]);
+        // Three leading rows, then the packed ones: step 0 reads row 0, steps 1 and 2 the rows 3 and 5.
+        assert_eq!(
+            group.runs(),
+            [
+                Run { row: 0, prev: 0, len: 2 },
+                Run { row: 2, prev: 3, len: 1 },
+                Run { row: 3, prev: 5, len: 1 }
+            ]
+        );
+        assert_eq!([group.last(0), group.last(1), group.last(2)], [6, 4, 2]);
+    }
+
+    #[test]
+    fn equal_rows_are_one_run() {
+        let mut groups = vec![Group::default()];
+        deal(&[5, 5], &mut groups);
+        assert_eq!(groups[0].runs(), [Run { row: 0, prev: 0, len: 10 }]);
+    }
+}

@@ -1,0 +1,158 @@
+//! The cells' functions on several lanes at once.
+//!
+//! Single precision uses one range reduction and one division a function, without branches, so
+//! that a compiler turns the loop over lanes into vector code. Both functions stay within 3 units
+//! in the last place (tested below) and pass NaN on. Double precision, there for checking
+//! gradients, takes the standard library's functions lane by lane.
+
+use super::simd::Pack;
+use crate::cells::Lanes;
+use crate::float::Float;
+use std::array::from_fn;
+
+/// A float with lane-wise functions.
+pub(crate) trait Elementary: Float {
+    fn sigmoid_each<const L: usize>(x: [Self; L]) -> [Self; L];
+    fn tanh_each<const L: usize>(x: [Self; L]) -> [Self; L];
+    /// eˣ for x ≤ 0 (softmax after the maximum is taken off).
+    fn exp_each<const L: usize>(x: [Self; L]) -> [Self; L];
+}
+
+/// eˣ = 2ⁿ(1 + p) with n = round(x / ln 2), p = expm1(x − n ln 2); returns (2ⁿ, p).
+/// x within ±87, so that 2ⁿ is a normal number.
+#[inline(always)]
+fn exp_parts(x: f32) -> (f32, f32) {
+    // Adding 1.5 · 2²³ leaves the rounded integer in the low bits of the sum.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts, the first exact in a product with any n here.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    // Least maximal error of expm1(r) − r over |r| ≤ ln 2 / 2 (own fit): 3e-9.
+    let q = 1.395_054e-3_f32;
+    let q = q * r + 8.368_918e-3;
+    let q = q * r + 4.166_620_6e-2;
+    let q = q * r + 0.166_665_18;
+    let q = q * r + 0.5;
+    let p = r + r * r * q;
+    let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
+    (scale, p)
+}
+
+/// x within ±limit; NaN stays NaN.
+#[inline(always)]
+fn clamp(x: f32, limit: f32) -> f32 {
+    let x = if x > limit { limit } else { x };
+    if x < -limit { -limit } else { x }
+}
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    let (s, p) = exp_parts(clamp(-x, 87.0));
+    1.0 / (1.0 + (s * p + s))
+}
+
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    // tanh x = t / (t + 2) with t = expm1(2x); beyond ±9.1 it rounds to ±1.
+    let (s, p) = exp_parts(2.0 * clamp(x, 9.1));
+    let t = s * p + (s - 1.0);
+    t / (t + 2.0)
+}
+
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    let (s, p) = exp_parts(clamp(x, 87.0));
+    s * p + s
+}
+
+impl Elementary for f32 {
+    #[inline(always)]
+    fn sigmoid_each<const L: usize>(x: [Self; L]) -> [Self; L] {
+        from_fn(|l| sigmoid(x[l]))
+    }
+    #[inline(always)]
+    fn tanh_each<const L: usize>(x: [Self; L]) -> [Self; L] {
+        from_fn(|l| tanh(x[l]))
+    }
+    #[inline(always)]
+    fn exp_each<const L: usize>(x: [Self; L]) -> [Self; L] {
+        from_fn(|l| exp(x[l]))
+    }
+}
+
+impl Elementary for f64 {
+    fn sigmoid_each<const L: usize>(x: [Self; L]) -> [Self; L] {
+        x.map(Lanes::sigmoid)
+    }
+    fn tanh_each<const L: usize>(x: [Self; L]) -> [Self; L] {
+        x.map(f64::tanh)
+    }
+    fn exp_each<const L: usize>(x: [Self; L]) -> [Self; L] {
+        x.map(f64::exp)
+    }
+}
+
+impl<T: Elementary, const L: usize> Lanes for Pack<T, L> {
+    const ZEROS: Self = Self([T::ZERO; L]);
+    const ONES: Self = Self([T::ONE; L]);
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        Self(T::sigmoid_each(self.0))
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        Self(T::tanh_each(self.0))
+    }
+    #[inline(always)]
+    fn relu(self) -> Self {
+        Self(from_fn(|l| if self.0[l] < T::ZERO { T::ZERO } else { self.0[l] }))
+    }
+    #[inline(always)]
+    fn positive(self) -> Self {
+        Self(from_fn(|l| if self.0[l] > T::ZERO { T::ONE } else { T::ZERO }))
+    }
+    #[inline(always)]
+    fn flush(self) -> Self {
+        Self(from_fn(|l| Float::flush(self.0[l])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Largest error in units in the last place over a strided scan of all floats within ±limit.
+    fn worst_ulp(limit: f32, f: impl Fn(f32) -> f32, exact: impl Fn(f64) -> f64) -> f64 {
+        let mut worst: f64 = 0.0;
+        for bits in (0..limit.to_bits()).step_by(1009) {
+            for x in [f32::from_bits(bits), -f32::from_bits(bits)] {
+                let want = exact(f64::from(x));
+                let nearest = want as f32;
+                let ulp = f64::from(nearest.abs().max(f32::MIN_POSITIVE).next_up())
+                    - f64::from(nearest.abs().max(f32::MIN_POSITIVE));
+                worst = worst.max((f64::from(f(x)) - want).abs() / ulp);
+            }
+        }
+        worst
+    }
+
+    #[test]
+    fn within_three_ulp() {
+        assert!(worst_ulp(86.0, sigmoid, |x| 1.0 / (1.0 + (-x).exp())) <= 3.0);
+        assert!(worst_ulp(20.0, tanh, f64::tanh) <= 3.0);
+        assert!(worst_ulp(86.0, exp, f64::exp) <= 3.0);
+    }
+
+    #[test]
+    fn ends_and_nan() {
+        assert_eq!(tanh(f32::INFINITY), 1.0);
+        assert_eq!(tanh(f32::NEG_INFINITY), -1.0);
+        assert_eq!(sigmoid(f32::INFINITY), 1.0);
+        assert!(sigmoid(f32::NEG_INFINITY) < 1e-37);
+        assert!(tanh(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan() && exp(f32::NAN).is_nan());
+        assert_eq!(tanh(0.0), 0.0);
+    }
+}

@@ -1,0 +1,103 @@
+//! The thread team: one pool for the process, entered once a call.
+//!
+//! Work is cut by shape, never by the number of threads, so that results do not depend on it.
+
+use crate::error::{Error, Result};
+use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Below this many floating point operations a call stays on its own thread: waking another
+/// takes longer.
+const WORTH_A_TEAM: f64 = 4e6;
+
+struct Team {
+    /// The process that made it: a forked child has the memory but not the threads.
+    process: u32,
+    pool: ThreadPool,
+}
+
+static TEAM: RwLock<Option<Arc<Team>>> = RwLock::new(None);
+
+/// Sets the number of threads of every later call.
+///
+/// # Errors
+/// If `n` is 0 or more than 1024, or the system refuses to start them.
+pub fn set_num_threads(n: usize) -> Result<()> {
+    if !(1..=1024).contains(&n) {
+        return Err(Error::value("num_threads", "a number from 1 to 1024", n));
+    }
+    let team = build(n)?;
+    let old = TEAM.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(team));
+    retire(old);
+    Ok(())
+}
+
+/// Threads a call may use: [`set_num_threads`], else `SEQRS_NUM_THREADS`, else one a processor
+/// that this process may run on.
+pub fn num_threads() -> Result<usize> {
+    Ok(team()?.pool.current_num_threads())
+}
+
+fn build(n: usize) -> Result<Team> {
+    let pool = ThreadPoolBuilder::new().num_threads(n).thread_name(|i| format!("seqrs-{i}")).build();
+    let pool = pool.map_err(|e| Error::value("num_threads", "threads the system grants", e))?;
+    Ok(Team { process: std::process::id(), pool })
+}
+
+/// Forgets a team inherited through a fork: its threads are not here to be joined.
+fn retire(old: Option<Arc<Team>>) {
+    if let Some(team) = old
+        && team.process != std::process::id()
+    {
+        std::mem::forget(team);
+    }
+}
+
+fn team() -> Result<Arc<Team>> {
+    if let Some(team) = TEAM.read().unwrap_or_else(PoisonError::into_inner).as_ref()
+        && team.process == std::process::id()
+    {
+        return Ok(Arc::clone(team));
+    }
+    let n = match std::env::var("SEQRS_NUM_THREADS") {
+        Ok(text) => match text.parse() {
+            Ok(n @ 1..=1024) => n,
+            _ => {
+                return Err(Error::value("SEQRS_NUM_THREADS", "a number from 1 to 1024", format!("{text:?}")));
+            }
+        },
+        Err(_) => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let fresh = Arc::new(build(n)?);
+    retire(TEAM.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&fresh)));
+    Ok(fresh)
+}
+
+/// How one call runs its loops: alone or with the team.
+#[derive(Clone, Copy)]
+pub(crate) struct Crew {
+    team: bool,
+}
+
+/// Runs `call` with the team where it is worth it. Loops inside use [`Crew::each`].
+pub(crate) fn enter<R: Send>(operations: f64, call: impl FnOnce(Crew) -> R + Send) -> Result<R> {
+    if operations < WORTH_A_TEAM {
+        return Ok(call(Crew { team: false }));
+    }
+    let team = team()?;
+    if team.pool.current_num_threads() == 1 {
+        return Ok(call(Crew { team: false }));
+    }
+    Ok(team.pool.install(|| call(Crew { team: true })))
+}
+
+impl Crew {
+    /// Calls `f` on every item, in any order.
+    pub(crate) fn each<I: Send>(self, items: &mut [I], f: impl Fn(usize, &mut I) + Send + Sync) {
+        if self.team && items.len() > 1 {
+            items.par_iter_mut().with_max_len(1).enumerate().for_each(|(i, item)| f(i, item));
+        } else {
+            items.iter_mut().enumerate().for_each(|(i, item)| f(i, item));
+        }
+    }
+}

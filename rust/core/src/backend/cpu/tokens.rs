@@ -1,0 +1,173 @@
+//! Token projection: the input's part of a layer is computed once for each *distinct* token of a
+//! batch and then gathered; on the way back the gradients of a token's rows are summed before
+//! any product. Halves the work of a one-layer character model, with the same gradients.
+
+use super::gemm::Start;
+use super::math::Elementary;
+use super::part::Part;
+use super::scan::Scan;
+use super::scratch::{Buffer, Rows};
+use super::threads::Crew;
+use crate::float::Float;
+
+/// The distinct tokens of a batch, in order of appearance. −1, the zero vector, is one of them.
+#[derive(Default)]
+pub(super) struct Distinct {
+    pub(super) tokens: Vec<i32>,
+    /// For each token + 1: its place in `tokens`, if `seen` says so.
+    place: Vec<u32>,
+    seen: Vec<u32>,
+    run: u32,
+}
+
+impl Distinct {
+    pub(super) fn new(vocabulary: usize) -> Self {
+        Self { place: vec![0; vocabulary + 1], seen: vec![0; vocabulary + 1], ..Self::default() }
+    }
+
+    /// Collects the tokens of (B, T) and notes in every part which of them each packed row reads.
+    pub(super) fn collect<T>(&mut self, tokens: &[i32], steps: usize, parts: &mut [Part<T>]) {
+        self.tokens.clear();
+        if self.run == u32::MAX {
+            (self.run, self.seen) = (0, vec![0; self.seen.len()]);
+        }
+        self.run += 1;
+        for part in parts {
+            part.token_rows.clear();
+            for (b, t, _) in part.group.places() {
+                let token = tokens[b * steps + t];
+                let slot = (token + 1) as usize;
+                if self.seen[slot] != self.run {
+                    (self.seen[slot], self.place[slot]) = (self.run, self.tokens.len() as u32);
+                    self.tokens.push(token);
+                }
+                part.token_rows.push(self.place[slot]);
+            }
+        }
+    }
+}
+
+/// A layer's input part of every distinct token.
+pub(super) struct Table<T> {
+    /// Rows there is room for, and rows in use.
+    pub(super) capacity: usize,
+    pub(super) len: usize,
+    /// As a tape's `z`: `[H / L][rows][S·L]`; after the backward run the summed gradients.
+    pub(super) z: Buffer<T>,
+    /// The embeddings of the tokens; empty for a one-hot input.
+    pub(super) x: Rows<T>,
+    pub(super) dx: Rows<T>,
+}
+
+impl<T: Elementary> Table<T> {
+    /// For at most `rows` distinct tokens.
+    pub(super) fn new(scan: &Scan<T>, rows: usize, embedded: bool) -> Self {
+        let x = || if embedded { Rows::new(0, rows, scan.width, scan.lanes) } else { Rows::default() };
+        Self { capacity: rows, len: 0, z: Buffer::new(scan.blocks * rows * scan.line()), x: x(), dx: x() }
+    }
+
+    /// The input's part of one token in one unit block.
+    #[inline]
+    pub(super) fn row(&self, block: usize, row: usize, line: usize) -> &[T] {
+        &self.z[(block * self.len + row) * line..][..line]
+    }
+
+    /// Computes the part of every token: from its embedding, or from its column of W_ih.
+    pub(super) fn project(
+        &mut self,
+        crew: Crew,
+        scan: &Scan<T>,
+        tokens: &[i32],
+        weight: &[T],
+        embedding: Option<&[T]>,
+    ) {
+        self.len = tokens.len();
+        let (rows, line, lanes, width) = (self.len, scan.line(), scan.lanes, scan.width);
+        if rows == 0 {
+            return;
+        }
+        if let Some(embedding) = embedding {
+            for (row, &token) in tokens.iter().enumerate() {
+                let to = &mut self.x.from_mut(row)[..width];
+                match usize::try_from(token) {
+                    Ok(token) => to.copy_from_slice(&embedding[token * width..][..width]),
+                    Err(_) => to.fill(T::ZERO),
+                }
+            }
+            let x = &self.x;
+            let mut blocks: Vec<_> =
+                self.z[..scan.blocks * rows * line].chunks_exact_mut(rows * line).collect();
+            crew.each(&mut blocks, |block, z| scan.project_block(block, rows, x.from(0), x.stride, z));
+            return;
+        }
+        let mut blocks: Vec<_> = self.z[..scan.blocks * rows * line].chunks_exact_mut(rows * line).collect();
+        crew.each(&mut blocks, |block, z| {
+            let units = lanes.min(scan.hidden - block * lanes);
+            for (z, &token) in z.chunks_exact_mut(line).zip(tokens) {
+                z.copy_from_slice(scan.bias(block));
+                let Ok(token) = usize::try_from(token) else { continue };
+                for (slot, &gate) in scan.layout.input.iter().enumerate() {
+                    for l in 0..units {
+                        z[slot * lanes + l] +=
+                            weight[(gate * scan.hidden + block * lanes + l) * width + token];
+                    }
+                }
+            }
+        });
+    }
+
+    /// Sums the gradients of each token's rows, group by group and row by row.
+    pub(super) fn sum(&mut self, crew: Crew, scan: &Scan<T>, parts: &[Part<T>]) {
+        let (rows, line) = (self.len, scan.line());
+        if rows == 0 {
+            return;
+        }
+        let mut blocks: Vec<_> = self.z[..scan.blocks * rows * line].chunks_exact_mut(rows * line).collect();
+        crew.each(&mut blocks, |block, z| {
+            z.fill(T::ZERO);
+            for part in parts {
+                let from = &part.tapes[scan.tape].z[block * part.group.len * line..];
+                for (dz, &token) in from.chunks_exact(line).zip(&part.token_rows) {
+                    add(&mut z[token as usize * line..][..line], dz);
+                }
+            }
+        });
+    }
+}
+
+impl<T: Elementary> Table<T> {
+    /// Adds the gradients of the tokens' embeddings: the summed gradients times W_ih.
+    pub(super) fn embedding_gradient(
+        &mut self,
+        crew: Crew,
+        scan: &Scan<T>,
+        tokens: &[i32],
+        gradient: &mut [T],
+    ) {
+        let (rows, stride, width, z) = (self.len, self.dx.stride, scan.width, &self.z);
+        const AT_ONCE: usize = 64;
+        let mut jobs: Vec<_> = self.dx.from_mut(0)[..rows * stride].chunks_mut(AT_ONCE * stride).collect();
+        crew.each(&mut jobs, |i, dx| {
+            scan.project_backward(
+                rows,
+                &z[i * AT_ONCE * scan.line()..],
+                dx.len() / stride,
+                Start::Zero,
+                dx,
+                stride,
+            );
+        });
+        for (&token, dx) in tokens.iter().zip(self.dx.from(0).chunks_exact(stride)) {
+            if let Ok(token) = usize::try_from(token) {
+                add(&mut gradient[token * width..][..width], dx);
+            }
+        }
+    }
+}
+
+/// `to += from`.
+pub(super) fn add<T: Float>(to: &mut [T], from: &[T]) {
+    for (x, &d) in to.iter_mut().zip(from) {
+        *x += d;
+    }
+}

@@ -1,0 +1,65 @@
+//! Devices by name: the only place that knows which backends there are.
+
+use crate::backend::Backend;
+use crate::backend::cpu::{Cpu, Elementary, Isa};
+use crate::backend::reference::Reference;
+use crate::cells::Lanes;
+use crate::error::{Error, Result};
+use crate::program::Program;
+
+pub use crate::backend::cpu::{num_threads, set_num_threads};
+
+/// An element type every device can run: `f32` or `f64`.
+#[allow(private_bounds)]
+pub trait Element: Elementary + Lanes {}
+impl Element for f32 {}
+impl Element for f64 {}
+
+/// Where a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The fast backend, on all threads of the team.
+    Cpu(Isa),
+    /// Plain loops: the specification, slow and obvious.
+    Reference,
+}
+
+impl Device {
+    /// The device by its name: "cpu", "reference", or "auto" for the best there is.
+    ///
+    /// # Errors
+    /// For an unknown name, or if the environment variable `SEQRS_CPU` names no instruction set.
+    pub fn open(name: &str) -> Result<Self> {
+        match name {
+            "cpu" | "auto" => Ok(Self::Cpu(Isa::detect()?)),
+            "reference" => Ok(Self::Reference),
+            _ => Err(Error::value("device", "\"cpu\", \"reference\" or \"auto\"", format!("{name:?}"))),
+        }
+    }
+
+    /// The name that opens it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu(_) => "cpu",
+            Self::Reference => "reference",
+        }
+    }
+
+    /// Puts a program on the device, its weights all 0.
+    #[must_use]
+    pub fn backend<T: Element>(self, program: Program) -> Box<dyn Backend<T>> {
+        match self {
+            Self::Cpu(isa) => Box::new(Cpu::new(program, isa)),
+            Self::Reference => Box::new(Reference::new(program)),
+        }
+    }
+}
+
+/// Instruction sets this processor has that kernels are compiled for, and the one in use.
+///
+/// # Errors
+/// If the environment variable `SEQRS_CPU` names no instruction set.
+pub fn cpu_features() -> Result<(Vec<&'static str>, &'static str)> {
+    Ok((Isa::available().into_iter().map(Isa::name).collect(), Isa::detect()?.name()))
+}
