@@ -1,0 +1,66 @@
+//! Recurrent sequence models: RNN, GRU and LSTM at the speed of the hardware.
+//!
+//! Letters used throughout: **B** sequences in a batch, **T** steps, **I** inputs of a layer,
+//! **H** its hidden units, **V** tokens in a vocabulary, **L** layers in a stack. Arrays are row
+//! major and batch first: features are (B, T, I), states (L, B, H).
+//!
+//! A model is a [`program::Program`], a list of ops over whole sequences; a [`device::Device`]
+//! makes it a [`network::Network`] that runs, learns and draws.
+//!
+//! # Examples
+//! ```
+//! use seqrs::prelude::*;
+//!
+//! let stack = Recurrent { cell: Cell::parse("gru", "after")?, hidden_size: 4, num_layers: 1, bias: true, dropout: 0.0 };
+//! let network: Network<f32> = Network::new(stack.program(3)?, Device::open("cpu")?, 0)?;
+//! let x = vec![0.5; 2 * 5 * 3];
+//! let run = network.run(&Batch {
+//!     shape: Shape { batch: 2, steps: 5 },
+//!     input: Input::Features(&x),
+//!     targets: None,
+//!     lengths: None,
+//!     start: StartState::Zero,
+//!     training: None,
+//! })?;
+//! assert_eq!(run.output.len(), 2 * 5 * 4);
+//! # Ok::<(), seqrs::Error>(())
+//! ```
+#![deny(unsafe_code)]
+
+pub mod error;
+pub mod float;
+pub mod shape;
+
+pub mod params;
+pub mod rng;
+
+pub mod cells;
+pub mod program;
+
+pub mod backend;
+pub mod device;
+
+pub mod layers;
+pub mod models;
+pub mod network;
+pub mod optim;
+pub mod schedule;
+
+pub mod decode;
+pub mod io;
+pub mod sampling;
+
+pub use error::{Error, Result};
+
+/// What most programs use.
+pub mod prelude {
+    pub use crate::cells::Cell;
+    pub use crate::decode::{Generator, Start};
+    pub use crate::device::Device;
+    pub use crate::layers::Recurrent;
+    pub use crate::models::LanguageModel;
+    pub use crate::network::Network;
+    pub use crate::program::{Batch, DropoutKey, Input, StartState};
+    pub use crate::sampling::Sampler;
+    pub use crate::shape::Shape;
+}

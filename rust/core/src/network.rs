@@ -1,0 +1,308 @@
+//! A program with its weights on one device, and what one does with it: run, learn, score.
+
+use crate::backend::{Backend, Plan, Quantity, Upstream};
+use crate::device::{Device, Element};
+use crate::error::{Error, Result};
+use crate::optim::Optimizer;
+use crate::program::{Batch, Program};
+use crate::shape::Shape;
+use std::sync::{Mutex, PoisonError};
+
+/// Plans kept for the next batch of their shape.
+const PLANS_KEPT: usize = 4;
+
+/// A program with its weights on one device.
+///
+/// # Examples
+/// A tiny language model that learns "ababab…":
+/// ```
+/// use seqrs::{optim::{Optimizer, Rule}, prelude::*};
+///
+/// let layers = Recurrent { cell: Cell::parse("lstm", "none")?, hidden_size: 8, num_layers: 1, bias: true, dropout: 0.0 };
+/// let model = LanguageModel { vocab_size: 2, embedding_size: None, layers };
+/// let mut network: Network<f32> = Network::new(model.program()?, Device::open("cpu")?, 0)?;
+/// let rule = Rule::Adam { betas: (0.9, 0.999), eps: 1e-8 };
+/// let mut adam = Optimizer::new(rule, 0.0, Some(5.0), None, network.num_parameters())?;
+/// let batch = Batch {
+///     shape: Shape { batch: 1, steps: 4 },
+///     input: Input::Tokens(&[-1, 0, 1, 0]),
+///     targets: Some(&[0, 1, 0, 1]),
+///     lengths: None,
+///     start: StartState::Zero,
+///     training: Some(DropoutKey { seed: 0, step: 0 }),
+/// };
+/// let first = network.train_step(&batch, &mut adam, 0.05)?;
+/// let last = (0..50).try_fold(first.loss, |_, _| network.train_step(&batch, &mut adam, 0.05).map(|s| s.loss))?;
+/// assert!(last < 0.1 * first.loss);
+/// # Ok::<(), seqrs::Error>(())
+/// ```
+pub struct Network<T> {
+    program: Program,
+    backend: Box<dyn Backend<T>>,
+    device: Device,
+    plans: Mutex<Vec<Plan>>,
+}
+
+/// The outcome of a run.
+#[derive(Clone, Debug)]
+pub struct Run<T> {
+    /// (B, T, O); zeros in the padding.
+    pub output: Vec<T>,
+    /// All h, (L, B, H), then all c, after each row's last step.
+    pub state: Vec<T>,
+}
+
+/// The gradients of a backward run.
+#[derive(Clone, Debug)]
+pub struct Gradients<T> {
+    /// Of the input, (B, T, I); absent for tokens.
+    pub input: Option<Vec<T>>,
+    /// Of the state at the start.
+    pub state: Vec<T>,
+    /// Of all parameters, laid out as [`crate::params::Parameters`] says.
+    pub parameters: Vec<T>,
+}
+
+/// The outcome of one training step.
+#[derive(Clone, Debug)]
+pub struct TrainStep<T> {
+    /// Mean of −log p over the scored tokens, nats, before the update.
+    pub loss: f64,
+    /// Global norm of the gradients before clipping.
+    pub gradient_norm: f64,
+    /// As in [`Run`].
+    pub state: Vec<T>,
+}
+
+/// What a run in training mode keeps for the way back.
+pub struct Tape {
+    plan: Plan,
+    shape: Shape,
+    from_features: bool,
+}
+
+impl<T: Element> Network<T> {
+    /// Puts a program on a device, its weights drawn from `seed`.
+    ///
+    /// # Errors
+    /// Where the device refuses.
+    pub fn new(program: Program, device: Device, seed: u64) -> Result<Self> {
+        let mut backend = device.backend(program.clone());
+        backend.upload(0, &program.parameters.initialise(seed))?;
+        Ok(Self { program, backend, device, plans: Mutex::new(Vec::new()) })
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Numbers in all parameters.
+    pub fn num_parameters(&self) -> usize {
+        self.program.parameters.len()
+    }
+
+    /// A copy of one parameter, row major.
+    ///
+    /// # Errors
+    /// If there is none of this name.
+    pub fn get(&self, name: &str) -> Result<Vec<T>> {
+        let range = self.program.parameters.find(name)?.range.clone();
+        let mut values = vec![T::ZERO; range.len()];
+        self.backend.download(range.start, &mut values);
+        Ok(values)
+    }
+
+    /// Replaces one parameter.
+    ///
+    /// # Errors
+    /// If there is none of this name, or it has another size.
+    pub fn set(&mut self, name: &str, values: &[T]) -> Result<()> {
+        let parameter = self.program.parameters.find(name)?;
+        if values.len() != parameter.range.len() {
+            return Err(Error::shape(name, format!("{:?}", parameter.shape), &[values.len()]));
+        }
+        self.backend.upload(parameter.range.start, values)
+    }
+
+    /// Runs a batch.
+    ///
+    /// # Errors
+    /// If the batch does not fit the program.
+    pub fn run(&self, batch: &Batch<'_, T>) -> Result<Run<T>> {
+        self.with_plan(batch.shape, |plan| {
+            self.backend.forward(plan, batch)?;
+            self.results(plan, batch.shape)
+        })
+    }
+
+    /// Runs a batch in training mode and keeps a tape for [`Network::backward`].
+    ///
+    /// # Errors
+    /// If the batch does not fit the program.
+    pub fn forward(&self, batch: &Batch<'_, T>) -> Result<(Run<T>, Tape)> {
+        let mut plan = self.backend.plan(batch.shape)?;
+        self.backend.forward(&mut plan, batch)?;
+        let run = self.results(&plan, batch.shape)?;
+        let from_features = matches!(batch.input, crate::program::Input::Features(_));
+        Ok((run, Tape { plan, shape: batch.shape, from_features }))
+    }
+
+    /// Gradients of Σ dy ⊙ y + Σ dstate ⊙ state, from a tape of this network.
+    ///
+    /// # Errors
+    /// If the tape was used before or belongs to another network, or an array has the wrong size.
+    pub fn backward(&self, tape: &mut Tape, dy: &[T], dstate: Option<&[T]>) -> Result<Gradients<T>> {
+        let Shape { batch, steps } = tape.shape;
+        let width = self.program.slots[self.program.output].width();
+        if dy.len() != batch * steps * width {
+            return Err(Error::shape("dy", format!("({batch}, {steps}, {width})"), &[dy.len()]));
+        }
+        let states = batch * self.program.state_width();
+        if let Some(d) = dstate.filter(|d| d.len() != states) {
+            return Err(Error::shape("dstate", format!("of {states} numbers in all"), &[d.len()]));
+        }
+        let upstream = Upstream { output: Some(dy), state: dstate };
+        self.backend.backward(&mut tape.plan, upstream)?;
+        let read = |quantity, len| self.read(&tape.plan, quantity, len);
+        let input = self.program.slots[self.program.input].width();
+        Ok(Gradients {
+            input: if tape.from_features {
+                Some(read(Quantity::InputGradient, batch * steps * input)?)
+            } else {
+                None
+            },
+            state: read(Quantity::StateGradient, states)?,
+            parameters: read(Quantity::ParameterGradient, self.num_parameters())?,
+        })
+    }
+
+    /// One step of learning: forward, backward, clip, update. Where the loss or the gradients'
+    /// norm is not finite the weights stay as they were, and the caller sees it in the result.
+    ///
+    /// # Errors
+    /// If the batch does not fit the program.
+    pub fn train_step(
+        &mut self,
+        batch: &Batch<'_, T>,
+        optimizer: &mut Optimizer<T>,
+        lr: f64,
+    ) -> Result<TrainStep<T>> {
+        let mut plan = self.take_plan(batch.shape)?;
+        let outcome = self.train_on(&mut plan, batch, optimizer, lr);
+        self.give_back(plan);
+        outcome
+    }
+
+    fn train_on(
+        &mut self,
+        plan: &mut Plan,
+        batch: &Batch<'_, T>,
+        optimizer: &mut Optimizer<T>,
+        lr: f64,
+    ) -> Result<TrainStep<T>> {
+        let targets = self.targets(batch)?;
+        self.backend.forward(plan, batch)?;
+        let log_probs = self.read(plan, Quantity::LogProbs, batch.shape.rows())?;
+        let state = self.read(plan, Quantity::State, batch.shape.batch * self.program.state_width())?;
+        let loss = mean_loss(&log_probs, targets, batch.lengths, batch.shape);
+        if !loss.is_finite() {
+            return Ok(TrainStep { loss, gradient_norm: f64::NAN, state });
+        }
+        self.backend.backward(plan, Upstream { output: None, state: None })?;
+        let gradient_norm = self.backend.update(plan, optimizer, lr)?;
+        Ok(TrainStep { loss, gradient_norm, state })
+    }
+
+    /// Log-probability in nats of each target, (B, T), 0 where not scored; and the state after.
+    ///
+    /// # Errors
+    /// If the batch does not fit the program.
+    pub fn log_probs(&self, batch: &Batch<'_, T>) -> Result<Run<T>> {
+        self.targets(batch)?;
+        self.with_plan(batch.shape, |plan| {
+            self.backend.forward(plan, batch)?;
+            Ok(Run {
+                output: self.read(plan, Quantity::LogProbs, batch.shape.rows())?,
+                state: self.read(plan, Quantity::State, batch.shape.batch * self.program.state_width())?,
+            })
+        })
+    }
+
+    fn targets<'a>(&self, batch: &Batch<'a, T>) -> Result<&'a [i32]> {
+        if !self.program.has_loss() {
+            return Err(Error::Unsupported("a loss on a network without a vocabulary".to_owned()));
+        }
+        batch.targets.ok_or_else(|| Error::value("targets", "the token that follows at every step", "none"))
+    }
+
+    pub(crate) fn plan(&self, shape: Shape) -> Result<Plan> {
+        self.backend.plan(shape)
+    }
+
+    pub(crate) fn forward_into(&self, plan: &mut Plan, batch: &Batch<'_, T>, logits: &mut [T]) -> Result<()> {
+        self.backend.forward(plan, batch)?;
+        self.backend.read(plan, Quantity::Output, logits)
+    }
+
+    pub(crate) fn state(&self, plan: &Plan) -> Result<Vec<T>> {
+        self.read(plan, Quantity::State, plan.shape.batch * self.program.state_width())
+    }
+
+    fn results(&self, plan: &Plan, shape: Shape) -> Result<Run<T>> {
+        let width = self.program.slots[self.program.output].width();
+        Ok(Run {
+            output: self.read(plan, Quantity::Output, shape.rows() * width)?,
+            state: self.read(plan, Quantity::State, shape.batch * self.program.state_width())?,
+        })
+    }
+
+    fn read(&self, plan: &Plan, quantity: Quantity, len: usize) -> Result<Vec<T>> {
+        let mut out = vec![T::ZERO; len];
+        self.backend.read(plan, quantity, &mut out)?;
+        Ok(out)
+    }
+
+    fn with_plan<R>(&self, shape: Shape, run: impl FnOnce(&mut Plan) -> Result<R>) -> Result<R> {
+        let mut plan = self.take_plan(shape)?;
+        let outcome = run(&mut plan);
+        self.give_back(plan);
+        outcome
+    }
+
+    /// A plan with room for `shape`: one kept from before, or a new one.
+    fn take_plan(&self, shape: Shape) -> Result<Plan> {
+        let mut kept = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |p: &Plan| p.shape.batch == shape.batch && p.shape.steps >= shape.steps;
+        match kept.iter().position(fits) {
+            Some(i) => Ok(kept.remove(i)),
+            None => self.backend.plan(shape),
+        }
+    }
+
+    fn give_back(&self, plan: Plan) {
+        let mut kept = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(0, plan);
+        kept.truncate(PLANS_KEPT);
+    }
+}
+
+/// Mean of −log p over the scored tokens; 0 where there are none.
+fn mean_loss<T: Element>(log_probs: &[T], targets: &[i32], lengths: Option<&[usize]>, shape: Shape) -> f64 {
+    let (mut sum, mut scored) = (0.0, 0);
+    for b in 0..shape.batch {
+        let length = lengths.map_or(shape.steps, |l| l[b]);
+        for at in b * shape.steps..b * shape.steps + length {
+            if targets[at] >= 0 {
+                sum -= log_probs[at].to_f64();
+                scored += 1;
+            }
+        }
+    }
+    if scored == 0 { 0.0 } else { sum / f64::from(scored) }
+}
