@@ -1,0 +1,197 @@
+"""The compiled core, as the facade sees it. Users never import this module."""
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Generator",
+    "Network",
+    "Optimizer",
+    "Tape",
+    "cpu_features",
+    "get_num_threads",
+    "learning_rate",
+    "load_file",
+    "random_bits",
+    "save_file",
+    "set_num_threads",
+    "version",
+]
+
+_Floats = NDArray[np.float32] | NDArray[np.float64]
+# h, and for an LSTM also c; each (num_layers, B, hidden_size)
+_State = tuple[_Floats, ...]
+
+@final
+class Tape:
+    """What one training-mode forward pass keeps for its backward pass; good for one use."""
+
+@final
+class Optimizer:
+    """An update rule and its moving averages over all weights of one network."""
+
+    def __new__(
+        cls,
+        network: Network,
+        rule: str,  # "sgd" | "rmsprop" | "adam" | "adamw"
+        *,
+        momentum: float = 0.0,  # sgd
+        rho: float = 0.99,  # rmsprop: decay of the mean square
+        betas: tuple[float, float] = (0.9, 0.999),  # adam, adamw
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,  # adamw: decoupled; the others: added to the gradient
+        clip_norm: float | None = None,  # global norm of all gradients
+        clip_value: float | None = None,  # each element, applied before the norm
+    ) -> Optimizer: ...
+    @property
+    def steps(self) -> int: ...
+    def state(self) -> dict[str, _Floats]:
+        """Moving averages by name ("exp_avg", ...), each flat over all weights."""
+    def load_state(self, steps: int, state: dict[str, _Floats]) -> None: ...
+
+@final
+class Generator:
+    """One text being drawn: the recurrent state, the last token and the random stream."""
+
+    def take(self, n: int) -> tuple[list[int], list[float]]:
+        """Draw up to n more tokens: their numbers and log-probabilities (before temperature and cuts).
+
+        Fewer than n come back only when the stop token was drawn (it is the last one returned).
+        """
+    @property
+    def done(self) -> bool: ...
+    def state(self) -> _State: ...
+
+@final
+class Network:
+    """A program (list of ops) with its weights on one device."""
+
+    @staticmethod
+    def recurrent(
+        *,
+        cell: str,  # "rnn" | "gru" | "lstm"
+        form: str,  # rnn: "tanh" | "relu"; gru: "after" | "before" | "none"; lstm: "none" | "full" | "prev" | "current"
+        input_size: int,
+        hidden_size: int,
+        num_layers: int,
+        bias: bool,
+        dropout: float,  # between layers
+        dtype: str,  # "float32" | "float64"
+        device: str,  # "cpu" | "reference"
+        seed: int,
+    ) -> Network:
+        """A stack of recurrent layers: features or tokens in, the last layer's states out."""
+    @staticmethod
+    def language_model(
+        *,
+        cell: str,
+        form: str,
+        vocab_size: int,
+        embedding_size: int | None,  # None: one-hot input, a direct gather of weight_ih
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,  # on the embedding, between layers and before the head
+        dtype: str,
+        device: str,
+        seed: int,
+    ) -> Network:
+        """Tokens in, a distribution over the next token out."""
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def num_parameters(self) -> int: ...
+    def parameters(self) -> list[tuple[str, tuple[int, ...]]]: ...
+    def get(self, name: str) -> _Floats:
+        """A copy of one parameter."""
+    def set(self, name: str, value: _Floats) -> None: ...
+    def forward(
+        self,
+        x: NDArray[Any],  # (B, T, I) floats, or (B, T) int32/int64 tokens, where -1 is the zero vector
+        state: _State | None,
+        lengths: NDArray[np.int64] | None,  # (B,)
+        training: bool,  # True: dropout is on and a tape is kept
+        seed: int,
+        step: int,
+    ) -> tuple[_Floats, _State, Tape | None]:
+        """The output (B, T, O), padded with zeros, and the state after each row's last step.
+
+        For a language model the output is the logits.
+        """
+    def backward(
+        self, tape: Tape, dy: _Floats, dstate: _State | None
+    ) -> tuple[_Floats | None, _State, dict[str, _Floats]]:
+        """Gradients of sum(dy * y) + sum(dstate * state): of x (None for tokens), of the initial state, of each parameter."""
+    def step(self, x: NDArray[Any], state: _State | None) -> tuple[_Floats, _State]:
+        """One step: x (B, I) floats or (B,) tokens; y (B, O)."""
+    # The rest is for language models.
+    def train_step(
+        self,
+        inputs: NDArray[np.int32],  # (B, T); -1 is the zero vector
+        targets: NDArray[np.int32],  # (B, T); -1 is not scored
+        lengths: NDArray[np.int64] | None,
+        state: _State | None,
+        optimizer: Optimizer,
+        lr: float,
+        seed: int,
+        step: int,
+    ) -> tuple[float, float, _State]:
+        """Forward, backward, clip and update. Mean loss a scored token (nats), gradient norm before clipping, state after.
+
+        The weights are left as they were when the loss or the norm is not finite (the caller sees it in the return value).
+        """
+    def evaluate(
+        self,
+        inputs: NDArray[np.int32],
+        targets: NDArray[np.int32],
+        lengths: NDArray[np.int64] | None,
+        state: _State | None,
+    ) -> tuple[_Floats, _State]:
+        """Log-probability in nats of each target, (B, T), 0 where not scored; dropout is off."""
+    def generator(
+        self,
+        *,
+        prompt: NDArray[np.int32],  # tokens read first; [-1] is the zero vector alone
+        state: _State | None,
+        temperature: float,  # 0: the most likely token
+        top_k: int | None,
+        top_p: float | None,
+        banned: NDArray[np.int32],  # tokens never drawn
+        stop: int | None,  # drawing this token ends the text
+        seed: int,
+    ) -> Generator: ...
+
+def learning_rate(
+    schedule: str,
+    lr: float,
+    step: int,
+    total: int,
+    *,
+    warmup: int = 0,
+    step_size: int = 1,
+    gamma: float = 0.1,
+    final: float = 0.0,
+) -> float:
+    """Rate of update number `step` (from 0) of `total`: "constant", "step" (times gamma every step_size), "cosine" (to `final`).
+
+    The first `warmup` updates rise linearly from lr/warmup to lr, and the schedule runs over the rest.
+    """
+
+def save_file(path: str, tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> None:
+    """Write a safetensors file: to a temporary name beside it, synced, then renamed. The old file survives any failure."""
+
+def load_file(path: str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read a safetensors file. Raises ModelFileError where it is not one, or is cut short."""
+
+def random_bits(seed: int, stream: int, counter: int, n: int) -> NDArray[np.uint32]:
+    """n numbers of the counter-based generator, from `counter` on: a function of its arguments alone."""
+
+def set_num_threads(n: int) -> None: ...
+def get_num_threads() -> int: ...
+def cpu_features() -> dict[str, Any]:
+    """{"detected": [names], "path": "avx512" | "avx2" | "portable"}."""
+
+version: str

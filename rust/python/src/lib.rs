@@ -1,0 +1,29 @@
+//! Python's view of the core: extract, detach from the interpreter, call, wrap. Nothing is
+//! computed here.
+#![forbid(unsafe_code)]
+
+mod arrays;
+mod error;
+mod generator;
+mod machine;
+mod model_file;
+mod network;
+mod optimizer;
+mod shared;
+
+/// The compiled core of `seqrs`; use the package, not this module.
+#[pyo3::pymodule(gil_used = true)]
+mod _native {
+    #[pymodule_export]
+    use crate::generator::Generator;
+    #[pymodule_export]
+    use crate::machine::{
+        cpu_features, get_num_threads, learning_rate, random_bits, set_num_threads, version,
+    };
+    #[pymodule_export]
+    use crate::model_file::{load_file, save_file};
+    #[pymodule_export]
+    use crate::network::{Network, Tape};
+    #[pymodule_export]
+    use crate::optimizer::Optimizer;
+}

@@ -1,0 +1,107 @@
+//! What the classes hold in common: a network or its companion, of either element type.
+//!
+//! Locks are taken only while detached from the interpreter, and nobody attaches while holding
+//! one: so a Python thread that waits for a lock never keeps its owner waiting for the interpreter.
+
+use numpy::Element as NumpyElement;
+use seqrs::decode::Generator;
+use seqrs::device::{Device, Element};
+use seqrs::error::Result;
+use seqrs::network::Network;
+use seqrs::optim::Optimizer;
+use seqrs::program::Program;
+use std::sync::{PoisonError, RwLock};
+
+/// A value of either element type.
+pub(crate) enum Either<A, B> {
+    F32(A),
+    F64(B),
+}
+
+pub(crate) type AnyNetwork = Either<Network<f32>, Network<f64>>;
+pub(crate) type AnyOptimizer = Either<Optimizer<f32>, Optimizer<f64>>;
+pub(crate) type AnyGenerator = Either<Generator<f32>, Generator<f64>>;
+
+/// Runs `$body` on whichever it is.
+macro_rules! either {
+    ($value:expr, $name:ident => $body:expr) => {
+        match $value {
+            $crate::shared::Either::F32($name) => $body,
+            $crate::shared::Either::F64($name) => $body,
+        }
+    };
+}
+pub(crate) use either;
+
+/// An element type of both NumPy and the core, which picks its own of an [`Either`].
+pub(crate) trait Number: Element + NumpyElement + Copy {
+    fn network(of: &AnyNetwork) -> &Network<Self>;
+    fn network_mut(of: &mut AnyNetwork) -> &mut Network<Self>;
+    fn optimizer(of: &mut AnyOptimizer) -> Option<&mut Optimizer<Self>>;
+    fn generator(of: Generator<Self>) -> AnyGenerator;
+}
+
+macro_rules! number {
+    ($t:ty, $kind:ident) => {
+        impl Number for $t {
+            fn network(of: &AnyNetwork) -> &Network<Self> {
+                let Either::$kind(network) = of else { unreachable!("the dtype was looked at first") };
+                network
+            }
+            fn network_mut(of: &mut AnyNetwork) -> &mut Network<Self> {
+                let Either::$kind(network) = of else { unreachable!("the dtype was looked at first") };
+                network
+            }
+            fn optimizer(of: &mut AnyOptimizer) -> Option<&mut Optimizer<Self>> {
+                if let Either::$kind(optimizer) = of { Some(optimizer) } else { None }
+            }
+            fn generator(of: Generator<Self>) -> AnyGenerator {
+                Either::$kind(of)
+            }
+        }
+    };
+}
+number!(f32, F32);
+number!(f64, F64);
+
+/// A network that several Python objects hold.
+pub(crate) struct Shared {
+    network: RwLock<AnyNetwork>,
+    /// What never changes, to be read without the lock.
+    pub(crate) program: Program,
+    pub(crate) device: Device,
+    pub(crate) double: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(program: Program, device: Device, double: bool, seed: u64) -> Result<Self> {
+        let network = if double {
+            Either::F64(Network::new(program.clone(), device, seed)?)
+        } else {
+            Either::F32(Network::new(program.clone(), device, seed)?)
+        };
+        Ok(Self { network: RwLock::new(network), program, device, double })
+    }
+
+    /// Calls `f` with the network; others may read it at the same time.
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&AnyNetwork) -> R) -> R {
+        f(&self.network.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Calls `f` with the network, alone.
+    pub(crate) fn write<R>(&self, f: impl FnOnce(&mut AnyNetwork) -> R) -> R {
+        f(&mut self.network.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// (L, B, H) of each array of a state, and how many there are.
+    pub(crate) fn state_shape(&self, batch: usize) -> ([usize; 3], usize) {
+        let states = &self.program.states;
+        let parts = if states.iter().any(|s| s.memory) { 2 } else { 1 };
+        ([states.len(), batch, states.first().map_or(0, |s| s.hidden)], parts)
+    }
+
+    /// Numbers in a row of the output.
+    pub(crate) fn output_width(&self) -> usize {
+        self.program.slots[self.program.output].width()
+    }
+}
