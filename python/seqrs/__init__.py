@@ -1,0 +1,84 @@
+"""Recurrent sequence models (RNN, GRU, LSTM) at the speed of the hardware.
+
+Two levels:
+
+- :mod:`seqrs.nn`: layers. Arrays in, arrays out, forward and backward passes called by you.
+- :mod:`seqrs.models`: models in people's terms, such as :class:`LanguageModel`: ``fit`` a text,
+  ``sample`` from it, ``save`` it; :func:`load` reads it back.
+
+Beside them: :mod:`seqrs.text` (vocabulary, tokenizers), :mod:`seqrs.testing` (check your own
+gradients), :mod:`seqrs.educational` (the cells in plain NumPy, as the course notes write them)
+and :mod:`seqrs.exceptions`.
+
+Names are imported when first used, so that ``import seqrs`` and ``seqrs --help`` cost nothing.
+"""
+
+# A literal False, not typing's: type checkers treat the name as true, and `import typing` is
+# most of what importing this module would cost.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from seqrs import educational as educational
+    from seqrs import exceptions as exceptions
+    from seqrs import models as models
+    from seqrs import nn as nn
+    from seqrs import testing as testing
+    from seqrs import text as text
+    from seqrs._machine import cpu_features as cpu_features
+    from seqrs._machine import get_num_threads as get_num_threads
+    from seqrs._machine import set_num_threads as set_num_threads
+    from seqrs._native import version as __version__
+    from seqrs.models import LanguageModel as LanguageModel
+    from seqrs.models import load as load
+    from seqrs.text import Vocabulary as Vocabulary
+else:
+    # name: where it lives ("module" itself, or "module:attribute"). Each line mirrors one above.
+    _WHERE = {
+        "educational": "seqrs.educational",
+        "exceptions": "seqrs.exceptions",
+        "models": "seqrs.models",
+        "nn": "seqrs.nn",
+        "testing": "seqrs.testing",
+        "text": "seqrs.text",
+        "cpu_features": "seqrs._machine:cpu_features",
+        "get_num_threads": "seqrs._machine:get_num_threads",
+        "set_num_threads": "seqrs._machine:set_num_threads",
+        "__version__": "seqrs._native:version",
+        "LanguageModel": "seqrs.models:LanguageModel",
+        "load": "seqrs.models:load",
+        "Vocabulary": "seqrs.text:Vocabulary",
+    }
+
+    def __getattr__(name):
+        where = _WHERE.get(name)
+        if where is None:
+            raise AttributeError(f"module 'seqrs' has no attribute {name!r}")
+        from importlib import import_module
+
+        module, _, attribute = where.partition(":")
+        value = import_module(module)
+        if attribute:
+            value = getattr(value, attribute)
+        globals()[name] = value  # the next use does not come here
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+__all__ = [
+    "LanguageModel",
+    "Vocabulary",
+    "__version__",
+    "cpu_features",
+    "educational",
+    "exceptions",
+    "get_num_threads",
+    "load",
+    "models",
+    "nn",
+    "set_num_threads",
+    "testing",
+    "text",
+]

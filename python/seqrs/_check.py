@@ -1,0 +1,215 @@
+"""Checks of arguments at the boundary, shared by the facade.
+
+Every check returns the argument in the form the core takes, or raises with a message of one
+form: ``name: expected ..., got ...``. A wrong value or shape is a :class:`ValueError`, a wrong
+type or dtype a :class:`TypeError`.
+"""
+
+import secrets
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, SupportsFloat, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+Floats = NDArray[np.float32] | NDArray[np.float64]
+# A size, or the letter of one that is free: ("B", "T", 3).
+Shape = tuple[int | str, ...]
+
+DTYPES = ("float32", "float64")
+DEVICES = ("cpu", "reference")
+
+
+def integer(name: str, value: SupportsIndex, *, minimum: int, maximum: int | None = None) -> int:
+    """Return an int between two bounds, which count as inside; NumPy's integers are accepted."""
+    # A bool is an integer to Python, and never what was meant.
+    if isinstance(value, (bool, np.bool_, np.ndarray)) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{name}: expected an integer, got {describe(value)}")
+    number = value.__index__()
+    if number < minimum or (maximum is not None and number > maximum):
+        bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise ValueError(f"{name}: expected an integer {bounds}, got {number}")
+    return number
+
+
+def probability(name: str, value: SupportsFloat) -> float:
+    """Return a float p with 0 <= p < 1, such as a dropout rate."""
+    if isinstance(value, (bool, np.bool_, np.ndarray, str)) or not isinstance(value, SupportsFloat):
+        raise TypeError(f"{name}: expected a number, got {describe(value)}")
+    number = float(value)
+    if not 0.0 <= number < 1.0:  # also refuses NaN
+        raise ValueError(f"{name}: expected a number from 0 to below 1, got {number}")
+    return number
+
+
+def number(
+    name: str, value: SupportsFloat, *, minimum: float | None = None, above: float | None = None
+) -> float:
+    """Return a finite float of at least `minimum`, or greater than `above`."""
+    if isinstance(value, (bool, np.bool_, np.ndarray, str)) or not isinstance(value, SupportsFloat):
+        raise TypeError(f"{name}: expected a number, got {describe(value)}")
+    number = float(value)
+    inside = number >= minimum if minimum is not None else above is None or number > above
+    if not (inside and np.isfinite(number)):
+        bounds = f"of at least {minimum:g}" if minimum is not None else f"above {above:g}"
+        raise ValueError(f"{name}: expected a finite number {bounds}, got {number}")
+    return number
+
+
+def flag(name: str, value: bool) -> bool:
+    """Return a bool; numbers and strings that Python would count as true are refused."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {describe(value)}")
+    return bool(value)
+
+
+def choice(name: str, value: str, options: Collection[str]) -> str:
+    """Return one of a few words."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected {_one_of(options)}, got {describe(value)}")
+    if value not in options:
+        raise ValueError(f"{name}: expected {_one_of(options)}, got {value!r}")
+    return value
+
+
+def dtype(value: DTypeLike) -> str:
+    """Return ``"float32"`` or ``"float64"`` from a name, a NumPy type or a NumPy dtype."""
+    try:
+        # NumPy would read None as float64; here it is a forgotten argument.
+        name = None if value is None else np.dtype(value).name
+    except TypeError:
+        name = None
+    if name not in DTYPES:
+        problem = ValueError if isinstance(value, str) else TypeError
+        raise problem(f"dtype: expected {_one_of(DTYPES)}, got {value!r}")
+    return name
+
+
+def seed(value: SupportsIndex | None) -> int:
+    """Return a seed of 64 bits; None draws one, so that it can be read back and used again."""
+    return secrets.randbits(63) if value is None else integer("seed", value, minimum=0, maximum=2**64 - 1)
+
+
+def floats(name: str, value: ArrayLike, dtype: str, shape: Shape, *, finite: bool) -> Floats:
+    """Return a contiguous array of this dtype and shape.
+
+    An array of another float dtype is refused rather than converted: the conversion would cost
+    digits or time that nobody asked for. Lists and scalars carry no dtype, so they take this one.
+    """
+    array = np.asarray(value)
+    if array.dtype != np.dtype(dtype):
+        if hasattr(value, "dtype") or array.dtype.kind not in "fiu":
+            raise TypeError(f"{name}: expected {dtype}, got {describe(value)}")
+        array = array.astype(dtype)
+    if array.ndim != len(shape) or any(
+        isinstance(size, int) and size != got for size, got in zip(shape, array.shape, strict=True)
+    ):
+        raise ValueError(f"{name}: expected shape {_shape(shape)}, got {array.shape}")
+    if finite:
+        finite_everywhere(name, array)
+    # Not for 0-d arrays, which it would make 1-d; no shape here has no axes.
+    contiguous: Floats = np.ascontiguousarray(array)
+    return contiguous
+
+
+def tokens(name: str, value: ArrayLike, size: int, shape: Shape) -> NDArray[np.int64]:
+    """Return a contiguous array of token numbers, each from 0 to size - 1, or -1: the zero vector."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integer tokens, got {describe(value)}")
+    if array.ndim != len(shape):
+        raise ValueError(f"{name}: expected tokens of shape {_shape(shape)}, got {array.shape}")
+    outside = (array < -1) | (array >= size)
+    if outside.any():
+        where = first(outside)
+        raise ValueError(
+            f"{name}: expected tokens from -1 to {size - 1}, got {array[where]} at {list(where)}"
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def lengths(value: ArrayLike | None, batch: int, steps: int) -> NDArray[np.int64] | None:
+    """Return the number of steps of each row, from 0 to all; None is all of them everywhere."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.size == 0 and not hasattr(value, "dtype"):
+        array = array.astype(np.int64)  # an empty list has no dtype of its own
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"lengths: expected integers, got {describe(value)}")
+    if array.shape != (batch,):
+        raise ValueError(f"lengths: expected shape ({batch},), one for each row of x, got {array.shape}")
+    outside = (array < 0) | (array > steps)
+    if outside.any():
+        (row,) = first(outside)
+        raise ValueError(
+            f"lengths: expected integers from 0 to {steps}, the steps of x, got {array[row]} at [{row}]"
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def parameters(
+    expected: Iterable[tuple[str, tuple[int, ...]]],
+    state_dict: Mapping[str, ArrayLike],
+    dtype: str,
+    *,
+    owner: object = "this model",
+    finite: bool = True,
+) -> dict[str, Floats]:
+    """Return arrays for all of a network's parameters; the message lists everything that is wrong.
+
+    Here other float dtypes are converted: weights come from files and from other libraries.
+    """
+    shapes = dict(expected)
+    arrays = {name: np.asarray(value) for name, value in state_dict.items()}
+    problems = [f"missing {name}" for name in shapes if name not in arrays]
+    problems += [f"unexpected {name}" for name in arrays if name not in shapes]
+    problems += [
+        f"{name} of shape {arrays[name].shape} instead of {shape}"
+        for name, shape in shapes.items()
+        if name in arrays and arrays[name].shape != shape
+    ]
+    if problems:
+        raise ValueError(f"state_dict: expected the parameters of {owner}, got {'; '.join(problems)}")
+    return {name: _weights(name, array, dtype, finite=finite) for name, array in arrays.items()}
+
+
+def _weights(name: str, array: NDArray[Any], dtype: str, *, finite: bool) -> Floats:
+    if array.dtype.kind != "f":
+        raise TypeError(f"{name}: expected floats, got an array of {array.dtype}")
+    with np.errstate(over="ignore"):  # what is too large for the dtype becomes infinite, and is refused
+        converted: Floats = array.astype(dtype)
+    if finite:
+        finite_everywhere(name, converted)
+    return converted
+
+
+def finite_everywhere(name: str, array: Floats) -> None:
+    """Refuse NaN and infinity, saying where the first one is."""
+    broken = ~np.isfinite(array)
+    if broken.any():
+        where = first(broken)
+        raise ValueError(f"{name}: expected finite numbers, got {array[where]} at {list(where)}")
+
+
+def first(mask: NDArray[np.bool_]) -> tuple[int, ...]:
+    """Return the index of the first True of a mask that has one."""
+    return tuple(int(i) for i in np.unravel_index(int(mask.argmax()), mask.shape))
+
+
+def _one_of(options: Collection[str]) -> str:
+    *most, last = (f'"{option}"' for option in options)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _shape(shape: Shape) -> str:
+    inner = ", ".join(str(size) for size in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+def describe(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}"
+    return (
+        f"{type(value).__name__} {value!r}" if isinstance(value, (str, int, float)) else type(value).__name__
+    )
