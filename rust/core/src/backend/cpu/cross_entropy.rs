@@ -47,7 +47,7 @@ impl<T: Elementary> Linear<T> {
                     let part: &Part<T> = p;
                     let (dz, x) = (&part.logits, &part.slots[self.input]);
                     let (block, rows) = (self.isa.lanes::<T>(), count(part));
-                    let x_rows = if rows == 0 { &[][..] } else { x.from(first) };
+                    let x_rows = if rows == 0 { &[][..] } else { x.at(first) };
                     Segment { dz: dz.data(), row: dz.stride, block, x: x_rows, stride: x.stride, rows }
                 };
                 let segments: Vec<_> = parts.iter().map(of_part).collect();
@@ -59,11 +59,11 @@ impl<T: Elementary> Linear<T> {
     fn chunk(&self, part: &mut Part<T>, first: usize, rows: usize, share: Option<T>) {
         let mut logits: Rows<T> = take(&mut part.logits);
         let (x, stride) = (&part.slots[self.input], logits.stride);
-        self.product(rows, x.from(first), x.stride, logits.from_mut(0), stride);
+        self.product(rows, x.at(first), x.stride, logits.at_mut(0), stride);
         self.isa.run(SoftmaxRows {
             width: self.to,
             stride,
-            logits: logits.from_mut(0),
+            logits: logits.at_mut(0),
             targets: &part.targets[first..first + rows],
             log_probs: &mut part.log_probs[first..first + rows],
             share,
@@ -71,7 +71,7 @@ impl<T: Elementary> Linear<T> {
         if share.is_some() {
             let dx = &mut part.d_slots[self.input];
             let dx_stride = dx.stride;
-            self.product_backward(rows, logits.from(0), stride, dx.from_mut(first), dx_stride);
+            self.product_backward(rows, logits.at(0), stride, dx.at_mut(first), dx_stride);
         }
         part.logits = logits;
     }

@@ -25,7 +25,7 @@ impl Gather {
     pub(super) fn forward<T: Elementary>(&self, part: &mut Part<T>, table: &[T], tokens: &[i32]) {
         let out = &mut part.slots[self.out];
         for (row, &place) in part.token_rows.iter().enumerate() {
-            let to = &mut out.from_mut(row)[..self.width];
+            let to = &mut out.at_mut(row)[..self.width];
             match usize::try_from(tokens[place as usize]) {
                 Ok(token) => to.copy_from_slice(&table[token * self.width..][..self.width]),
                 Err(_) => to.fill(T::ZERO),
@@ -44,7 +44,7 @@ impl Gather {
             let d = &part.d_slots[self.out];
             for (row, &place) in part.token_rows.iter().enumerate() {
                 if let Ok(token) = usize::try_from(tokens[place as usize]) {
-                    add(&mut gradient[token * self.width..][..self.width], d.from(row));
+                    add(&mut gradient[token * self.width..][..self.width], d.at(row));
                 }
             }
         }
@@ -66,7 +66,7 @@ impl Dropout {
     pub(super) fn forward<T: Elementary>(&self, part: &mut Part<T>, key: Option<DropoutKey>) {
         let mut out = take(&mut part.slots[self.out]);
         let (input, stride) = (&part.slots[self.input], out.stride);
-        self.apply(part, key, input.from(0), input.stride, Start::Zero, out.from_mut(0), stride);
+        self.apply(part, key, input.at(0), input.stride, Start::Zero, out.at_mut(0), stride);
         part.slots[self.out] = out;
     }
 
@@ -74,7 +74,7 @@ impl Dropout {
         let mut d_in = take(&mut part.d_slots[self.input]);
         let (d_out, stride) = (&part.d_slots[self.out], d_in.stride);
         let start = if self.accumulate { Start::There } else { Start::Zero };
-        self.apply(part, key, d_out.from(0), d_out.stride, start, d_in.from_mut(0), stride);
+        self.apply(part, key, d_out.at(0), d_out.stride, start, d_in.at_mut(0), stride);
         part.d_slots[self.input] = d_in;
     }
 
@@ -205,14 +205,14 @@ impl<T: Elementary> Linear<T> {
     pub(super) fn forward(&self, part: &mut Part<T>) {
         let mut y = take(&mut part.slots[self.out]);
         let (x, stride) = (&part.slots[self.input], y.stride);
-        self.product(part.group.len, x.from(0), x.stride, y.from_mut(0), stride);
+        self.product(part.group.len, x.at(0), x.stride, y.at_mut(0), stride);
         part.slots[self.out] = y;
     }
 
     pub(super) fn backward(&self, part: &mut Part<T>) {
         let mut dx = take(&mut part.d_slots[self.input]);
         let (dy, stride) = (&part.d_slots[self.out], dx.stride);
-        self.product_backward(part.group.len, dy.from(0), dy.stride, dx.from_mut(0), stride);
+        self.product_backward(part.group.len, dy.at(0), dy.stride, dx.at_mut(0), stride);
         part.d_slots[self.input] = dx;
     }
 
@@ -221,14 +221,7 @@ impl<T: Elementary> Linear<T> {
         let of_part = |p: &'a Part<T>| {
             let (dy, x) = (&p.d_slots[self.out], &p.slots[self.input]);
             let block = self.isa.lanes::<T>();
-            Segment {
-                dz: dy.from(0),
-                row: dy.stride,
-                block,
-                x: x.from(0),
-                stride: x.stride,
-                rows: p.group.len,
-            }
+            Segment { dz: dy.at(0), row: dy.stride, block, x: x.at(0), stride: x.stride, rows: p.group.len }
         };
         parts.iter().map(of_part).collect()
     }

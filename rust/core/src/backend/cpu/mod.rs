@@ -53,7 +53,7 @@ enum Kernel<T> {
     Gather(Gather),
     Dropout(Dropout),
     Linear(Linear<T>),
-    Scan { scan: Scan<T>, embedding: Option<ParamId> },
+    Scan { scan: Box<Scan<T>>, embedding: Option<ParamId> },
     CrossEntropy,
 }
 
@@ -89,7 +89,7 @@ impl<T: Elementary> Cpu<T> {
                     let sizes = [width(input), hidden];
                     let terms = hidden + if one_hot || embedding.is_some() { 0 } else { sizes[0] };
                     row_operations += 2.0 * (cell.layout().gates * hidden * terms) as f64;
-                    let scan = Scan::new(cell, weights, [input, out], sizes, tapes, one_hot, isa);
+                    let scan = Box::new(Scan::new(cell, weights, [input, out], sizes, tapes, one_hot, isa));
                     ops.push(Kernel::Scan { scan, embedding });
                     tapes += 1;
                 }

@@ -51,14 +51,14 @@ impl<T: Float> Part<T> {
         let places: Vec<_> = self.group.places().collect();
         let rows = to(self);
         for (b, t, row) in places {
-            rows.from_mut(row)[..width].copy_from_slice(&from[(b * steps + t) * width..][..width]);
+            rows.at_mut(row)[..width].copy_from_slice(&from[(b * steps + t) * width..][..width]);
         }
     }
 
     /// The reverse: packed rows into (B, T, width).
     pub(crate) fn unpack(&self, rows: &Rows<T>, steps: usize, width: usize, to: &mut [T]) {
         for (b, t, row) in self.group.places() {
-            to[(b * steps + t) * width..][..width].copy_from_slice(&rows.from(row)[..width]);
+            to[(b * steps + t) * width..][..width].copy_from_slice(&rows.at(row)[..width]);
         }
     }
 }

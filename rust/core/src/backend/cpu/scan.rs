@@ -209,7 +209,7 @@ impl<T: Elementary> Scan<T> {
         let mut out = take(&mut part.slots[self.out]);
         if table.is_none() {
             let x = &part.slots[self.input];
-            self.project(part.group.len, x.from(0), x.stride, &mut tape.z);
+            self.project(part.group.len, x.at(0), x.stride, &mut tape.z);
         }
         self.cell.visit(Forward { scan: self, part, tape: &mut tape, out: &mut out, table });
         (part.tapes[self.tape], part.slots[self.out]) = (tape, out);
@@ -225,7 +225,7 @@ impl<T: Elementary> Scan<T> {
             let dx = &mut part.d_slots[self.input];
             let stride = dx.stride;
             let rows = part.group.len;
-            self.project_backward(rows, &tape.z, rows, start, dx.from_mut(0), stride);
+            self.project_backward(rows, &tape.z, rows, start, dx.at_mut(0), stride);
         }
         part.tapes[self.tape] = tape;
     }
@@ -299,7 +299,7 @@ impl<T: Elementary> Visit for Forward<'_, T> {
                         let (operand, mine): (&[T], _) = match product.operand {
                             Operand::H => (h_before, pass == 0),
                             Operand::C => (c_before, pass == 0),
-                            Operand::ResetH => (tape.reset.from(step.first), pass == 1),
+                            Operand::ResetH => (tape.reset.at(step.first), pass == 1),
                         };
                         if mine {
                             let a = Left::rows(operand, stride, scan.hidden);
@@ -309,7 +309,7 @@ impl<T: Elementary> Visit for Forward<'_, T> {
                     }
                     let at = block * lanes;
                     if C::RESETS && pass == 0 {
-                        let (h, reset) = (&h_before[at..], &mut tape.reset.from_mut(step.first)[at..]);
+                        let (h, reset) = (&h_before[at..], &mut tape.reset.at_mut(step.first)[at..]);
                         isa.run(ResetRows { cell, rows: step.active, stride, z, h, reset });
                     } else {
                         let prev = State { h: &h_before[at..], c: tail(c_before, at) };
@@ -345,7 +345,7 @@ impl<T: Elementary> Visit for Backward<'_, T> {
                 let memory = |row: usize| if C::MEMORY { &tape.c.data[row * stride + at..] } else { &[][..] };
                 let prev = State { h: &h_before[at..], c: memory(prev) };
                 let next = State { h: &out.data[now * stride + at..], c: memory(now) };
-                let dy = &dy.from(step.first)[at..];
+                let dy = &dy.at(step.first)[at..];
                 let d = State { h: &mut tape.dh.data[at..], c: tail_mut(&mut tape.dc.data, at) };
                 let peephole = scan.peephole_at(at);
                 isa.run(StepBackwardRows { cell, rows, stride, z, prev, next, dy, d, peephole });

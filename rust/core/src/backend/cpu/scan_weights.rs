@@ -28,7 +28,7 @@ impl<T: Elementary> Scan<T> {
                 let rows = |p| {
                     let part: &Part<T> = p;
                     let x = &part.slots[self.input];
-                    whole(line, part.group.len, &part.tapes[self.tape].z, x.from(0), x.stride)
+                    whole(line, part.group.len, &part.tapes[self.tape].z, x.at(0), x.stride)
                 };
                 parts.iter().map(rows).collect()
             }
@@ -104,7 +104,7 @@ impl<T: Elementary> Scan<T> {
                 rows,
             };
             match operand {
-                Operand::ResetH => vec![segment(0, p.group.len, tape.reset.from(0), tape.reset.stride)],
+                Operand::ResetH => vec![segment(0, p.group.len, tape.reset.at(0), tape.reset.stride)],
                 Operand::H | Operand::C => {
                     let source = if operand == Operand::H { &p.slots[self.out] } else { &tape.c };
                     let rows = p.runs.iter().map(|run| {
@@ -126,7 +126,7 @@ impl<T: Elementary> Scan<T> {
         let line = self.line();
         let of_part = |p: &'a Part<T>| {
             let tape = &p.tapes[self.tape];
-            whole(line, p.group.len, &tape.z, tape.c.from(0), tape.c.stride)
+            whole(line, p.group.len, &tape.z, tape.c.at(0), tape.c.stride)
         };
         parts.iter().map(of_part).collect()
     }

@@ -69,13 +69,13 @@ impl<T: Float> Rows<T> {
 
     /// From packed row `row` to the end.
     #[inline]
-    pub(crate) fn from(&self, row: usize) -> &[T] {
+    pub(crate) fn at(&self, row: usize) -> &[T] {
         &self.data[(self.lead + row) * self.stride..]
     }
 
     /// From packed row `row` to the end, to be written to.
     #[inline]
-    pub(crate) fn from_mut(&mut self, row: usize) -> &mut [T] {
+    pub(crate) fn at_mut(&mut self, row: usize) -> &mut [T] {
         &mut self.data[(self.lead + row) * self.stride..]
     }
 }

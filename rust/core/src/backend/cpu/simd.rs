@@ -11,9 +11,13 @@ use std::array::from_fn;
 use std::ops::{Add, Mul, Neg, Sub};
 use std::sync::OnceLock;
 
-/// An instruction set the kernels are compiled for.
+/// An instruction set that the kernels are compiled for and this processor has: there is no way
+/// to make one that it lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Isa {
+pub struct Isa(Set);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Set {
     /// What every processor of the target has.
     Portable,
     /// AVX2 with fused multiply-add.
@@ -32,17 +36,17 @@ pub(crate) trait Task<T: Float> {
 impl Isa {
     /// Every instruction set this processor has, slowest first.
     pub fn available() -> Vec<Self> {
-        let mut all = vec![Self::Portable];
+        let mut all = vec![Self(Set::Portable)];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                all.push(Self::Avx2);
+                all.push(Self(Set::Avx2));
                 if is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
                 {
-                    all.push(Self::Avx512);
+                    all.push(Self(Set::Avx512));
                 }
             }
         }
@@ -52,11 +56,12 @@ impl Isa {
     /// The best available one, or the one `SEQRS_CPU` names, which can only force downwards.
     pub fn detect() -> Result<Self> {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        let best = *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::Portable));
+        let best = *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self(Set::Portable)));
         match std::env::var("SEQRS_CPU") {
             Err(_) => Ok(best),
             Ok(name) => {
-                let asked = [Self::Portable, Self::Avx2, Self::Avx512].into_iter().find(|i| i.name() == name);
+                let asked =
+                    [Set::Portable, Set::Avx2, Set::Avx512].map(Self).into_iter().find(|i| i.name() == name);
                 asked
                     .map(|isa| isa.min(best))
                     .ok_or_else(|| Error::value("SEQRS_CPU", "portable, avx2 or avx512", format!("{name:?}")))
@@ -66,29 +71,29 @@ impl Isa {
 
     /// Its name, as `SEQRS_CPU` takes it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Portable => "portable",
-            Self::Avx2 => "avx2",
-            Self::Avx512 => "avx512",
+        match self.0 {
+            Set::Portable => "portable",
+            Set::Avx2 => "avx2",
+            Set::Avx512 => "avx512",
         }
     }
 
     /// Lanes of `T` in a register.
     pub(crate) fn lanes<T: Float>(self) -> usize {
-        let bytes = match self {
-            Self::Portable => 16,
-            Self::Avx2 => 32,
-            Self::Avx512 => 64,
+        let bytes = match self.0 {
+            Set::Portable => 16,
+            Set::Avx2 => 32,
+            Set::Avx512 => 64,
         };
         bytes / size_of::<T>()
     }
 
     /// Rows of a product's tile: rows × 4 accumulators fit the register file.
     pub(crate) fn tile_rows(self) -> usize {
-        match self {
-            Self::Portable => 2,
-            Self::Avx2 => 3,
-            Self::Avx512 => 6,
+        match self.0 {
+            Set::Portable => 2,
+            Set::Avx2 => 3,
+            Set::Avx512 => 6,
         }
     }
 
@@ -96,15 +101,16 @@ impl Isa {
     #[inline]
     pub(crate) fn run<T: Float, K: Task<T>>(self, task: K) -> K::Out {
         let double = size_of::<T>() == 8;
-        match self {
-            Self::Portable if double => task.run::<2, false>(),
-            Self::Portable => task.run::<4, false>(),
+        match self.0 {
+            Set::Portable if double => task.run::<2, false>(),
+            Set::Portable => task.run::<4, false>(),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `detect` and `available` yield Avx2 only on a processor with AVX2 and FMA.
-            Self::Avx2 => unsafe { x86::avx2(task) },
+            // SAFETY: `available` yields Avx2 only on a processor with AVX2 and FMA, and `detect`
+            // only what `available` yields.
+            Set::Avx2 => unsafe { x86::avx2(task) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: they yield Avx512 only on a processor with every feature the function enables.
-            Self::Avx512 => unsafe { x86::avx512(task) },
+            // SAFETY: the same holds for Avx512 and every feature the function enables.
+            Set::Avx512 => unsafe { x86::avx512(task) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => unreachable!("{} is never detected on this target", self.name()),
         }

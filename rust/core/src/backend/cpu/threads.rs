@@ -63,7 +63,11 @@ fn team() -> Result<Arc<Team>> {
         Ok(text) => match text.parse() {
             Ok(n @ 1..=1024) => n,
             _ => {
-                return Err(Error::value("SEQRS_NUM_THREADS", "a number from 1 to 1024", format!("{text:?}")));
+                return Err(Error::value(
+                    "SEQRS_NUM_THREADS",
+                    "a number from 1 to 1024",
+                    format!("{text:?}"),
+                ));
             }
         },
         Err(_) => std::thread::available_parallelism().map_or(1, usize::from),

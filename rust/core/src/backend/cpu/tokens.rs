@@ -88,7 +88,7 @@ impl<T: Elementary> Table<T> {
         }
         if let Some(embedding) = embedding {
             for (row, &token) in tokens.iter().enumerate() {
-                let to = &mut self.x.from_mut(row)[..width];
+                let to = &mut self.x.at_mut(row)[..width];
                 match usize::try_from(token) {
                     Ok(token) => to.copy_from_slice(&embedding[token * width..][..width]),
                     Err(_) => to.fill(T::ZERO),
@@ -97,7 +97,7 @@ impl<T: Elementary> Table<T> {
             let x = &self.x;
             let mut blocks: Vec<_> =
                 self.z[..scan.blocks * rows * line].chunks_exact_mut(rows * line).collect();
-            crew.each(&mut blocks, |block, z| scan.project_block(block, rows, x.from(0), x.stride, z));
+            crew.each(&mut blocks, |block, z| scan.project_block(block, rows, x.at(0), x.stride, z));
             return;
         }
         let mut blocks: Vec<_> = self.z[..scan.blocks * rows * line].chunks_exact_mut(rows * line).collect();
@@ -146,7 +146,7 @@ impl<T: Elementary> Table<T> {
     ) {
         let (rows, stride, width, z) = (self.len, self.dx.stride, scan.width, &self.z);
         const AT_ONCE: usize = 64;
-        let mut jobs: Vec<_> = self.dx.from_mut(0)[..rows * stride].chunks_mut(AT_ONCE * stride).collect();
+        let mut jobs: Vec<_> = self.dx.at_mut(0)[..rows * stride].chunks_mut(AT_ONCE * stride).collect();
         crew.each(&mut jobs, |i, dx| {
             scan.project_backward(
                 rows,
@@ -157,7 +157,7 @@ impl<T: Elementary> Table<T> {
                 stride,
             );
         });
-        for (&token, dx) in tokens.iter().zip(self.dx.from(0).chunks_exact(stride)) {
+        for (&token, dx) in tokens.iter().zip(self.dx.at(0).chunks_exact(stride)) {
             if let Ok(token) = usize::try_from(token) {
                 add(&mut gradient[token * width..][..width], dx);
             }

@@ -280,9 +280,9 @@ impl<T: Elementary> Work<T> {
                 let tape = &part.tapes[scan.tape];
                 for (i, &b) in part.group.rows.iter().enumerate() {
                     let own = |at: usize| at + b * scan.hidden..at + (b + 1) * scan.hidden;
-                    self.d_state[own(h_at)].copy_from_slice(&tape.dh.from(i)[..scan.hidden]);
+                    self.d_state[own(h_at)].copy_from_slice(&tape.dh.at(i)[..scan.hidden]);
                     if scan.cell.has_memory() {
-                        self.d_state[own(c_at)].copy_from_slice(&tape.dc.from(i)[..scan.hidden]);
+                        self.d_state[own(c_at)].copy_from_slice(&tape.dc.at(i)[..scan.hidden]);
                     }
                 }
             }
@@ -340,10 +340,10 @@ fn start_gradients<T: Elementary>(cpu: &Cpu<T>, part: &mut Part<T>, d_state: &[T
         let [h_at, c_at] = [0, 1].map(|part| cpu.program.state_offset(part, layer, batch));
         let tape = &mut part.tapes[scan.tape];
         for (i, &b) in part.group.rows.iter().enumerate() {
-            tape.dh.from_mut(i)[..scan.hidden]
+            tape.dh.at_mut(i)[..scan.hidden]
                 .copy_from_slice(&d_state[h_at + b * scan.hidden..][..scan.hidden]);
             if scan.cell.has_memory() {
-                tape.dc.from_mut(i)[..scan.hidden]
+                tape.dc.at_mut(i)[..scan.hidden]
                     .copy_from_slice(&d_state[c_at + b * scan.hidden..][..scan.hidden]);
             }
         }
@@ -353,7 +353,7 @@ fn start_gradients<T: Elementary>(cpu: &Cpu<T>, part: &mut Part<T>, d_state: &[T
 impl<T> Cpu<T> {
     fn scans(&self) -> impl Iterator<Item = &super::scan::Scan<T>> {
         self.ops.iter().filter_map(|op| match op {
-            Kernel::Scan { scan, .. } => Some(scan),
+            Kernel::Scan { scan, .. } => Some(&**scan),
             _ => None,
         })
     }
