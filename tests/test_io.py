@@ -176,7 +176,7 @@ def test_foreign_safetensors_and_foreign_weights_are_refused(path: Path) -> None
 def test_missing_files_and_folders(model: seqrs.LanguageModel, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         seqrs.load(tmp_path / "missing.seqrs")
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(ModelFileError, match="not a regular file"):
         seqrs.load(tmp_path)
     with pytest.raises(OSError, match="No such file"):
         model.save(tmp_path / "nowhere" / "model.seqrs")

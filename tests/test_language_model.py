@@ -34,14 +34,14 @@ def parrot() -> LanguageModel:
 @pytest.fixture(scope="module")
 def namer() -> LanguageModel:
     """A model that writes names."""
-    return LanguageModel(**SMALL).fit(NAMES * 10, documents="line", epochs=60, validation=None, **QUIET)
+    return LanguageModel(**SMALL).fit(NAMES * 10, documents="line", epochs=100, lr=2e-2, validation=None, **QUIET)
 
 
 @pytest.fixture(scope="module")
 def reader() -> LanguageModel:
     """A model of words."""
     text = "the cat sat\na dog ran\nthe dog sat\n" * 40 + "rare words here\n"
-    return LanguageModel("word", min_count=2, **SMALL).fit(text, epochs=20, seq_len=12, **QUIET)
+    return LanguageModel("word", min_count=2, **SMALL).fit(text, epochs=40, seq_len=12, lr=1e-2, **QUIET)
 
 
 # Learning
@@ -103,7 +103,7 @@ def test_tokenizer_of_ones_own(tmp_path: Path) -> None:
         def detokenize(self, tokens: list[str]) -> str:
             return "".join(tokens)
 
-    model = LanguageModel(Pairs(), **SMALL).fit("abcdef" * 100, epochs=20, seq_len=10, **QUIET)
+    model = LanguageModel(Pairs(), **SMALL).fit("abcdef" * 100, epochs=40, seq_len=10, lr=1e-2, **QUIET)
     assert model.sample(3, prompt="abcdef", temperature=0) == "abcdef"
     model.save(tmp_path / "pairs.seqrs")
     with pytest.raises(ValueError, match=r"tokenizer: .* pass it"):

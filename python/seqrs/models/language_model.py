@@ -91,7 +91,7 @@ class LanguageModel(WritingModel):
     --------
     >>> import seqrs
     >>> model = seqrs.LanguageModel(hidden_size=32, num_layers=1, seed=0)
-    >>> _ = model.fit("the cat sat on the mat. " * 40, seq_len=24, epochs=60, progress=False)
+    >>> _ = model.fit("the cat sat on the mat. " * 40, seq_len=24, epochs=100, lr=0.02, progress=False)
     >>> model.sample(23, prompt="the cat", temperature=0)
     ' sat on the mat. the ca'
     """
@@ -468,6 +468,8 @@ class LanguageModel(WritingModel):
             config["device"] = _check.choice("device", device, _check.DEVICES)
         try:
             documents, form, size = (config.pop(key) for key in ("documents", "form", "vocab_size"))
+            if config.keys() != set(cls._option_names()):
+                raise ValueError("its options are not those of this version")
             seed = config["seed"]
             model = cls(**(config | {"seed": None if seed is None else int(seed)}))
             vocabulary = Vocabulary.from_json(file.vocabulary)

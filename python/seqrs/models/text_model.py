@@ -134,7 +134,7 @@ class TextModel(Estimator):
         --------
         >>> import math, seqrs
         >>> model = seqrs.LanguageModel(hidden_size=8, num_layers=1, seed=0)
-        >>> _ = model.fit(["a", "b"] * 50, documents="line", epochs=40, progress=False)
+        >>> _ = model.fit(["a", "b"] * 50, documents="line", epochs=100, lr=0.02, progress=False)
         >>> print(f"{math.exp(model.log_prob('a')):.1f}")
         0.5
         """

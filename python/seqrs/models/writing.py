@@ -67,7 +67,7 @@ class WritingModel(TextModel):
         >>> import seqrs
         >>> names = ["anna", "emma", "bob", "otto"] * 20
         >>> model = seqrs.LanguageModel(hidden_size=32, num_layers=1, seed=0)
-        >>> _ = model.fit(names, documents="line", validation=None, epochs=80, progress=False)
+        >>> _ = model.fit(names, documents="line", validation=None, epochs=80, lr=0.02, progress=False)
         >>> model.sample(prompt="em", temperature=0)
         'ma'
         """
@@ -109,7 +109,7 @@ class WritingModel(TextModel):
         --------
         >>> import seqrs
         >>> model = seqrs.LanguageModel("word", hidden_size=16, num_layers=1, seed=0)
-        >>> _ = model.fit("to be or not to be " * 50, epochs=30, seq_len=10, progress=False)
+        >>> _ = model.fit("to be or not to be " * 50, epochs=60, lr=0.02, seq_len=10, progress=False)
         >>> for piece in model.stream(3, prompt="to be", temperature=0):
         ...     print(repr(piece))
         ' or'

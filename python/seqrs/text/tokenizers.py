@@ -19,6 +19,18 @@ class Tokenizer(Protocol):
     ``detokenize(tokenize(text))`` should be `text`, as nearly as the tokens allow. A model adds
     ``"<UNK>"`` (for tokens that training has not seen) and ``"<EOS>"`` (the end of a document)
     of its own; ``detokenize`` may meet the first as a token.
+
+    Examples
+    --------
+    >>> class Pairs:
+    ...     def tokenize(self, text):
+    ...         return [text[place : place + 2] for place in range(0, len(text), 2)]
+    ...
+    ...     def detokenize(self, tokens):
+    ...         return "".join(tokens)
+    >>> from seqrs.text import Tokenizer
+    >>> isinstance(Pairs(), Tokenizer)
+    True
     """
 
     def tokenize(self, text: str) -> Sequence[str]:
