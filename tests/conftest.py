@@ -12,7 +12,7 @@ import seqrs
 settings.register_profile(
     "repeatable",
     derandomize=True,
-    max_examples=20,
+    max_examples=60,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],

@@ -186,9 +186,9 @@ def _weights(name: str, array: NDArray[Any], dtype: str, *, finite: bool) -> Flo
 
 def finite_everywhere(name: str, array: Floats) -> None:
     """Refuse NaN and infinity, saying where the first one is."""
-    broken = ~np.isfinite(array)
-    if broken.any():
-        where = first(broken)
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = first(~finite)
         raise ValueError(f"{name}: expected finite numbers, got {array[where]} at {list(where)}")
 
 

@@ -17,12 +17,12 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1.
+        From 1 to 1024.
 
     Raises
     ------
     ValueError
-        If `n` is less than 1.
+        If `n` is out of this range.
     TypeError
         If `n` is not an integer.
 
@@ -35,7 +35,7 @@ def set_num_threads(n: int) -> None:
     1
     >>> seqrs.set_num_threads(before)
     """
-    _native.set_num_threads(_check.integer("n", n, minimum=1))
+    _native.set_num_threads(_check.integer("n", n, minimum=1, maximum=1024))
 
 
 def get_num_threads() -> int:

@@ -1,0 +1,55 @@
+"""What environment variables change, each in a process of its own: instruction sets and threads."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seqrs
+
+TESTS = Path(__file__).parent
+DETECTED, USED = seqrs.cpu_features()["detected"], seqrs.cpu_features()["path"]
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        env=os.environ | environment,
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("path", [path for path in DETECTED if path != USED])
+def test_every_instruction_set_of_this_machine_is_right(path: str) -> None:
+    """The path in use has run in this process; here are the others."""
+    files = [str(TESTS / f"test_{name}.py") for name in ("backends", "golden", "threads")]
+    result = run("-m", "pytest", "-q", "-p", "no:cacheprovider", *files, SEQRS_CPU=path)
+    assert result.returncode == 0, result.stdout
+    assert (
+        run("-c", "import seqrs; print(seqrs.cpu_features()['path'])", SEQRS_CPU=path).stdout == f"{path}\n"
+    )
+
+
+def test_number_of_threads() -> None:
+    code = "import seqrs; print(seqrs.get_num_threads())"
+    assert run("-c", code, SEQRS_NUM_THREADS="3").stdout == "3\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("SEQRS_CPU", "sse9", "portable, avx2 or avx512"),
+        ("SEQRS_NUM_THREADS", "0", "a number from 1 to 1024"),
+        ("SEQRS_NUM_THREADS", "many", "a number from 1 to 1024"),
+    ],
+)
+def test_a_wrong_value_is_named(variable: str, value: str, expected: str) -> None:
+    code = "import seqrs; seqrs.get_num_threads(), seqrs.cpu_features()"
+    result = run("-c", code, **{variable: value})
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last == f'ValueError: {variable}: expected {expected}, got "{value}"'
