@@ -10,6 +10,7 @@ mod model_file;
 mod network;
 mod optimizer;
 mod shared;
+mod typed;
 
 /// The compiled core of `seqrs`; use the package, not this module.
 #[pyo3::pymodule(gil_used = true)]

@@ -14,7 +14,6 @@ mod panels;
 mod part;
 mod pointwise;
 mod scan;
-mod scan_weights;
 mod scratch;
 mod simd;
 mod threads;

@@ -125,7 +125,9 @@ impl<T: Elementary> Work<T> {
         let (state, tables, tokens) = (&self.state, &self.tables, &self.distinct.tokens);
         let (head_follows, from_tokens) = (batch.targets.is_some(), self.from_tokens);
         crew.each(&mut self.parts, |_, part| {
-            start_states(cpu, part, state, batch.shape.batch);
+            for (scan, at) in cpu.scans(batch.shape.batch) {
+                scan.load_state(part, state, at);
+            }
             for (op, table) in cpu.ops.iter().zip(tables) {
                 match op {
                     Kernel::Gather(gather) => {
@@ -142,7 +144,9 @@ impl<T: Elementary> Work<T> {
                 }
             }
         });
-        self.final_states(cpu, batch.shape.batch);
+        for (scan, at) in cpu.scans(batch.shape.batch) {
+            self.parts.iter().for_each(|part| scan.save_state(part, &mut self.state, at));
+        }
         if batch.training.is_some() {
             self.gradient.resize(program.parameters.len(), T::ZERO);
             self.gradient.fill(T::ZERO);
@@ -211,7 +215,9 @@ impl<T: Elementary> Work<T> {
                 let width = program.slots[program.output].width();
                 part.pack(dy, steps, width, |p| &mut p.d_slots[program.output]);
             }
-            start_gradients(cpu, part, d_state, batch);
+            for (scan, at) in cpu.scans(batch) {
+                scan.load_gradient(part, d_state, at);
+            }
             for (op, table) in cpu.ops.iter().zip(tables).rev() {
                 match op {
                     Kernel::Linear(linear) if upstream.output.is_some() || linear.out != program.output => {
@@ -249,43 +255,8 @@ impl<T: Elementary> Work<T> {
                 _ => {}
             }
         }
-        self.final_gradients(cpu, batch);
-    }
-
-    /// Copies each row's last state out of the tapes.
-    fn final_states(&mut self, cpu: &Cpu<T>, batch: usize) {
-        for (layer, scan) in cpu.scans().enumerate() {
-            let [h_at, c_at] = [0, 1].map(|part| cpu.program.state_offset(part, layer, batch));
-            for part in &self.parts {
-                for (i, &b) in part.group.rows.iter().enumerate() {
-                    let from = part.group.last(i);
-                    let mut copy = |rows: &Rows<T>, at: usize| {
-                        let row = &rows.data()[from * rows.stride..][..scan.hidden];
-                        self.state[at + b * scan.hidden..][..scan.hidden].copy_from_slice(row);
-                    };
-                    copy(&part.slots[scan.out], h_at);
-                    if scan.cell.has_memory() {
-                        copy(&part.tapes[scan.tape].c, c_at);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Copies the gradient of each row's first state out of the tapes.
-    fn final_gradients(&mut self, cpu: &Cpu<T>, batch: usize) {
-        for (layer, scan) in cpu.scans().enumerate() {
-            let [h_at, c_at] = [0, 1].map(|part| cpu.program.state_offset(part, layer, batch));
-            for part in &self.parts {
-                let tape = &part.tapes[scan.tape];
-                for (i, &b) in part.group.rows.iter().enumerate() {
-                    let own = |at: usize| at + b * scan.hidden..at + (b + 1) * scan.hidden;
-                    self.d_state[own(h_at)].copy_from_slice(&tape.dh.at(i)[..scan.hidden]);
-                    if scan.cell.has_memory() {
-                        self.d_state[own(c_at)].copy_from_slice(&tape.dc.at(i)[..scan.hidden]);
-                    }
-                }
-            }
+        for (scan, at) in cpu.scans(batch) {
+            self.parts.iter().for_each(|part| scan.save_gradient(part, &mut self.d_state, at));
         }
     }
 
@@ -318,43 +289,15 @@ impl<T: Elementary> Work<T> {
     }
 }
 
-/// Puts the state before the first step into the leading rows.
-fn start_states<T: Elementary>(cpu: &Cpu<T>, part: &mut Part<T>, state: &[T], batch: usize) {
-    for (layer, scan) in cpu.scans().enumerate() {
-        let [h_at, c_at] = [0, 1].map(|part| cpu.program.state_offset(part, layer, batch));
-        for i in 0..part.group.rows.len() {
-            let b = part.group.rows[i];
-            part.slots[scan.out].lead_mut(i)[..scan.hidden]
-                .copy_from_slice(&state[h_at + b * scan.hidden..][..scan.hidden]);
-            if scan.cell.has_memory() {
-                part.tapes[scan.tape].c.lead_mut(i)[..scan.hidden]
-                    .copy_from_slice(&state[c_at + b * scan.hidden..][..scan.hidden]);
-            }
-        }
-    }
-}
-
-/// Puts the gradient of the final state where the backward run starts from.
-fn start_gradients<T: Elementary>(cpu: &Cpu<T>, part: &mut Part<T>, d_state: &[T], batch: usize) {
-    for (layer, scan) in cpu.scans().enumerate() {
-        let [h_at, c_at] = [0, 1].map(|part| cpu.program.state_offset(part, layer, batch));
-        let tape = &mut part.tapes[scan.tape];
-        for (i, &b) in part.group.rows.iter().enumerate() {
-            tape.dh.at_mut(i)[..scan.hidden]
-                .copy_from_slice(&d_state[h_at + b * scan.hidden..][..scan.hidden]);
-            if scan.cell.has_memory() {
-                tape.dc.at_mut(i)[..scan.hidden]
-                    .copy_from_slice(&d_state[c_at + b * scan.hidden..][..scan.hidden]);
-            }
-        }
-    }
-}
-
 impl<T> Cpu<T> {
-    fn scans(&self) -> impl Iterator<Item = &super::scan::Scan<T>> {
-        self.ops.iter().filter_map(|op| match op {
+    /// The recurrent layers, with where the h and c of each begin in a state of `batch` rows.
+    fn scans(&self, batch: usize) -> impl Iterator<Item = (&super::scan::Scan<T>, [usize; 2])> {
+        let scans = self.ops.iter().filter_map(|op| match op {
             Kernel::Scan { scan, .. } => Some(&**scan),
             _ => None,
+        });
+        scans.enumerate().map(move |(layer, scan)| {
+            (scan, [0, 1].map(|part| self.program.state_offset(part, layer, batch)))
         })
     }
 }

@@ -1,18 +1,18 @@
 //! The weight gradients of one recurrent layer, from the tapes of all groups.
 
-use super::math::Elementary;
-use super::part::Part;
-use super::scan::Scan;
-use super::threads::Crew;
-use super::tokens::Table;
-use super::weights::{Segment, Target};
+use super::super::math::Elementary;
+use super::super::part::Part;
+use super::super::threads::Crew;
+use super::super::tokens::Table;
+use super::super::weights::{Segment, Target};
+use super::Scan;
 use crate::cells::{Cell, Operand};
 use crate::params::Parameters;
 
 impl<T: Elementary> Scan<T> {
     /// Adds the gradients of this layer's weights. `table`: the input was tokens, with `tokens`
     /// the distinct ones.
-    pub(super) fn weight_gradients(
+    pub(in super::super) fn weight_gradients(
         &self,
         crew: Crew,
         parts: &[Part<T>],

@@ -1,0 +1,59 @@
+//! One layer's state between a user's arrays and the tapes. `at` is where the layer's h and c,
+//! each (B, H), begin in the arrays.
+
+use super::super::math::Elementary;
+use super::super::part::Part;
+use super::super::scratch::Rows;
+use super::Scan;
+
+impl<T: Elementary> Scan<T> {
+    /// Puts the state before the first step into the leading rows.
+    pub(in super::super) fn load_state(&self, part: &mut Part<T>, state: &[T], at: [usize; 2]) {
+        let targets = [&mut part.slots[self.out], &mut part.tapes[self.tape].c];
+        for (rows, at) in targets.into_iter().zip(at).take(self.parts()) {
+            for (i, &b) in part.group.rows.iter().enumerate() {
+                rows.lead_mut(i)[..self.hidden]
+                    .copy_from_slice(&state[at + b * self.hidden..][..self.hidden]);
+            }
+        }
+    }
+
+    /// Copies each row's last state out.
+    pub(in super::super) fn save_state(&self, part: &Part<T>, state: &mut [T], at: [usize; 2]) {
+        let sources = [&part.slots[self.out], &part.tapes[self.tape].c];
+        for (rows, at) in sources.into_iter().zip(at).take(self.parts()) {
+            self.copy_out(part, rows, |i| part.group.last(i), &mut state[at..]);
+        }
+    }
+
+    /// Puts the gradient of the last state where the backward run starts from.
+    pub(in super::super) fn load_gradient(&self, part: &mut Part<T>, d_state: &[T], at: [usize; 2]) {
+        let tape = &mut part.tapes[self.tape];
+        for (rows, at) in [&mut tape.dh, &mut tape.dc].into_iter().zip(at).take(self.parts()) {
+            for (i, &b) in part.group.rows.iter().enumerate() {
+                rows.at_mut(i)[..self.hidden]
+                    .copy_from_slice(&d_state[at + b * self.hidden..][..self.hidden]);
+            }
+        }
+    }
+
+    /// Copies the gradient of each row's first state out.
+    pub(in super::super) fn save_gradient(&self, part: &Part<T>, d_state: &mut [T], at: [usize; 2]) {
+        let tape = &part.tapes[self.tape];
+        for (rows, at) in [&tape.dh, &tape.dc].into_iter().zip(at).take(self.parts()) {
+            self.copy_out(part, rows, |i| i, &mut d_state[at..]);
+        }
+    }
+
+    /// h alone, or h and c.
+    fn parts(&self) -> usize {
+        if self.cell.has_memory() { 2 } else { 1 }
+    }
+
+    fn copy_out(&self, part: &Part<T>, from: &Rows<T>, row: impl Fn(usize) -> usize, to: &mut [T]) {
+        for (i, &b) in part.group.rows.iter().enumerate() {
+            let own = &from.data()[row(i) * from.stride..][..self.hidden];
+            to[b * self.hidden..][..self.hidden].copy_from_slice(own);
+        }
+    }
+}
