@@ -131,7 +131,8 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (ValueError, r"bias_ih_l0: expected finite numbers, got inf at \[0\]", lambda: load(bias_ih_l0=np.full(15, 1e300))),
     (TypeError, r"bias_ih_l0: expected floats, got an array of int64", lambda: load(bias_ih_l0=np.zeros(15, np.int64))),
     # The machine
-    (ValueError, r"n: expected an integer from 1 to 1024, got 0", lambda: seqrs.set_num_threads(0)),
+    (ValueError, r"n: expected an integer of at least 1, got 0", lambda: seqrs.set_num_threads(0)),
+    (ValueError, r"num_threads: expected a number from 1 to 1024, got 1025", lambda: seqrs.set_num_threads(1025)),
     (TypeError, r"n: expected an integer, got float 2\.0", lambda: seqrs.set_num_threads(2.0)),
 ]  # fmt: skip
 

@@ -35,7 +35,7 @@ def set_num_threads(n: int) -> None:
     1
     >>> seqrs.set_num_threads(before)
     """
-    _native.set_num_threads(_check.integer("n", n, minimum=1, maximum=1024))
+    _native.set_num_threads(_check.integer("n", n, minimum=1))
 
 
 def get_num_threads() -> int:
