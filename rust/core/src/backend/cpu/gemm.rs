@@ -149,3 +149,74 @@ impl<T: Elementary> PanelProduct<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::panels::{Panels, transpose_into};
+    use super::super::threads;
+    use super::*;
+    use ndarray::{Array2, s};
+
+    /// Small numbers whose products and sums a float holds exactly: every order of a sum agrees.
+    fn matrix(rows: usize, columns: usize, salt: usize) -> Array2<f64> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| ((i * 7 + j * 13 + salt) % 9) as f64 - 4.0)
+    }
+
+    fn check<T: Elementary>(isa: Isa, rows: usize, terms: usize, columns: usize) {
+        let (a, b) = (matrix(rows, terms, 1), matrix(terms, columns, 2));
+        let cast = |m: &Array2<f64>| m.iter().map(|&x| T::from_f64(x)).collect::<Vec<T>>();
+        let lanes = isa.lanes::<T>();
+        let mut panels = Panels::<T>::columns(terms, columns, lanes);
+        let transposed = cast(&b.t().to_owned());
+        threads::enter(0.0, |crew| {
+            panels.fill(crew, |_, column, width, panel| {
+                let count = width.min(columns - column);
+                transpose_into(&transposed[column * terms..][..count * terms], terms, panel, width, 0);
+            });
+        })
+        .expect("a call on its own thread");
+        let stride = columns.next_multiple_of(lanes);
+        let left = cast(&a);
+        let turned = cast(&a.t().to_owned());
+        let start: Vec<T> = (0..rows * stride).map(|i| T::from_f64((i % 5) as f64)).collect();
+        for from in [Left::rows(&left, terms, terms), Left::columns(&turned, rows, terms)] {
+            let mut c = start.clone();
+            panels.product(isa, rows, from, Start::There, &mut c, stride);
+            let before = Array2::from_shape_fn((rows, stride), |(i, j)| ((i * stride + j) % 5) as f64);
+            let want = a.dot(&b) + before.slice(s![.., ..columns]);
+            for ((i, j), &want) in want.indexed_iter() {
+                assert_eq!(c[i * stride + j].to_f64(), want, "{isa:?} {rows}x{terms}x{columns} at {i},{j}");
+            }
+            // Columns beyond the matrix are products with zeros.
+            for (i, row) in c.chunks_exact(stride).enumerate() {
+                assert_eq!(row[columns..], start[i * stride + columns..(i + 1) * stride]);
+            }
+        }
+    }
+
+    #[test]
+    fn products_equal_the_oracle_on_every_instruction_set() {
+        for isa in Isa::available() {
+            for rows in [1, 2, 3, 4, 5, 6, 7, 12, 13, 50] {
+                for terms in [1, 2, 3, 15, 16, 17, 64, 127, 513] {
+                    for columns in [1, 7, 16, 17, 64, 65, 130] {
+                        check::<f32>(isa, rows, terms, columns);
+                        check::<f64>(isa, rows, terms, columns);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nan_and_infinity_pass_through() {
+        for isa in Isa::available() {
+            let lanes = isa.lanes::<f32>();
+            let (a, b) = ([f32::NAN, f32::INFINITY], vec![1.0_f32; lanes]);
+            let mut c = vec![0.0; 2 * lanes];
+            let panel = Panel { data: &b, stride: lanes, vectors: 1 };
+            panel_product(isa, 2, Left::rows(&a, 1, 1), panel, Start::Zero, &mut c, lanes);
+            assert!(c[0].is_nan() && c[lanes].is_infinite());
+        }
+    }
+}
