@@ -114,7 +114,7 @@ def test_lengths_give_what_each_row_gives_alone(cell: str, form: str, device: st
 
 
 @every_form
-def test_padding_is_not_read(cell: str, form: str, device: str) -> None:
+def test_padding_has_no_influence(cell: str, form: str, device: str) -> None:
     rng = np.random.default_rng(1)
     layer = make_layer(cell, form, 3, 5, 2, device=device)
     x, dy = random_floats(rng, (3, 4, 3), "float32"), random_floats(rng, (3, 4, 5), "float32")

@@ -1,5 +1,7 @@
 """The number of threads changes the time, never a bit of the result."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from helpers import FORMS, make_layer, parts, random_floats, random_state, state_like
@@ -43,3 +45,20 @@ def test_same_bits_with_any_number_of_threads(
         assert run() == expected, f"{n} threads"
     seqrs.set_num_threads(thread_count)
     assert run() == expected
+
+
+def test_same_bits_for_calls_from_several_python_threads() -> None:
+    """Whoever finds the team busy works alone, and gets the same."""
+    rng = np.random.default_rng(1)
+    layer = make_layer("lstm", "none", 16, 64, 2, seed=1)
+    x = random_floats(rng, (24, 20, 16), "float32")
+    dy = random_floats(rng, (24, 20, 64), "float32")
+
+    def run(_: int) -> bytes:
+        y, _, tape = layer.forward(x)
+        g = layer.backward(tape, dy)
+        return b"".join(array.tobytes() for array in [y, g.x, *g.params.values()])
+
+    expected = run(0)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(result == expected for result in pool.map(run, range(40)))

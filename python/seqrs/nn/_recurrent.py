@@ -143,8 +143,9 @@ class Recurrent(Generic[StateT]):
             The state before the first step, such as the one an earlier call returned. Default:
             zero.
         lengths : integer array of shape (B,), optional
-            How many steps of each row count, 0 to T, in any order. The rest is padding: not
-            read into any state, zero in the output. Default: all steps of all rows.
+            How many steps of each row count, 0 to T, in any order. The rest is padding: finite
+            numbers or tokens that have no influence; the output is zero there. Default: all
+            steps of all rows.
         training : bool, default True
             Apply dropout and keep a tape.
         step : int, optional
@@ -198,7 +199,7 @@ class Recurrent(Generic[StateT]):
         tape : Tape
             From :meth:`forward` with ``training=True``. Used up by this call.
         dy : array of shape (B, T, H) in the layer's dtype
-            dE/dy. Padding is not read.
+            dE/dy. What it holds in the padding has no influence.
         dstate : array of shape (L, B, H), or for an LSTM a pair (dh, dc) of them, optional
             dE/dstate for the final state. Default: zero, which for windows of a longer sequence
             makes this truncated BPTT.
