@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from machine import IDLE
+from machine import IDLE, ROOT
 
 
 def without_paths(arguments: list[str]) -> list[str]:
     """A command's arguments without this machine's folders, so that results can be published."""
-    return [Path(a).name if Path(a).is_absolute() else a for a in arguments]
+
+    def publishable(argument: str) -> str:
+        path = Path(argument)
+        if not path.is_absolute():
+            return argument
+        return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+
+    return [publishable(argument) for argument in arguments]
 
 
 def publish(name: str, text: str, results: dict, folder: Path | None) -> None:
