@@ -18,13 +18,15 @@ mod _native {
     #[pymodule_export]
     use crate::generator::Generator;
     #[pymodule_export]
-    use crate::machine::{
-        cpu_features, get_num_threads, learning_rate, random_bits, set_num_threads, version,
-    };
+    use crate::machine::{cpu_features, get_num_threads, learning_rate, random_bits, set_num_threads};
     #[pymodule_export]
     use crate::model_file::{load_file, save_file};
     #[pymodule_export]
     use crate::network::{Network, Tape};
     #[pymodule_export]
     use crate::optimizer::Optimizer;
+    /// The package's version.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)] // a Python name
+    const version: &str = env!("CARGO_PKG_VERSION");
 }

@@ -9,12 +9,6 @@ use seqrs::device;
 use seqrs::rng::{Kind, Stream};
 use seqrs::schedule::Schedule;
 
-/// The package's version.
-#[pyfunction]
-pub(crate) fn version() -> &'static str {
-    env!("CARGO_PKG_VERSION")
-}
-
 /// Sets the number of threads of every later call.
 #[pyfunction]
 pub(crate) fn set_num_threads(n: usize) -> PyResult<()> {

@@ -9,9 +9,9 @@ use crate::typed::{Backward, Forward, Scored};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PySlice, PyTuple};
-use seqrs::network;
 use seqrs::prelude::*;
 use seqrs::program::Program;
+use seqrs::{Error, network};
 use std::sync::{Arc, Mutex};
 
 /// What one training-mode forward pass keeps for its backward pass; good for one use.
@@ -165,6 +165,9 @@ impl Network {
         x: &Bound<'py, PyAny>,
         state: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        if x.getattr("ndim").and_then(|n| n.extract::<usize>()).is_ok_and(|n| n == 0) {
+            return Err(Error::shape("x", "(B, I) or (B,)", &[])).into_python();
+        }
         let x = x.get_item((PySlice::full(py), py.None()))?;
         let (y, state, _) = self.forward(py, &x, state, None, false, 0, 0)?;
         Ok((y.get_item((PySlice::full(py), 0))?, state))

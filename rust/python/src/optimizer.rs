@@ -25,7 +25,8 @@ impl Optimizer {
 impl Optimizer {
     #[new]
     #[pyo3(signature = (network, rule, *, momentum = 0.0, rho = 0.99, betas = (0.9, 0.999), eps = 1e-8,
-                        weight_decay = 0.0, clip_norm = None, clip_value = None))]
+                        weight_decay = 0.0, clip_norm = None, clip_value = None),
+           text_signature = "(network, rule, *, momentum=0.0, rho=0.99, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, clip_norm=None, clip_value=None)")]
     #[allow(clippy::too_many_arguments)]
     fn new(
         network: &Network,

@@ -42,6 +42,8 @@ pub(crate) struct Cpu<T> {
     program: Program,
     isa: Isa,
     values: Vec<T>,
+    /// Counts the changes of the weights.
+    version: u64,
     ops: Vec<Kernel<T>>,
     /// Floating point operations of one row's forward run.
     row_operations: f64,
@@ -95,7 +97,7 @@ impl<T: Elementary> Cpu<T> {
                 Op::CrossEntropy { .. } => ops.push(Kernel::CrossEntropy),
             }
         }
-        let mut cpu = Self { program, isa, values, ops, row_operations };
+        let mut cpu = Self { program, isa, values, version: 0, ops, row_operations };
         cpu.mark_accumulation();
         cpu
     }
@@ -116,6 +118,7 @@ impl<T: Elementary> Cpu<T> {
 
     /// Packs every weight anew.
     fn pack(&mut self) -> Result<()> {
+        self.version += 1;
         let Self { program, values, ops, .. } = self;
         enter(values.len() as f64 * 8.0, |crew| {
             for op in ops.iter_mut() {

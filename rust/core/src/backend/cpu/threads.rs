@@ -24,7 +24,7 @@ static TEAM: RwLock<Option<Arc<Team>>> = RwLock::new(None);
 /// If `n` is 0 or more than 1024, or the system refuses to start them.
 pub fn set_num_threads(n: usize) -> Result<()> {
     if !(1..=1024).contains(&n) {
-        return Err(Error::value("num_threads", "a number from 1 to 1024", n));
+        return Err(Error::value("n", "a number of threads from 1 to 1024", n));
     }
     let team = build(n)?;
     let old = TEAM.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(team));
@@ -40,7 +40,7 @@ pub fn num_threads() -> Result<usize> {
 
 fn build(n: usize) -> Result<Team> {
     let pool = ThreadPoolBuilder::new().num_threads(n).thread_name(|i| format!("seqrs-{i}")).build();
-    let pool = pool.map_err(|e| Error::value("num_threads", "threads the system grants", e))?;
+    let pool = pool.map_err(|e| Error::value("n", "threads the system grants", e))?;
     Ok(Team { process: std::process::id(), pool })
 }
 

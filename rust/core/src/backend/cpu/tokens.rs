@@ -10,7 +10,8 @@ use super::scratch::{Buffer, Rows};
 use super::threads::Crew;
 use crate::float::Float;
 
-/// The distinct tokens of a batch, in order of appearance. −1, the zero vector, is one of them.
+/// The distinct tokens of a batch, or of several, in order of appearance. −1, the zero vector, is
+/// one of them.
 #[derive(Default)]
 pub(super) struct Distinct {
     pub(super) tokens: Vec<i32>,
@@ -22,16 +23,20 @@ pub(super) struct Distinct {
 
 impl Distinct {
     pub(super) fn new(vocabulary: usize) -> Self {
-        Self { place: vec![0; vocabulary + 1], seen: vec![0; vocabulary + 1], ..Self::default() }
+        Self { place: vec![0; vocabulary + 1], seen: vec![0; vocabulary + 1], run: 1, ..Self::default() }
     }
 
-    /// Collects the tokens of (B, T) and notes in every part which of them each packed row reads.
-    pub(super) fn collect<T>(&mut self, tokens: &[i32], steps: usize, parts: &mut [Part<T>]) {
+    /// Forgets all tokens.
+    pub(super) fn clear(&mut self) {
         self.tokens.clear();
         if self.run == u32::MAX {
             (self.run, self.seen) = (0, vec![0; self.seen.len()]);
         }
         self.run += 1;
+    }
+
+    /// Adds the tokens of (B, T) and notes in every part which of all each packed row reads.
+    pub(super) fn collect<T>(&mut self, tokens: &[i32], steps: usize, parts: &mut [Part<T>]) {
         for part in parts {
             part.token_rows.clear();
             for (b, t, _) in part.group.places() {
@@ -52,7 +57,7 @@ pub(super) struct Table<T> {
     /// Rows there is room for, and rows in use.
     pub(super) capacity: usize,
     pub(super) len: usize,
-    /// As a tape's `z`: `[H / L][rows][S·L]`; after the backward run the summed gradients.
+    /// As a tape's `z`: `[H / L][capacity][S·L]`; after the backward run the summed gradients.
     pub(super) z: Buffer<T>,
     /// The embeddings of the tokens; empty for a one-hot input.
     pub(super) x: Rows<T>,
@@ -69,10 +74,11 @@ impl<T: Elementary> Table<T> {
     /// The input's part of one token in one unit block.
     #[inline]
     pub(super) fn row(&self, block: usize, row: usize, line: usize) -> &[T] {
-        &self.z[(block * self.len + row) * line..][..line]
+        &self.z[(block * self.capacity + row) * line..][..line]
     }
 
-    /// Computes the part of every token: from its embedding, or from its column of W_ih.
+    /// Computes the part of every token that is not there yet: from its embedding, or from its
+    /// column of W_ih.
     pub(super) fn project(
         &mut self,
         crew: Crew,
@@ -81,29 +87,27 @@ impl<T: Elementary> Table<T> {
         weight: &[T],
         embedding: Option<&[T]>,
     ) {
+        let (first, line, lanes, width) = (self.len, scan.line(), scan.lanes, scan.width);
+        let fresh = &tokens[first..];
         self.len = tokens.len();
-        let (rows, line, lanes, width) = (self.len, scan.line(), scan.lanes, scan.width);
-        if rows == 0 {
-            return;
-        }
         if let Some(embedding) = embedding {
-            for (row, &token) in tokens.iter().enumerate() {
+            for (row, &token) in (first..).zip(fresh) {
                 let to = &mut self.x.at_mut(row)[..width];
                 match usize::try_from(token) {
                     Ok(token) => to.copy_from_slice(&embedding[token * width..][..width]),
                     Err(_) => to.fill(T::ZERO),
                 }
             }
-            let x = &self.x;
-            let mut blocks: Vec<_> =
-                self.z[..scan.blocks * rows * line].chunks_exact_mut(rows * line).collect();
-            crew.each(&mut blocks, |block, z| scan.project_block(block, rows, x.at(0), x.stride, z));
+            let (rows, x) = (fresh.len(), &self.x);
+            each_block(crew, &mut self.z, self.capacity * line, |block, z| {
+                let z = &mut z[first * line..][..rows * line];
+                scan.project_block(block, rows, x.at(first), x.stride, z);
+            });
             return;
         }
-        let mut blocks: Vec<_> = self.z[..scan.blocks * rows * line].chunks_exact_mut(rows * line).collect();
-        crew.each(&mut blocks, |block, z| {
+        each_block(crew, &mut self.z, self.capacity * line, |block, z| {
             let units = lanes.min(scan.hidden - block * lanes);
-            for (z, &token) in z.chunks_exact_mut(line).zip(tokens) {
+            for (z, &token) in z[first * line..].chunks_exact_mut(line).zip(fresh) {
                 z.copy_from_slice(scan.bias(block));
                 let Ok(token) = usize::try_from(token) else { continue };
                 for (slot, &gate) in scan.layout.input.iter().enumerate() {
@@ -119,12 +123,8 @@ impl<T: Elementary> Table<T> {
     /// Sums the gradients of each token's rows, group by group and row by row.
     pub(super) fn sum(&mut self, crew: Crew, scan: &Scan<T>, parts: &[Part<T>]) {
         let (rows, line) = (self.len, scan.line());
-        if rows == 0 {
-            return;
-        }
-        let mut blocks: Vec<_> = self.z[..scan.blocks * rows * line].chunks_exact_mut(rows * line).collect();
-        crew.each(&mut blocks, |block, z| {
-            z.fill(T::ZERO);
+        each_block(crew, &mut self.z, self.capacity * line, |block, z| {
+            z[..rows * line].fill(T::ZERO);
             for part in parts {
                 let from = &part.tapes[scan.tape].z[block * part.group.len * line..];
                 for (dz, &token) in from.chunks_exact(line).zip(&part.token_rows) {
@@ -144,12 +144,13 @@ impl<T: Elementary> Table<T> {
         tokens: &[i32],
         gradient: &mut [T],
     ) {
-        let (rows, stride, width, z) = (self.len, self.dx.stride, scan.width, &self.z);
+        let (rows, room, stride, width) = (self.len, self.capacity, self.dx.stride, scan.width);
         const AT_ONCE: usize = 64;
+        let z = &self.z;
         let mut jobs: Vec<_> = self.dx.at_mut(0)[..rows * stride].chunks_mut(AT_ONCE * stride).collect();
         crew.each(&mut jobs, |i, dx| {
             scan.project_backward(
-                rows,
+                room,
                 &z[i * AT_ONCE * scan.line()..],
                 dx.len() / stride,
                 Start::Zero,
@@ -162,6 +163,19 @@ impl<T: Elementary> Table<T> {
                 add(&mut gradient[token * width..][..width], dx);
             }
         }
+    }
+}
+
+/// Calls `f` on every unit block of a table, `size` numbers each.
+fn each_block<T: Elementary>(
+    crew: Crew,
+    z: &mut [T],
+    size: usize,
+    f: impl Fn(usize, &mut [T]) + Send + Sync,
+) {
+    if size > 0 {
+        let mut blocks: Vec<_> = z.chunks_exact_mut(size).collect();
+        crew.each(&mut blocks, |block, z| f(block, z));
     }
 }
 

@@ -13,11 +13,16 @@ use crate::error::{Error, Result};
 use crate::program::{Batch, DropoutKey, Input, Slot, StartState};
 use crate::shape::Shape;
 
+/// Distinct tokens kept projected from run to run.
+const TOKENS_KEPT: usize = 4096;
+
 /// Scratch for batches of one shape, and the tape of the last run.
 pub(super) struct Work<T> {
     steps: usize,
     parts: Vec<Part<T>>,
     distinct: Distinct,
+    /// The weights' version for which the tables hold projections of all of `distinct`.
+    projected: Option<u64>,
     /// For each op that is a layer fed by tokens: its projection of the distinct ones.
     tables: Vec<Option<Table<T>>>,
     from_tokens: bool,
@@ -39,6 +44,7 @@ impl<T: Elementary> Work<T> {
             steps: shape.steps,
             parts: Vec::with_capacity(sizes.len()),
             distinct: Distinct::new(program.slots[program.input].width()),
+            projected: None,
             tables: cpu.ops.iter().map(|_| None).collect(),
             from_tokens: false,
             training: None,
@@ -112,7 +118,7 @@ impl<T: Elementary> Work<T> {
         match batch.input {
             Input::Tokens(tokens) => {
                 self.from_tokens = true;
-                self.distinct.collect(tokens, self.steps, &mut self.parts);
+                self.collect(cpu, tokens);
                 self.project(cpu, crew);
             }
             Input::Features(x) => {
@@ -156,6 +162,18 @@ impl<T: Elementary> Work<T> {
         }
     }
 
+    /// Collects the batch's distinct tokens. Without training those of earlier runs stay, while
+    /// the weights do: a text is drawn with each token projected once.
+    fn collect(&mut self, cpu: &Cpu<T>, tokens: &[i32]) {
+        let stays = self.training.is_none() && self.projected == Some(cpu.version);
+        if !stays || self.distinct.tokens.len() > TOKENS_KEPT {
+            self.distinct.clear();
+            self.tables.iter_mut().flatten().for_each(|table| table.len = 0);
+        }
+        self.projected = self.training.is_none().then_some(cpu.version);
+        self.distinct.collect(tokens, self.steps, &mut self.parts);
+    }
+
     /// Projects the distinct tokens for the layers that are fed by them.
     fn project(&mut self, cpu: &Cpu<T>, crew: Crew) {
         let (program, values, most) = (&cpu.program, &cpu.values, self.distinct.tokens.len());
@@ -165,7 +183,7 @@ impl<T: Elementary> Work<T> {
                 continue;
             }
             if table.as_ref().is_none_or(|t| t.capacity < most) {
-                *table = Some(Table::new(scan, most, embedding.is_some()));
+                *table = Some(Table::new(scan, most.next_power_of_two(), embedding.is_some()));
             }
             let Some(table) = table else { continue };
             let weight = &values[program.parameters.range(scan.weights.ih)];

@@ -23,7 +23,14 @@ impl<T: Elementary> Scan<T> {
         let line = self.line();
         let input = self.slots_of(self.layout.input, 0, self.layout.gates);
         let inputs = match table {
-            Some((table, _)) => vec![whole(line, table.len, &table.z, table.x.data(), table.x.stride)],
+            Some((table, _)) => vec![Segment {
+                dz: &table.z,
+                row: line,
+                block: table.capacity * line,
+                x: table.x.data(),
+                stride: table.x.stride,
+                rows: table.len,
+            }],
             None => {
                 let rows = |p| {
                     let part: &Part<T> = p;
@@ -36,7 +43,14 @@ impl<T: Elementary> Scan<T> {
         let ih = &mut gradient[parameters.range(self.weights.ih)];
         match table {
             Some((table, tokens)) if table.x.stride == 0 => {
-                self.target(&input).scatter(crew, &table.z, [line, table.len * line], tokens, self.width, ih);
+                self.target(&input).scatter(
+                    crew,
+                    &table.z,
+                    [line, table.capacity * line],
+                    tokens,
+                    self.width,
+                    ih,
+                );
             }
             _ => self.target(&input).outer(crew, &inputs, self.width, ih),
         }
@@ -132,7 +146,7 @@ impl<T: Elementary> Scan<T> {
     }
 }
 
-/// All rows of a tape or table.
+/// All rows of a tape.
 fn whole<'a, T>(line: usize, rows: usize, dz: &'a [T], x: &'a [T], stride: usize) -> Segment<'a, T> {
     Segment { dz, row: line, block: rows * line, x, stride, rows }
 }
