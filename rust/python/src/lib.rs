@@ -22,9 +22,9 @@ mod _native {
     #[pymodule_export]
     use crate::model_file::{load_file, save_file};
     #[pymodule_export]
-    use crate::network::{Network, Tape};
-    #[pymodule_export]
     use crate::optimizer::Optimizer;
+    #[pymodule_export]
+    use crate::shared::{Network, Tape};
     /// The package's version.
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // a Python name

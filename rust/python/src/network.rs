@@ -4,30 +4,15 @@ use crate::arrays::tokens;
 use crate::error::IntoPython;
 use crate::generator::Generator;
 use crate::optimizer::Optimizer;
-use crate::shared::Shared;
+use crate::shared::{Network, Shared, Tape};
 use crate::typed::{Backward, Forward, Scored};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PySlice, PyTuple};
+use seqrs::Error;
 use seqrs::prelude::*;
 use seqrs::program::Program;
-use seqrs::{Error, network};
-use std::sync::{Arc, Mutex};
-
-/// What one training-mode forward pass keeps for its backward pass; good for one use.
-#[pyclass(frozen, module = "seqrs._native")]
-pub(crate) struct Tape {
-    pub(crate) tape: Mutex<network::Tape>,
-    /// The network that made it.
-    pub(crate) owner: Arc<Shared>,
-    pub(crate) shape: Shape,
-}
-
-/// A program (list of ops) with its weights on one device.
-#[pyclass(frozen, module = "seqrs._native")]
-pub(crate) struct Network {
-    pub(crate) shared: Arc<Shared>,
-}
+use std::sync::Arc;
 
 impl Network {
     fn on_device(program: Program, dtype: &str, device: &str, seed: u64) -> PyResult<Self> {

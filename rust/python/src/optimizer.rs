@@ -2,8 +2,7 @@
 
 use crate::arrays::{array, new_array, numbers};
 use crate::error::IntoPython;
-use crate::network::Network;
-use crate::shared::{AnyOptimizer, Either, Number, either};
+use crate::shared::{AnyOptimizer, Either, Network, Number, either};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -50,11 +49,11 @@ impl Optimizer {
                 )));
             }
         };
-        let len = network.num_parameters();
-        let of = if network.dtype() == "float32" {
-            Either::F32(optim::Optimizer::new(rule, weight_decay, clip_norm, clip_value, len).into_python()?)
-        } else {
+        let len = network.shared.program.parameters.len();
+        let of = if network.shared.double {
             Either::F64(optim::Optimizer::new(rule, weight_decay, clip_norm, clip_value, len).into_python()?)
+        } else {
+            Either::F32(optim::Optimizer::new(rule, weight_decay, clip_norm, clip_value, len).into_python()?)
         };
         Ok(Self(Mutex::new(of)))
     }

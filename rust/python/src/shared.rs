@@ -4,13 +4,15 @@
 //! one: so a Python thread that waits for a lock never keeps its owner waiting for the interpreter.
 
 use numpy::Element as NumpyElement;
+use pyo3::prelude::*;
 use seqrs::decode::Generator;
 use seqrs::device::{Device, Element};
 use seqrs::error::Result;
-use seqrs::network::Network;
+use seqrs::network::{self, Network as CoreNetwork};
 use seqrs::optim::Optimizer;
 use seqrs::program::Program;
-use std::sync::{PoisonError, RwLock};
+use seqrs::shape::Shape;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// A value of either element type.
 pub(crate) enum Either<A, B> {
@@ -18,7 +20,7 @@ pub(crate) enum Either<A, B> {
     F64(B),
 }
 
-pub(crate) type AnyNetwork = Either<Network<f32>, Network<f64>>;
+pub(crate) type AnyNetwork = Either<CoreNetwork<f32>, CoreNetwork<f64>>;
 pub(crate) type AnyOptimizer = Either<Optimizer<f32>, Optimizer<f64>>;
 pub(crate) type AnyGenerator = Either<Generator<f32>, Generator<f64>>;
 
@@ -35,8 +37,8 @@ pub(crate) use either;
 
 /// An element type of both NumPy and the core, which picks its own of an [`Either`].
 pub(crate) trait Number: Element + NumpyElement + Copy {
-    fn network(of: &AnyNetwork) -> &Network<Self>;
-    fn network_mut(of: &mut AnyNetwork) -> &mut Network<Self>;
+    fn network(of: &AnyNetwork) -> &CoreNetwork<Self>;
+    fn network_mut(of: &mut AnyNetwork) -> &mut CoreNetwork<Self>;
     fn optimizer(of: &mut AnyOptimizer) -> Option<&mut Optimizer<Self>>;
     fn generator(of: Generator<Self>) -> AnyGenerator;
 }
@@ -44,11 +46,11 @@ pub(crate) trait Number: Element + NumpyElement + Copy {
 macro_rules! number {
     ($t:ty, $kind:ident) => {
         impl Number for $t {
-            fn network(of: &AnyNetwork) -> &Network<Self> {
+            fn network(of: &AnyNetwork) -> &CoreNetwork<Self> {
                 let Either::$kind(network) = of else { unreachable!("the dtype was looked at first") };
                 network
             }
-            fn network_mut(of: &mut AnyNetwork) -> &mut Network<Self> {
+            fn network_mut(of: &mut AnyNetwork) -> &mut CoreNetwork<Self> {
                 let Either::$kind(network) = of else { unreachable!("the dtype was looked at first") };
                 network
             }
@@ -76,9 +78,9 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(program: Program, device: Device, double: bool, seed: u64) -> Result<Self> {
         let network = if double {
-            Either::F64(Network::new(program.clone(), device, seed)?)
+            Either::F64(CoreNetwork::new(program.clone(), device, seed)?)
         } else {
-            Either::F32(Network::new(program.clone(), device, seed)?)
+            Either::F32(CoreNetwork::new(program.clone(), device, seed)?)
         };
         Ok(Self { network: RwLock::new(network), program, device, double })
     }
@@ -104,4 +106,19 @@ impl Shared {
     pub(crate) fn output_width(&self) -> usize {
         self.program.slots[self.program.output].width()
     }
+}
+
+/// What one training-mode forward pass keeps for its backward pass; good for one use.
+#[pyclass(frozen, module = "seqrs._native")]
+pub(crate) struct Tape {
+    pub(crate) tape: Mutex<network::Tape>,
+    /// The network that made it.
+    pub(crate) owner: Arc<Shared>,
+    pub(crate) shape: Shape,
+}
+
+/// A program (list of ops) with its weights on one device.
+#[pyclass(frozen, module = "seqrs._native")]
+pub(crate) struct Network {
+    pub(crate) shared: Arc<Shared>,
 }

@@ -3,9 +3,8 @@
 use crate::arrays::{array, is_integer, lengths, new_array, new_state, numbers, same_shape, state, tokens};
 use crate::error::IntoPython;
 use crate::generator::Generator;
-use crate::network::{Network, Tape};
 use crate::optimizer::Optimizer;
-use crate::shared::Number;
+use crate::shared::{Network, Number, Tape};
 use numpy::PyUntypedArrayMethods;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
