@@ -39,7 +39,7 @@ class Optimizer:
         *,
         momentum: float = 0.0,  # sgd
         rho: float = 0.99,  # rmsprop: decay of the mean square
-        betas: tuple[float, float] = (0.9, 0.999),  # adam, adamw
+        betas: tuple[float, float] = ...,  # adam, adamw: (0.9, 0.999)
         eps: float = 1e-8,
         weight_decay: float = 0.0,  # adamw: decoupled; the others: added to the gradient
         clip_norm: float | None = None,  # global norm of all gradients
