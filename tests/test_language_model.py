@@ -153,7 +153,7 @@ def test_lines_end_where_they_end(namer: LanguageModel) -> None:
 def test_words_flow_on_unless_told_to_stop(reader: LanguageModel) -> None:
     text = reader.sample(40, seed=1)
     assert text.count("\n") > 3
-    assert all(line.split() for line in text.splitlines())
+    assert set(text.split()) <= set(reader.vocabulary)
     one = reader.sample(40, seed=1, stop_at_eos=True)
     assert one == text.split("\n")[0]
     assert reader.sample(2, prompt="the cat", temperature=0) == " sat\n"

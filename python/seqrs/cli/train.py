@@ -15,7 +15,7 @@ _MODEL: tuple[tuple[str, Any, str, str], ...] = (
     ("--cell", ("lstm", "gru", "rnn"), "lstm", "kind of recurrent layer"),
     ("--hidden-size", int, "256", "units in each layer"),
     ("--num-layers", int, "2", "layers"),
-    ("--embedding-size", int, "none", "length of the vector a token is looked up as"),
+    ("--embedding-size", int, "64", "length of the vector a token is looked up as; 0: one-hot vectors"),
     ("--dropout", float, "0.0", "on the embedding, between layers and before the output"),
     ("--peephole", ("none", "full", "prev", "current"), "none", "form of the LSTM"),
     ("--reset", ("after", "before", "none"), "after", "form of the GRU"),
@@ -108,7 +108,10 @@ def _fit(options: argparse.Namespace, output: Path) -> "seqrs.LanguageModel":
         given["validation"] = _fraction_or_path(given["validation"])
     if given.get("clip") == 0:
         given["clip"] = None
-    model = seqrs.LanguageModel(**_given(options, _MODEL))
+    described = _given(options, _MODEL)
+    if described.get("embedding_size") == 0:
+        described["embedding_size"] = None
+    model = seqrs.LanguageModel(**described)
     return model.fit(options.text, checkpoint=output, progress=not options.quiet, **given)
 
 

@@ -47,9 +47,10 @@ class LanguageModel(WritingModel):
         Units in each layer.
     num_layers : int, default 2
         Layers, one on top of the other.
-    embedding_size : int, optional
-        Length of the vector that each token is looked up as. Default: none, the first layer
-        reads one-hot vectors (which costs nothing: a row of its weights is looked up).
+    embedding_size : int or None, default 64
+        Length of the vector that each token is looked up as. None: the first layer reads one-hot
+        vectors, as the textbooks have it (no vector is ever made: a row of the layer's weights is
+        looked up); that learns more slowly at first.
     dropout : float, default 0
         Probability to drop a number during training: on the embedding, between layers and
         before the output.
@@ -106,7 +107,7 @@ class LanguageModel(WritingModel):
         cell: str = "lstm",
         hidden_size: int = 256,
         num_layers: int = 2,
-        embedding_size: int | None = None,
+        embedding_size: int | None = 64,
         dropout: float = 0.0,
         peephole: str = "none",
         reset: str = "after",
