@@ -83,7 +83,7 @@ def test_vocabulary_refuses_nonsense() -> None:
         Vocabulary.build("ab", min_count=2)
     with pytest.raises(ValueError, match="'a' more than once"):
         Vocabulary("aba")
-    with pytest.raises(ValueError, match="numbers: expected an integer from 0 to 1, got -1"):
+    with pytest.raises(ValueError, match="numbers: expected integers from 0 to 1, got -1"):
         Vocabulary("ab").decode([-1])
 
 

@@ -204,6 +204,8 @@ class Detokenizer:
 
     def feed(self, tokens: Sequence[str]) -> str:
         """Return the text that these tokens add; possibly none yet."""
+        if isinstance(self._tokenizer, CharTokenizer):
+            return "".join(tokens)
         if isinstance(self._tokenizer, ByteTokenizer):
             return self._bytes.decode("".join(tokens).encode("latin-1", "replace"))
         self._pending.extend(tokens)

@@ -152,8 +152,12 @@ class Vocabulary:
         ValueError
             If a number is outside that range. -1 is no token, so it has no text.
         """
+        places = [number.__index__() for number in numbers]
         last = len(self.tokens) - 1
-        return [self.tokens[_check.integer("numbers", n, minimum=0, maximum=last)] for n in numbers]
+        for place in places:
+            if not 0 <= place <= last:
+                raise ValueError(f"numbers: expected integers from 0 to {last}, got {place}")
+        return [self.tokens[place] for place in places]
 
     def one_hot(self, numbers: ArrayLike, dtype: DTypeLike = "float32") -> NDArray[np.floating]:
         """Return the vectors that the numbers stand for.
