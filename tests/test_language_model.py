@@ -34,7 +34,9 @@ def parrot() -> LanguageModel:
 @pytest.fixture(scope="module")
 def namer() -> LanguageModel:
     """A model that writes names."""
-    return LanguageModel(**SMALL).fit(NAMES * 10, documents="line", epochs=100, lr=2e-2, validation=None, **QUIET)
+    return LanguageModel(**SMALL).fit(
+        NAMES * 10, documents="line", epochs=100, lr=2e-2, validation=None, **QUIET
+    )
 
 
 @pytest.fixture(scope="module")
