@@ -1,0 +1,90 @@
+//! The same bits with any number of threads. One test alone: the number of threads is the
+//! process's, and tests of one binary run side by side.
+
+mod common;
+
+use common::{Data, Draw, cell, outcome};
+use seqrs::device::{Element, set_num_threads};
+use seqrs::float::Float;
+use seqrs::optim::{Optimizer, Rule};
+use seqrs::prelude::*;
+
+/// Large enough that a call is worth a team of threads.
+const SHAPE: Shape = Shape { batch: 33, steps: 20 };
+const VOCABULARY: usize = 65;
+
+/// What must not depend on the number of threads: losses, norms, states and weights of some
+/// training steps with the state carried, then tokens drawn and their log-probabilities.
+fn learn_and_write<T: Element + Float>(form: (&str, &str), embedding_size: Option<usize>) -> Vec<u64> {
+    let layers = Recurrent { cell: cell(form), hidden_size: 48, num_layers: 2, bias: true, dropout: 0.3 };
+    let model = LanguageModel { vocab_size: VOCABULARY, embedding_size, layers };
+    let program = model.program().expect("a model");
+    let mut network = Network::<T>::new(program, Device::open("cpu").expect("cpu"), 11).expect("a network");
+    let rule = Rule::Adam { betas: (0.9, 0.999), eps: 1e-8 };
+    let mut adam = Optimizer::new(rule, 0.0, Some(1.0), None, network.num_parameters()).expect("Adam");
+    let (mut draw, mut state, mut bits) = (Draw::new(4), None, Vec::new());
+    for step in 0..6 {
+        let mut tokens = draw.tokens(SHAPE.rows() + 1, VOCABULARY);
+        tokens[0] = -1;
+        let lengths: Vec<usize> = (0..SHAPE.batch).map(|_| draw.below(SHAPE.steps + 1)).collect();
+        let batch = Batch {
+            shape: SHAPE,
+            input: Input::Tokens(&tokens[..SHAPE.rows()]),
+            targets: Some(&tokens[1..]),
+            lengths: (step % 2 == 1).then_some(&lengths[..]),
+            start: state.as_deref().map_or(StartState::Zero, StartState::From),
+            training: Some(DropoutKey { seed: 6, step }),
+        };
+        let done = network.train_step(&batch, &mut adam, 0.01).expect("a step");
+        bits.extend([done.loss.to_bits(), done.gradient_norm.to_bits()]);
+        state = Some(done.state);
+    }
+    bits.extend(state.iter().flatten().map(|x| x.to_f64().to_bits()));
+    for parameter in network.program().parameters.iter() {
+        bits.extend(network.get(&parameter.name).expect("its numbers").iter().map(|x| x.to_f64().to_bits()));
+    }
+    let start = Start { prompt: &[-1, 3, 7], state: None, stop: None, seed: 8 };
+    let sampler = Sampler::new(VOCABULARY, 0.9, Some(40), Some(0.95), &[0]).expect("a sampler");
+    let mut generator = Generator::new(&network, start, sampler).expect("a generator");
+    for _ in 0..200 {
+        let drawn = generator.draw(&network).expect("a token");
+        bits.extend([drawn.token as u64, drawn.log_prob.to_bits()]);
+    }
+    bits
+}
+
+/// Forward and backward of a stack that reads numbers.
+fn run_features<T: Element + Float>(form: (&str, &str)) -> Vec<u64> {
+    let stack = Recurrent { cell: cell(form), hidden_size: 40, num_layers: 2, bias: true, dropout: 0.2 };
+    let program = stack.program(30).expect("a stack");
+    let data = Data::<T>::draw(&mut Draw::new(9), &program, SHAPE, false);
+    let network = Network::new(program, Device::open("cpu").expect("cpu"), 2).expect("a network");
+    outcome(&network, &data).iter().flat_map(|(_, values)| values).map(|x| x.to_f64().to_bits()).collect()
+}
+
+fn everything() -> Vec<Vec<u64>> {
+    vec![
+        learn_and_write::<f32>(("lstm", "none"), Some(24)),
+        learn_and_write::<f32>(("lstm", "full"), None),
+        learn_and_write::<f32>(("gru", "before"), Some(24)),
+        learn_and_write::<f64>(("gru", "after"), None),
+        learn_and_write::<f64>(("rnn", "tanh"), Some(24)),
+        run_features::<f32>(("lstm", "current")),
+        run_features::<f64>(("gru", "before")),
+    ]
+}
+
+#[test]
+fn the_same_bits_with_1_2_and_3_threads() {
+    let with = |threads| {
+        set_num_threads(threads).expect("threads");
+        everything()
+    };
+    let one = with(1);
+    for threads in [2, 3] {
+        for (number, (many, one)) in with(threads).iter().zip(&one).enumerate() {
+            let differing = many.iter().zip(one).filter(|(m, o)| m != o).count();
+            assert_eq!(differing, 0, "numbers that differ with {threads} threads, in case {number}");
+        }
+    }
+}
