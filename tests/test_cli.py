@@ -341,9 +341,16 @@ def test_divergence_leaves_a_model(folder: Path) -> None:
 # Ctrl-C and pipes
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to its background jobs, which the tests may be."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt(arguments: list[str], folder: Path) -> tuple[int, str]:
     """Start a training, press Ctrl-C once it is under way, and return its exit code and messages."""
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    )
     assert process.stderr is not None
     shown = ""
     while "epoch 2/" not in shown:
@@ -375,7 +382,9 @@ def test_ctrl_c_saves_and_resuming_gives_the_same_model(folder: Path) -> None:
 def test_ctrl_c_in_the_first_epoch_leaves_a_model(folder: Path) -> None:
     (folder / "long.txt").write_text(TEXT * 200)
     arguments = ["train", "long.txt", "-o", "early.seqrs", "--epochs", "100", "--sample-every", "1", *SMALL]
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    )
     assert process.stderr is not None
     while "sample after 3 updates" not in process.stderr.readline():
         pass
