@@ -132,7 +132,7 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (TypeError, r"bias_ih_l0: expected floats, got an array of int64", lambda: load(bias_ih_l0=np.zeros(15, np.int64))),
     # The machine
     (ValueError, r"n: expected an integer of at least 1, got 0", lambda: seqrs.set_num_threads(0)),
-    (ValueError, r"num_threads: expected a number from 1 to 1024, got 1025", lambda: seqrs.set_num_threads(1025)),
+    (ValueError, r"n: expected a number of threads from 1 to 1024, got 1025", lambda: seqrs.set_num_threads(1025)),
     (TypeError, r"n: expected an integer, got float 2\.0", lambda: seqrs.set_num_threads(2.0)),
 ]  # fmt: skip
 
