@@ -40,11 +40,16 @@ fn weighed(network: &Network<f64>, data: &Data<f64>) -> f64 {
 
 fn check_layers(form: (&str, &str), seed: u64) {
     let mut draw = Draw::new(seed);
-    let stack =
-        Recurrent { cell: cell(form), hidden_size: 3, num_layers: 2, bias: seed % 2 == 0, dropout: 0.3 };
+    let stack = Recurrent {
+        cell: cell(form),
+        hidden_size: 3,
+        num_layers: 2,
+        bias: seed.is_multiple_of(2),
+        dropout: 0.3,
+    };
     let program = stack.program(4).expect("a stack");
     let shape = Shape { batch: 3, steps: 5 };
-    let mut data = Data::draw(&mut draw, &program, shape, seed % 3 == 0);
+    let mut data = Data::draw(&mut draw, &program, shape, seed.is_multiple_of(3));
     data.lengths = Some(vec![2, 5, 0]);
     data.state = Some(draw.numbers(shape.batch * program.state_width()));
     data.dstate = Some(draw.numbers(shape.batch * program.state_width()));
