@@ -30,8 +30,8 @@ pub fn cell(form: (&str, &str)) -> Cell {
 /// numbers in another order, and an error made early in a long sequence is carried through it.
 pub fn tolerance<T: Float>() -> f64 {
     match T::NAME {
-        "float32" => 1e-4,
-        _ => 1e-12,
+        "float32" => 2e-5,
+        _ => 2e-13,
     }
 }
 
