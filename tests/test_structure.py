@@ -14,15 +14,14 @@ FACADE = ROOT / "python/seqrs"
 # What each room of the core may use: itself, and every room on an earlier line.
 CORE_ROOMS = [
     "error float",
-    "shape rng",
+    "shape rng io",
     "params",
     "cells",
     "program optim",  # the rules of optim: a backend carries them out
     "backend",
     "device",
-    "layers losses",
-    "models",
-    "network schedule sampling io",
+    "network layers losses",
+    "models schedule sampling",
     "decode",
 ]
 

@@ -29,6 +29,7 @@
 
 pub mod error;
 pub mod float;
+pub mod io;
 pub mod shape;
 
 pub mod params;
@@ -37,17 +38,17 @@ pub mod rng;
 pub mod cells;
 pub mod program;
 
-pub mod backend;
-pub mod device;
-
-pub mod layers;
-pub mod models;
-pub mod network;
 pub mod optim;
 pub mod schedule;
 
+pub mod backend;
+pub mod device;
+pub mod network;
+
+pub mod layers;
+pub mod models;
+
 pub mod decode;
-pub mod io;
 pub mod sampling;
 
 pub use error::{Error, Result};
