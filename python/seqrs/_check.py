@@ -178,7 +178,7 @@ def _weights(name: str, array: NDArray[Any], dtype: str, *, finite: bool) -> Flo
     if array.dtype.kind != "f":
         raise TypeError(f"{name}: expected floats, got an array of {array.dtype}")
     with np.errstate(over="ignore"):  # what is too large for the dtype becomes infinite, and is refused
-        converted: Floats = array.astype(dtype)
+        converted: Floats = array.astype(dtype, order="C")
     if finite:
         finite_everywhere(name, converted)
     return converted

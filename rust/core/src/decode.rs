@@ -48,7 +48,13 @@ impl<T: Element> Generator<T> {
         let Some((&last, before)) = start.prompt.split_last() else {
             return Err(Error::value("prompt", "at least one token", "none"));
         };
+        if !network.program().has_loss() {
+            return Err(Error::Unsupported("drawing text from a network without a vocabulary".to_owned()));
+        }
         let vocabulary = network.program().slots[network.program().output].width();
+        if let Some(token) = start.prompt.iter().find(|&&t| t < -1 || i64::from(t) >= vocabulary as i64) {
+            return Err(Error::value("prompt", format!("tokens from -1 to below {vocabulary}"), token));
+        }
         let mut generator = Self {
             plan: network.plan(ONE)?,
             sampler,

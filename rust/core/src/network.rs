@@ -5,7 +5,7 @@ use crate::device::{Device, Element};
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
 use crate::program::{Batch, Program};
-use crate::shape::Shape;
+use crate::shape::{Shape, checked_product};
 use std::sync::{Mutex, PoisonError};
 
 /// Plans kept for the next batch of their shape.
@@ -135,6 +135,7 @@ impl<T: Element> Network<T> {
     /// # Errors
     /// If the batch does not fit the program.
     pub fn run(&self, batch: &Batch<'_, T>) -> Result<Run<T>> {
+        without_targets(batch)?;
         self.with_plan(batch.shape, |plan| {
             self.backend.forward(plan, batch)?;
             self.results(plan, batch.shape)
@@ -146,7 +147,8 @@ impl<T: Element> Network<T> {
     /// # Errors
     /// If the batch does not fit the program.
     pub fn forward(&self, batch: &Batch<'_, T>) -> Result<(Run<T>, Tape)> {
-        let mut plan = self.backend.plan(batch.shape)?;
+        without_targets(batch)?;
+        let mut plan = self.plan(batch.shape)?;
         self.backend.forward(&mut plan, batch)?;
         let run = self.results(&plan, batch.shape)?;
         let from_features = matches!(batch.input, crate::program::Input::Features(_));
@@ -242,6 +244,9 @@ impl<T: Element> Network<T> {
     }
 
     pub(crate) fn plan(&self, shape: Shape) -> Result<Plan> {
+        let widest = self.program.slots.iter().map(|slot| slot.width()).max().unwrap_or(0);
+        let width = widest.max(self.program.state_width()).max(1);
+        checked_product("batch", &[shape.batch.max(1), shape.steps.max(1), width])?;
         self.backend.plan(shape)
     }
 
@@ -281,7 +286,7 @@ impl<T: Element> Network<T> {
         let fits = |p: &Plan| p.shape.batch == shape.batch && p.shape.steps >= shape.steps;
         match kept.iter().position(fits) {
             Some(i) => Ok(kept.remove(i)),
-            None => self.backend.plan(shape),
+            None => self.plan(shape),
         }
     }
 
@@ -289,6 +294,14 @@ impl<T: Element> Network<T> {
         let mut kept = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(0, plan);
         kept.truncate(PLANS_KEPT);
+    }
+}
+
+/// Refuses targets where they would be passed over.
+fn without_targets<T>(batch: &Batch<'_, T>) -> Result<()> {
+    match batch.targets {
+        None => Ok(()),
+        Some(_) => Err(Error::value("targets", "none: they are for train_step and log_probs", "some")),
     }
 }
 

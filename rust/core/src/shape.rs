@@ -18,11 +18,14 @@ impl Shape {
     }
 }
 
-/// `a · b · …`, or an error where the product is larger than an array can be.
+/// More numbers than this in one array are a mistake, not a model: 64 GiB of float32.
+const MOST: usize = 1 << 34;
+
+/// `a · b · …`, or an error where that is more than an array should hold.
 pub fn checked_product(name: &'static str, factors: &[usize]) -> Result<usize> {
     let product = factors.iter().try_fold(1_usize, |all, &f| all.checked_mul(f));
     product
-        .filter(|&n| n < isize::MAX as usize / 16)
+        .filter(|&n| n <= MOST)
         .ok_or_else(|| Error::value(name, "a size that fits in memory", format!("{factors:?} numbers")))
 }
 

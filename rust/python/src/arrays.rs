@@ -15,9 +15,10 @@ use std::borrow::Cow;
 pub(crate) fn numbers<'a, T: Element + Copy, D: Dimension>(
     array: &'a PyReadonlyArray<'_, T, D>,
 ) -> Cow<'a, [T]> {
+    // A slice of a contiguous array in column-major order would be its transpose.
     match array.as_slice() {
-        Ok(slice) => Cow::Borrowed(slice),
-        Err(_) => Cow::Owned(array.as_array().iter().copied().collect()),
+        Ok(slice) if array.is_c_contiguous() => Cow::Borrowed(slice),
+        _ => Cow::Owned(array.as_array().iter().copied().collect()),
     }
 }
 

@@ -61,6 +61,7 @@ pub(crate) fn random_bits(
     if stream >= 1 << 24 {
         return Err(PyValueError::new_err(format!("stream: expected a number below 2**24, got {stream}")));
     }
+    let n = seqrs::shape::checked_product("n", &[n]).into_python()?;
     let mut bits = vec![0; n];
     py.detach(|| Stream::new(seed, Kind::Data, stream, 0).fill(counter, &mut bits));
     Ok(bits.into_pyarray(py))

@@ -33,6 +33,9 @@ impl Plan {
     }
 }
 
+/// What a backward run says when its forward run saw other weights.
+pub(crate) const WEIGHTS_CHANGED: Error = Error::Tape("the weights have changed since the forward run");
+
 const FOREIGN: Error = Error::Tape("made by another device or element type");
 
 /// Gradients from outside that a backward run starts from.

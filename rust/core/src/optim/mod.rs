@@ -70,12 +70,16 @@ impl<T: Float> Optimizer<T> {
     /// not finite, nothing is changed. Any number of threads gives the same bits.
     ///
     /// # Errors
-    /// [`Error::Shape`] where `params` or `grads` have another length than this optimiser.
+    /// [`Error::Shape`] where `params` or `grads` have another length than this optimiser,
+    /// [`Error::Value`] for a negative or not finite `lr`.
     pub fn update(&mut self, params: &mut [T], grads: &[T], lr: f64) -> Result<f64> {
         for (name, len) in [("params", params.len()), ("grads", grads.len())] {
             if len != self.len {
                 return Err(Error::shape(name, format!("({},)", self.len), &[len]));
             }
+        }
+        if !(lr >= 0.0 && T::from_f64(lr).is_finite()) {
+            return Err(Error::value("lr", format!("a finite {} of at least 0", T::NAME), lr));
         }
         let bound = T::from_f64(self.clip_value.unwrap_or(f64::INFINITY));
         let norm = sum_of_squares(grads, bound).sqrt();
@@ -133,6 +137,9 @@ impl<T: Float> Optimizer<T> {
         if let Some((name, _)) = state.iter().find(|(name, _)| !names.contains(name)) {
             let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             return Err(Error::Unknown { kind: "optimizer state", name: (*name).to_owned(), known });
+        }
+        if steps > u64::MAX / 2 {
+            return Err(Error::value("steps", "a number of updates", steps));
         }
         let mut moments = Vec::with_capacity(names.len());
         for &name in names {

@@ -29,15 +29,13 @@ pub(super) fn sum_of_squares<T: Float>(grads: &[T], bound: T) -> f64 {
     if grads.len() > BLOCK {
         let (left, right) = grads.split_at(middle(grads.len()));
         let sum = |part| sum_of_squares(part, bound);
-        let (left, right) = if grads.len() > SERIAL {
-            rayon::join(|| sum(left), || sum(right))
-        } else {
-            (sum(left), sum(right))
-        };
+        let (left, right) =
+            if grads.len() > SERIAL { join(|| sum(left), || sum(right)) } else { (sum(left), sum(right)) };
         return left + right;
     }
     let mut lanes = [0.0; LANES];
-    let square = |g: T| clip(g, bound).to_f64() * clip(g, bound).to_f64();
+    // Cutting must not hide an infinite gradient.
+    let square = |g: T| (if g.is_finite() { clip(g, bound) } else { g }).to_f64().powi(2);
     let (chunks, rest) = grads.as_chunks::<LANES>();
     for chunk in chunks {
         for l in 0..LANES {
@@ -67,7 +65,7 @@ pub(super) fn update<T: Float, const N: usize>(
             *m = left;
             right
         });
-        rayon::join(
+        join(
             || update(params, grads, moments, before, rule),
             || update(params2, grads2, moments2, before, rule),
         );
@@ -84,6 +82,11 @@ pub(super) fn update<T: Float, const N: usize>(
             moments[k][i] = new[k].flush();
         }
     }
+}
+
+/// Both, side by side where the caller is a thread of a team; outside of one nobody else is woken.
+fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    if rayon::current_thread_index().is_some() { rayon::join(a, b) } else { (a(), b()) }
 }
 
 /// Where to halve a range: near its middle, at the end of a block.

@@ -4,6 +4,7 @@ use super::{LayerState, Op, Program, ScanWeights, Slot, SlotId};
 use crate::cells::{Cell, Peephole};
 use crate::error::{Error, Result};
 use crate::params::{Init, Parameters};
+use crate::shape::checked_product;
 
 /// A program in the making.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Builder {
         let parameters = &mut self.program.parameters;
         let mut add =
             |name: &str, shape: &[usize]| parameters.add(format!("{prefix}{name}_l{layer}"), shape, init);
-        let rows = layout.gates * hidden;
+        let rows = checked_product("model size", &[4, hidden, hidden]).map(|_| layout.gates * hidden)?;
         let ih = add("weight_ih", &[rows, width])?;
         let hh = add("weight_hh", &[rows, hidden])?;
         let bias = if bias { Some([add("bias_ih", &[rows])?, add("bias_hh", &[rows])?]) } else { None };

@@ -1,5 +1,5 @@
 //! The head and its loss in one: logits of some rows, their softmax, their gradients and both
-//! products of the way back while they are hot. The logits of a whole batch never exist.
+//! products of the way back while they are hot. Only a chunk of the logits is computed at once.
 
 use super::dense::Linear;
 use super::math::Elementary;

@@ -168,7 +168,7 @@ impl<T: Elementary> Linear<T> {
 
     pub(super) fn pack(&mut self, crew: Crew, parameters: &Parameters, values: &[T]) {
         let (weight, from, to) = (&values[parameters.range(self.weight)], self.from, self.to);
-        self.padded_bias.fill(T::from_f64(-1e30));
+        self.padded_bias.fill(T::from_f64(-3e38));
         self.padded_bias[..to].copy_from_slice(&values[parameters.range(self.bias)]);
         self.forward.fill(crew, |_, column, width, panel| {
             let rows = width.min(to - column);

@@ -30,7 +30,7 @@ pub(crate) struct Part<T> {
     pub(crate) token_rows: Vec<u32>,
     pub(crate) targets: Vec<i32>,
     pub(crate) log_probs: Vec<T>,
-    /// The numbers of each slot, packed; empty for tokens and for slots that are fused away.
+    /// The numbers of each slot, packed; empty for tokens.
     pub(crate) slots: Vec<Rows<T>>,
     pub(crate) d_slots: Vec<Rows<T>>,
     /// A tape for each op that is a recurrent layer.
@@ -40,7 +40,7 @@ pub(crate) struct Part<T> {
 }
 
 impl<T: Float> Part<T> {
-    /// Adds rows of `from`, (B, T, width), to a slot of packed rows, or copies them.
+    /// Copies rows of `from`, (B, T, width), to packed rows.
     pub(crate) fn pack(
         &mut self,
         from: &[T],

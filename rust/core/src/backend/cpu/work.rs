@@ -8,7 +8,7 @@ use super::scratch::Rows;
 use super::threads::{Crew, enter};
 use super::tokens::{Distinct, Table};
 use super::{Cpu, Kernel};
-use crate::backend::{Quantity, Upstream};
+use crate::backend::{Quantity, Upstream, WEIGHTS_CHANGED};
 use crate::error::{Error, Result};
 use crate::program::{Batch, DropoutKey, Input, Slot, StartState};
 use crate::shape::Shape;
@@ -27,7 +27,8 @@ pub(super) struct Work<T> {
     tables: Vec<Option<Table<T>>>,
     from_tokens: bool,
     training: Option<DropoutKey>,
-    ready: bool,
+    /// The weights' version of a training run that no backward run has followed yet.
+    ready: Option<u64>,
     /// All h, (L, B, H), then all c; and their gradients.
     state: Vec<T>,
     d_state: Vec<T>,
@@ -48,7 +49,7 @@ impl<T: Elementary> Work<T> {
             tables: cpu.ops.iter().map(|_| None).collect(),
             from_tokens: false,
             training: None,
-            ready: false,
+            ready: None,
             d_state: state.clone(),
             state,
             gradient: Vec::new(),
@@ -89,7 +90,7 @@ impl<T: Elementary> Work<T> {
 
     pub(super) fn forward(&mut self, cpu: &Cpu<T>, batch: &Batch<'_, T>) -> Result<()> {
         let lengths = batch.check(&cpu.program)?;
-        self.ready = false;
+        self.ready = None;
         self.steps = batch.shape.steps;
         self.training = batch.training;
         let mut groups: Vec<_> = self.parts.iter_mut().map(|p| std::mem::take(&mut p.group)).collect();
@@ -104,7 +105,7 @@ impl<T: Elementary> Work<T> {
             0.0
         };
         enter(operations, |crew| self.run(cpu, batch, crew))?;
-        self.ready = batch.training.is_some();
+        self.ready = batch.training.is_some().then_some(cpu.version);
         Ok(())
     }
 
@@ -214,8 +215,10 @@ impl<T: Elementary> Work<T> {
     }
 
     pub(super) fn backward(&mut self, cpu: &Cpu<T>, upstream: Upstream<'_, T>) -> Result<()> {
-        if !std::mem::take(&mut self.ready) {
-            return Err(Error::Tape("backward follows one forward run in training mode, once"));
+        match self.ready.take() {
+            None => return Err(Error::Tape("backward follows one forward run in training mode, once")),
+            Some(version) if version != cpu.version => return Err(WEIGHTS_CHANGED),
+            Some(_) => {}
         }
         enter(2.0 * cpu.row_operations * self.rows() as f64, |crew| self.run_back(cpu, upstream, crew))
     }

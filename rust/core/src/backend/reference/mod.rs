@@ -4,7 +4,7 @@
 mod ops;
 mod scan;
 
-use super::{Backend, Plan, Quantity, Upstream};
+use super::{Backend, Plan, Quantity, Upstream, WEIGHTS_CHANGED};
 use crate::cells::Lanes;
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -17,6 +17,8 @@ use scan::Tape;
 pub(crate) struct Reference<T> {
     program: Program,
     values: Vec<T>,
+    /// Counts the changes of the weights.
+    version: u64,
 }
 
 /// One run: every slot's numbers and gradients, rows in the order of the batch, (B, T, width).
@@ -33,13 +35,14 @@ struct Work<T> {
     d_state: Vec<T>,
     log_probs: Vec<T>,
     gradient: Vec<T>,
-    has_run: bool,
+    /// The weights' version of a run that no backward run has followed yet.
+    has_run: Option<u64>,
 }
 
 impl<T: Float + Lanes> Reference<T> {
     pub(crate) fn new(program: Program) -> Self {
         let values = vec![T::ZERO; program.parameters.len()];
-        Self { program, values }
+        Self { program, values, version: 0 }
     }
 }
 
@@ -61,13 +64,14 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
                 state,
                 log_probs: Vec::new(),
                 gradient: Vec::new(),
-                has_run: false,
+                has_run: None,
             },
         ))
     }
 
     fn upload(&mut self, from: usize, values: &[T]) -> Result<()> {
         self.values[from..from + values.len()].copy_from_slice(values);
+        self.version += 1;
         Ok(())
     }
 
@@ -103,14 +107,20 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
                 Op::CrossEntropy { logits } => ops::cross_entropy(work, logits),
             }
         }
-        work.has_run = true;
+        work.has_run = Some(self.version);
         Ok(())
     }
 
     fn backward(&self, plan: &mut Plan, upstream: Upstream<'_, T>) -> Result<()> {
         let work: &mut Work<T> = plan.work_mut()?;
-        if !std::mem::take(&mut work.has_run) {
-            return Err(Error::Tape("backward needs a forward run first, and only one backward follows it"));
+        match work.has_run.take() {
+            None => {
+                return Err(Error::Tape(
+                    "backward needs a forward run first, and only one backward follows it",
+                ));
+            }
+            Some(version) if version != self.version => return Err(WEIGHTS_CHANGED),
+            Some(_) => {}
         }
         work.d_slots = work.slots.iter().map(|slot| vec![T::ZERO; slot.len()]).collect();
         work.gradient = vec![T::ZERO; self.values.len()];
@@ -149,6 +159,7 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
 
     fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
         let work: &mut Work<T> = plan.work_mut()?;
+        self.version += 1;
         optimizer.update(&mut self.values, &work.gradient, lr)
     }
 }

@@ -26,13 +26,16 @@ impl<T: Elementary> Scan<T> {
         }
     }
 
-    /// Puts the gradient of the last state where the backward run starts from.
+    /// Puts the gradient of the last state where the backward run starts from. The padding is
+    /// cleared: a run that was not finite may have left NaN there.
     pub(in super::super) fn load_gradient(&self, part: &mut Part<T>, d_state: &[T], at: [usize; 2]) {
         let tape = &mut part.tapes[self.tape];
         for (rows, at) in [&mut tape.dh, &mut tape.dc].into_iter().zip(at).take(self.parts()) {
+            let stride = rows.stride;
             for (i, &b) in part.group.rows.iter().enumerate() {
-                rows.at_mut(i)[..self.hidden]
-                    .copy_from_slice(&d_state[at + b * self.hidden..][..self.hidden]);
+                let (own, padding) = rows.at_mut(i)[..stride].split_at_mut(self.hidden);
+                own.copy_from_slice(&d_state[at + b * self.hidden..][..self.hidden]);
+                padding.fill(T::ZERO);
             }
         }
     }
