@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Below this many floating point operations a call stays on its own thread: waking another
@@ -14,6 +15,24 @@ struct Team {
     /// The process that made it: a forked child has the memory but not the threads.
     process: u32,
     pool: ThreadPool,
+    /// Whether a call is using it.
+    busy: AtomicBool,
+}
+
+/// The team is one call's own until this is dropped.
+struct Turn<'a>(&'a Team);
+
+impl<'a> Turn<'a> {
+    /// A turn, unless another call has it.
+    fn take(team: &'a Team) -> Option<Self> {
+        (!team.busy.swap(true, Ordering::Acquire)).then_some(Self(team))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::Release);
+    }
 }
 
 static TEAM: RwLock<Option<Arc<Team>>> = RwLock::new(None);
@@ -41,7 +60,7 @@ pub fn num_threads() -> Result<usize> {
 fn build(n: usize) -> Result<Team> {
     let pool = ThreadPoolBuilder::new().num_threads(n).thread_name(|i| format!("seqrs-{i}")).build();
     let pool = pool.map_err(|e| Error::value("n", "threads the system grants", e))?;
-    Ok(Team { process: std::process::id(), pool })
+    Ok(Team { process: std::process::id(), pool, busy: AtomicBool::new(false) })
 }
 
 /// Forgets a team inherited through a fork: its threads are not here to be joined.
@@ -83,7 +102,8 @@ pub(crate) struct Crew {
     team: bool,
 }
 
-/// Runs `call` with the team where it is worth it. Loops inside use [`Crew::each`].
+/// Runs `call` with the team where it is worth it and the team is free; else alone, with the same
+/// bits. Loops inside use [`Crew::each`].
 pub(crate) fn enter<R: Send>(operations: f64, call: impl FnOnce(Crew) -> R + Send) -> Result<R> {
     if operations < WORTH_A_TEAM {
         return Ok(call(Crew { team: false }));
@@ -92,6 +112,7 @@ pub(crate) fn enter<R: Send>(operations: f64, call: impl FnOnce(Crew) -> R + Sen
     if team.pool.current_num_threads() == 1 {
         return Ok(call(Crew { team: false }));
     }
+    let Some(_turn) = Turn::take(&team) else { return Ok(call(Crew { team: false })) };
     Ok(team.pool.install(|| call(Crew { team: true })))
 }
 
