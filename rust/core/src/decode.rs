@@ -35,6 +35,8 @@ pub struct Generator<T> {
     stop: Option<i32>,
     logits: Vec<T>,
     last: i32,
+    /// Whether `logits` are those after `last`.
+    current: bool,
     drawn: u64,
     done: bool,
 }
@@ -62,6 +64,7 @@ impl<T: Element> Generator<T> {
             stop: start.stop,
             logits: vec![T::ZERO; vocabulary],
             last,
+            current: false,
             drawn: 0,
             done: false,
         };
@@ -79,12 +82,15 @@ impl<T: Element> Generator<T> {
     /// Draws one more token.
     ///
     /// # Errors
-    /// If the model's logits are not finite.
+    /// If the model's logits are not finite; nothing has been drawn then.
     pub fn draw(&mut self, network: &Network<T>) -> Result<Draw> {
-        self.read(network, self.last)?;
+        if !self.current {
+            self.read(network, self.last)?;
+            self.current = true;
+        }
         let draw = self.sampler.draw(&self.logits, self.stream.uniform(self.drawn))?;
         self.drawn += 1;
-        self.last = draw.token;
+        (self.last, self.current) = (draw.token, false);
         self.done = self.stop == Some(draw.token);
         Ok(draw)
     }
