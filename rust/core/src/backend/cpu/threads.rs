@@ -1,4 +1,4 @@
-//! The thread team: one pool for the process, entered once a call.
+//! The thread team: one pool for the process, entered once a phase (forward, backward, update, packing).
 //!
 //! Work is cut by shape, never by the number of threads, so that results do not depend on it.
 
