@@ -18,7 +18,7 @@ FACADE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help build demo test test-rust test-python lint check bench wheel smoke docs clean
+.PHONY: help build demo test test-rust test-python lint check bench golden wheel smoke docs clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ check: lint docs test smoke ## Everything that must hold before a change lands; 
 bench: build ## Measure speed against other libraries (downloads them into an environment of their own)
 	$(BIN)/python bench/run.py
 
+golden: target/golden-peers/.installed ## Make tests/golden anew with other libraries (downloads them into an environment of their own)
+	rm -f tests/golden/*.npz
+	for peer in pytorch keras onnxruntime; do target/golden-peers/bin/python tests/golden/make_$$peer.py; done
+
 wheel: $(WHEEL) ## Build the wheel into dist/
 
 smoke: wheel ## Install the wheel into an empty environment with NumPy alone and use it
@@ -78,6 +82,11 @@ $(BIN)/.test-tools: $(BIN)/.build-tools
 
 $(BIN)/.lint-tools: $(BIN)/.build-tools
 	$(BIN)/pip install --quiet --group lint
+	touch $@
+
+target/golden-peers/.installed: tests/golden/requirements.txt
+	$(PYTHON) -m venv --clear target/golden-peers
+	target/golden-peers/bin/pip install --quiet --requirement $<
 	touch $@
 
 $(NATIVE): $(RUST) $(BIN)/.build-tools

@@ -1,55 +1,75 @@
-"""The core against PyTorch's own numbers, kept in tests/golden with the recipe beside them."""
+"""The core against the numbers of PyTorch, Keras and ONNX Runtime, kept in tests/golden with the recipes beside them."""
 
-from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from helpers import assert_close, parts, state_like
+from helpers import assert_close
+from peers import NAMES, State, load
 
-from seqrs import nn
-
-GOLDEN = Path(__file__).parent / "golden"
-LAYERS = {
-    "rnn_tanh": nn.RNN,
-    "rnn_relu": partial(nn.RNN, nonlinearity="relu"),
-    "gru": nn.GRU,
-    "lstm": nn.LSTM,
-}
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted(GOLDEN.glob("*.npz"))])
-def test_outputs_states_and_gradients_equal_pytorch(name: str, device: str) -> None:
-    with np.load(GOLDEN / f"{name}.npz") as file:
-        golden = dict(file)
-    cell, _, case = name.rpartition("_")
-    num_layers = 2 if case == "2layer" else 1
-    params = {key.removeprefix("param."): golden[key] for key in golden if key.startswith("param.")}
-    hidden_size, input_size = golden["y"].shape[2], golden["x"].shape[2]
-    layer = LAYERS[cell](input_size, hidden_size, num_layers, device=device)
-    assert layer.state_dict().keys() == params.keys()
-    layer.load_state_dict(params)
+def as_state(state: State, dtype: str) -> Any:
+    """The form that a layer takes: h, or (h, c), each one array, or a list of them where the layers' widths differ."""
+    parts: list[Any] = []
+    for part in state:
+        layers = [array.astype(dtype) for array in part]
+        differ = len({array.shape[2] for array in layers}) > 1
+        parts.append(layers if differ else np.concatenate(layers))
+    return tuple(parts) if len(parts) > 1 else parts[0]
 
-    def state(prefix: str, suffix: str = "") -> list[np.ndarray]:
-        return [golden[prefix + part + suffix] for part in ("hc" if cell == "lstm" else "h")]
+
+def leaves(state: Any) -> list[np.ndarray]:
+    """Every array of a state, in order."""
+    return [state] if isinstance(state, np.ndarray) else [leaf for part in state for leaf in leaves(part)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_states_and_gradients_equal_the_peer(name: str, dtype: str, device: str) -> None:
+    case = load(name)
+    # A peer that computes in float32 is no better than that for a layer of float64.
+    tolerance = max(TOLERANCE[dtype], TOLERANCE[case.y.dtype.name])
 
     def close(actual: np.ndarray, expected: np.ndarray, what: str) -> None:
-        assert_close(actual, expected, what, tolerance=1e-5)
+        assert_close(actual, expected.astype(dtype), what, tolerance=tolerance)
 
-    y, after, tape = layer.forward(golden["x"], state_like(layer, state("", "0")), golden.get("lengths"))
-    close(y, golden["y"], "y")
-    for part, expected in zip(parts(after), state("", "n"), strict=True):
-        close(part, expected, "final state")
+    def states_close(actual: Any, expected: State, what: str) -> None:
+        for part, wanted in zip(leaves(actual), leaves(as_state(expected, dtype)), strict=True):
+            close(part, wanted, what)
 
-    g = layer.backward(tape, golden["dy"], state_like(layer, state("d", "n")))
-    close(g.x, golden["dx"], "dx")
-    for part, expected in zip(parts(g.state), state("d", "0"), strict=True):
-        close(part, expected, "gradient of the initial state")
-    assert g.params.keys() == params.keys()
+    layer = case.layer(dtype=dtype, device=device)
+    assert layer.state_dict().keys() == case.params.keys()
+    layer.load_state_dict(case.params)
+    steps = {"lengths": case.lengths, "mask": case.mask}
+    steps = {key: value for key, value in steps.items() if value is not None}
+
+    x, before = case.x.astype(dtype), as_state(case.before, dtype)
+    y, after, tape = layer.forward(x, before, **steps)
+    close(y, case.y, "y")
+    states_close(after, case.after, "final state")
+    if case.gradients is None:
+        return
+
+    g = layer.backward(tape, case.gradients.dy.astype(dtype), as_state(case.gradients.dafter, dtype))
+    close(g.x, case.gradients.dx, "dx")
+    states_close(g.state, case.gradients.dbefore, "gradient of the initial state")
+    assert g.params.keys() == case.params.keys()
     for key, gradient in g.params.items():
-        close(gradient, golden[f"grad.{key}"], key)
+        close(gradient, case.gradients.params[key], key)
 
 
 def test_every_cell_has_its_golden_vectors() -> None:
-    names = {path.stem for path in GOLDEN.glob("*.npz")}
-    assert names >= {f"{cell}_{n}layer" for cell in LAYERS for n in (1, 2)}
+    """A file that is not there is not compared."""
+    resets = ["gru_reset_before", "gru_reset_after"]
+    wanted = {
+        "pytorch_lstm_3layer_bidirectional_proj_lengths",
+        "onnxruntime_lstm_peephole_bidirectional_lengths",
+    }
+    for peer, cells, cases in [
+        ("pytorch", ["rnn_tanh", "rnn_relu", "gru", "lstm"], ["1layer", "3layer", "lengths"]),
+        ("onnxruntime", ["rnn_tanh", "rnn_relu", *resets, "lstm"], ["lengths"]),
+    ]:
+        wanted |= {f"{peer}_{cell}_{case}" for cell in cells for case in cases}
+    assert wanted <= set(NAMES)

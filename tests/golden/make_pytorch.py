@@ -1,0 +1,88 @@
+"""Make pytorch_*.npz: layers of torch.nn, forward and backward, in float64 (see README.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from vectors import FEATURES, LENGTHS, WIDE, B, H, Numbers, T, save
+
+CELLS: dict[str, dict[str, Any]] = {
+    "rnn_tanh": {"class": "RNN", "nonlinearity": "tanh"},
+    "rnn_relu": {"class": "RNN", "nonlinearity": "relu"},
+    "gru": {"class": "GRU"},
+    "lstm": {"class": "LSTM"},
+}
+SHAPES: dict[str, dict[str, Any]] = {
+    "1layer": {"hidden_size": WIDE},
+    "3layer": {"num_layers": 3},
+    "nobias": {"bias": False},
+    "lengths": {},
+    "bidirectional": {"bidirectional": True},
+    "3layer_bidirectional_lengths": {"num_layers": 3, "bidirectional": True},
+}
+PROJECTED: dict[str, dict[str, Any]] = {
+    "proj": {"proj_size": 2},
+    "3layer_proj": {"proj_size": 2, "num_layers": 3},
+    "bidirectional_proj": {"proj_size": 2, "bidirectional": True},
+    "3layer_bidirectional_proj_lengths": {"proj_size": 2, "num_layers": 3, "bidirectional": True},
+}
+CASES = {f"{cell}_{shape}": CELLS[cell] | SHAPES[shape] for cell in CELLS for shape in SHAPES}
+CASES |= {f"lstm_{shape}": CELLS["lstm"] | options for shape, options in PROJECTED.items()}
+
+
+def make(name: str, call: dict[str, Any]) -> None:
+    """One forward and backward pass; "lengths" in the name asks for packed sequences."""
+    numbers = Numbers(name)
+    options = {"input_size": FEATURES, "hidden_size": H, **call}
+    net = getattr(torch.nn, options.pop("class"))(**options, batch_first=True, dtype=torch.float64)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(torch.from_numpy(numbers.weights(*p.shape, hidden=net.hidden_size)))
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(numbers.normal(*shape))
+
+    scans = net.num_layers * (2 if net.bidirectional else 1)
+    widths = {"h": net.proj_size or net.hidden_size}
+    if net.mode == "LSTM":
+        widths["c"] = net.hidden_size
+    x = normal(B, T, FEATURES).requires_grad_()
+    before = {part: normal(scans, B, width).requires_grad_() for part, width in widths.items()}
+    state = tuple(before.values()) if "c" in before else before["h"]
+
+    arrays: dict[str, Any] = {}
+    if "lengths" in name:
+        # The padding of x, and of dy below, is not zero: whoever reads it gets wrong numbers.
+        arrays["lengths"] = torch.tensor(LENGTHS)
+        packed = pack_padded_sequence(x, arrays["lengths"], batch_first=True, enforce_sorted=False)
+        y, after = net(packed, state)
+        y, _ = pad_packed_sequence(y, batch_first=True, total_length=T)
+    else:
+        y, after = net(x, state)
+    after = dict(zip(widths, after if "c" in before else [after], strict=True))
+
+    dy = normal(*y.shape)
+    dafter = {part: normal(*end.shape) for part, end in after.items()}
+    (sum((after[part] * dafter[part]).sum() for part in after) + (y * dy).sum()).backward()
+
+    arrays |= {"x": x, "y": y, "dy": dy, "dx": x.grad}
+    for part in widths:
+        arrays |= {f"{part}_0": before[part], f"{part}_n": after[part]}
+        arrays |= {f"d{part}_n": dafter[part], f"d{part}_0": before[part].grad}
+    params = dict(net.named_parameters())
+    save(
+        f"pytorch_{name}",
+        "torch",
+        {"class": call["class"], **options},
+        {key: tensor.detach().numpy() for key, tensor in arrays.items()},
+        {key: p.detach().numpy() for key, p in params.items()},
+        [p.grad.numpy() for p in params.values()],
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name, call in CASES.items():
+        make(name, call)
