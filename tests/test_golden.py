@@ -64,8 +64,10 @@ def test_every_cell_has_its_golden_vectors() -> None:
     """A file that is not there is not compared."""
     resets = ["gru_reset_before", "gru_reset_after"]
     wanted = {
-        "pytorch_lstm_3layer_bidirectional_proj_lengths",
-        "onnxruntime_lstm_peephole_bidirectional_lengths",
+        "keras_rnn",
+        "keras_lstm",
+        *(f"keras_{cell}" for cell in resets),
+        "onnxruntime_lstm_peephole_lengths",
     }
     for peer, cells, cases in [
         ("pytorch", ["rnn_tanh", "rnn_relu", "gru", "lstm"], ["1layer", "3layer", "lengths"]),
