@@ -6,9 +6,9 @@ Two levels:
 - :mod:`seqrs.models`: models in people's terms, such as :class:`LanguageModel`: ``fit`` a text,
   ``sample`` from it, ``save`` it; :func:`load` reads it back.
 
-Beside them: :mod:`seqrs.text` (vocabulary, tokenizers), :mod:`seqrs.testing` (check your own
-gradients), :mod:`seqrs.educational` (the cells in plain NumPy, as the course notes write them)
-and :mod:`seqrs.exceptions`.
+Beside them: :mod:`seqrs.losses` for training loops of your own, :mod:`seqrs.text` (vocabulary,
+tokenizers), :mod:`seqrs.testing` (check your own gradients), :mod:`seqrs.educational` (the cells
+in plain NumPy, as the course notes write them) and :mod:`seqrs.exceptions`.
 
 Names are imported when first used, so that ``import seqrs`` and ``seqrs --help`` cost nothing.
 """
@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from seqrs import educational as educational
     from seqrs import exceptions as exceptions
+    from seqrs import losses as losses
     from seqrs import models as models
     from seqrs import nn as nn
     from seqrs import testing as testing
@@ -36,6 +37,7 @@ else:
     _WHERE = {
         "educational": "seqrs.educational",
         "exceptions": "seqrs.exceptions",
+        "losses": "seqrs.losses",
         "models": "seqrs.models",
         "nn": "seqrs.nn",
         "testing": "seqrs.testing",
@@ -76,6 +78,7 @@ __all__ = [
     "exceptions",
     "get_num_threads",
     "load",
+    "losses",
     "models",
     "nn",
     "set_num_threads",

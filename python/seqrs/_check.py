@@ -128,8 +128,8 @@ def tokens(name: str, value: ArrayLike, size: int, shape: Shape) -> NDArray[np.i
     return np.ascontiguousarray(array, np.int64)
 
 
-def lengths(value: ArrayLike | None, batch: int, steps: int) -> NDArray[np.int64] | None:
-    """Return the number of steps of each row, from 0 to all; None is all of them everywhere."""
+def lengths(value: ArrayLike | None, batch: int, steps: int, *, of: str = "x") -> NDArray[np.int64] | None:
+    """Return the number of steps of each row of `of`, from 0 to all; None is all of them everywhere."""
     if value is None:
         return None
     array = np.asarray(value)
@@ -138,12 +138,12 @@ def lengths(value: ArrayLike | None, batch: int, steps: int) -> NDArray[np.int64
     if array.dtype.kind not in "iu":
         raise TypeError(f"lengths: expected integers, got {describe(value)}")
     if array.shape != (batch,):
-        raise ValueError(f"lengths: expected shape ({batch},), one for each row of x, got {array.shape}")
+        raise ValueError(f"lengths: expected shape ({batch},), one for each row of {of}, got {array.shape}")
     outside = (array < 0) | (array > steps)
     if outside.any():
         (row,) = first(outside)
         raise ValueError(
-            f"lengths: expected integers from 0 to {steps}, the steps of x, got {array[row]} at [{row}]"
+            f"lengths: expected integers from 0 to {steps}, the steps of {of}, got {array[row]} at [{row}]"
         )
     return np.ascontiguousarray(array, np.int64)
 

@@ -14,9 +14,11 @@ __all__ = [
     "get_num_threads",
     "learning_rate",
     "load_file",
+    "pointwise_loss",
     "random_bits",
     "save_file",
     "set_num_threads",
+    "softmax_cross_entropy",
     "version",
 ]
 
@@ -179,6 +181,29 @@ def learning_rate(
 
     The first `warmup` updates rise linearly from lr/warmup to lr, and the schedule runs over the rest.
     """
+
+def softmax_cross_entropy(
+    logits: _Floats,  # (..., V)
+    targets: NDArray[np.integer[Any]],  # (...); -1 is not scored
+    lengths: NDArray[np.int64] | None,  # (B,), where the second axis is T
+    mask: NDArray[np.bool_] | None,  # the first axes of targets
+    reduction: str,  # "mean" | "sum"
+    device: str,
+    label_smoothing: float,
+) -> tuple[float, _Floats]:
+    """The loss in nats and its gradient, like logits. NaN and infinity are refused where they count."""
+
+def pointwise_loss(
+    loss: str,  # "squared_error" | "absolute_error" | "huber" | "binary_cross_entropy"
+    predictions: _Floats,
+    targets: _Floats,  # of the same shape and dtype
+    lengths: NDArray[np.int64] | None,
+    mask: NDArray[np.bool_] | None,  # the first axes of predictions
+    reduction: str,
+    device: str,
+    delta: float,  # huber
+) -> tuple[float, _Floats]:
+    """The loss and its gradient, like predictions. NaN and infinity are refused where they count."""
 
 def save_file(path: str, tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> None:
     """Write a safetensors file: to a temporary name beside it, synced, then renamed. The old file survives any failure."""

@@ -1,12 +1,13 @@
 //! Devices by name: the only place that knows which backends there are.
 
 use crate::backend::Backend;
-use crate::backend::cpu::{Cpu, Elementary};
+use crate::backend::cpu::Cpu;
 use crate::backend::reference::Reference;
 use crate::cells::Lanes;
 use crate::error::{Error, Result};
 use crate::program::Program;
 
+pub(crate) use crate::backend::cpu::{Crew, Elementary, Task, enter};
 pub use crate::backend::cpu::{Isa, num_threads, set_num_threads};
 
 /// An element type every device can run: `f32` or `f64`.

@@ -46,6 +46,7 @@ pub mod device;
 pub mod network;
 
 pub mod layers;
+pub mod losses;
 pub mod models;
 
 pub mod decode;

@@ -5,6 +5,7 @@
 mod arrays;
 mod error;
 mod generator;
+mod losses;
 mod machine;
 mod model_file;
 mod network;
@@ -17,6 +18,8 @@ mod typed;
 mod _native {
     #[pymodule_export]
     use crate::generator::Generator;
+    #[pymodule_export]
+    use crate::losses::{pointwise_loss, softmax_cross_entropy};
     #[pymodule_export]
     use crate::machine::{cpu_features, get_num_threads, learning_rate, random_bits, set_num_threads};
     #[pymodule_export]

@@ -25,7 +25,8 @@ pub use simd::Isa;
 pub use threads::{num_threads, set_num_threads};
 
 pub(crate) use math::Elementary;
-pub(crate) use threads::enter;
+pub(crate) use simd::Task;
+pub(crate) use threads::{Crew, enter};
 
 use super::{Backend, Plan, Quantity, Upstream};
 use crate::error::Result;
