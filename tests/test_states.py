@@ -28,6 +28,11 @@ MAKE: dict[str, Callable[[int, int], Any]] = {
     "pair of lists": lambda batch, seed: tuple(
         [array(batch, width, seed=seed + width) for width in widths] for widths in ((4, 2), (6, 5))
     ),
+    "several blocks": lambda batch, seed: [
+        (array(batch, 3, seed=seed), array(batch, 5, seed=seed)),
+        [array(batch, 2), array(batch, 1)],
+        array(batch, 4),
+    ],
     "three": lambda batch, seed: (array(batch, 1, seed=seed), array(batch, 2), array(batch, 3)),
     "list of one": lambda batch, seed: [array(batch, seed=seed)],
 }

@@ -2,8 +2,9 @@
 
 A state is what a layer takes and returns: an array (D*L, B, P) with the batch on axis 1, for an
 LSTM the pair (h, c) of two, and where the layers differ in width a list with one array
-(D, B, P_k) for each in the place of an array. Every function here takes a state in any of these
-forms and returns a new one in the same form; none changes what it was given.
+(D, B, P_k) for each in the place of an array; of several recurrent blocks a list of such. Every
+function here takes a state in any of these forms and returns a new one in the same form; none
+changes what it was given.
 
 ============= =============================================================
 `copy`        an independent copy
