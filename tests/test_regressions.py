@@ -61,7 +61,7 @@ def test_a_forked_child_can_train(threads: int) -> None:
     before = seqrs.get_num_threads()
     seqrs.set_num_threads(threads)
     network = language_model("cpu", hidden=64)
-    optimizer = Optimizer(network, "adam")
+    optimizer = Optimizer(network.num_parameters, network.dtype, "adam")
     train(network, optimizer)
     child = os.fork()
     if child == 0:
@@ -83,7 +83,7 @@ def test_a_run_that_was_not_finite_leaves_no_trace() -> None:
     norms = {}
     for device in ("cpu", "reference"):
         network = language_model(device, hidden=5, vocab=7, cell="rnn", form="tanh")
-        optimizer = Optimizer(network, "sgd")
+        optimizer = Optimizer(network.num_parameters, network.dtype, "sgd")
         weights = {name: network.get(name) for name, _ in network.parameters()}
         explode(network)
         assert not np.isfinite(train(network, optimizer)[1])
@@ -105,13 +105,15 @@ def test_a_tape_of_other_weights_is_refused(device: str) -> None:
 def test_cutting_values_does_not_hide_an_infinite_gradient() -> None:
     network = language_model("cpu", hidden=5, vocab=7, cell="rnn", form="tanh")
     explode(network)
-    assert not np.isfinite(train(network, Optimizer(network, "sgd", clip_value=1.0))[1])
+    assert not np.isfinite(
+        train(network, Optimizer(network.num_parameters, network.dtype, "sgd", clip_value=1.0))[1]
+    )
 
 
 def test_a_rate_too_large_for_the_dtype_is_refused() -> None:
     network = language_model("cpu", hidden=5)
     with pytest.raises(ValueError, match="lr: expected a finite float32 of at least 0, got 1"):
-        train(network, Optimizer(network, "sgd"), lr=1e39)
+        train(network, Optimizer(network.num_parameters, network.dtype, "sgd"), lr=1e39)
 
 
 @pytest.mark.parametrize("size", [2**40, 2**62])

@@ -39,7 +39,7 @@ class Seqrs(Library):
 
     def trainer(self, layers: int, hidden: int, batch: int, steps: int) -> Callable[[], float]:
         network = model(layers, hidden)
-        adam = native.Optimizer(network, "adam", clip_norm=5.0)
+        adam = native.Optimizer(network.num_parameters, network.dtype, "adam", clip_norm=5.0)
         data = itertools.cycle(batches(batch, steps))
         numbers = itertools.count()
         state = None

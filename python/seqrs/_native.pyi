@@ -32,11 +32,12 @@ class Tape:
 
 @final
 class Optimizer:
-    """An update rule and its moving averages over all weights of one network."""
+    """An update rule and its moving averages over so many weights, those of a network for example."""
 
     def __new__(
         cls,
-        network: Network,
+        size: int,
+        dtype: str,
         rule: str,  # "sgd" | "rmsprop" | "adam" | "adamw"
         *,
         momentum: float = 0.0,  # sgd
@@ -52,6 +53,8 @@ class Optimizer:
     def state(self) -> dict[str, _Floats]:
         """Moving averages by name ("exp_avg", ...), each flat over all weights."""
     def load_state(self, steps: int, state: dict[str, _Floats]) -> None: ...
+    def update(self, values: _Floats, gradient: _Floats, lr: float) -> float:
+        """One update of weights in an array (size,), in place. The gradient's norm before clipping; where it is not finite nothing has changed."""
 
 @final
 class Generator:

@@ -63,7 +63,8 @@ class Options:
     def new_optimizer(self, network: _native.Network) -> _native.Optimizer:
         """Return an optimizer at its start."""
         return _native.Optimizer(
-            network,
+            network.num_parameters,
+            network.dtype,
             self.optimizer,
             momentum=self.momentum,
             weight_decay=self.weight_decay,

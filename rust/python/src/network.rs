@@ -4,7 +4,7 @@ use crate::arrays::tokens;
 use crate::error::IntoPython;
 use crate::generator::Generator;
 use crate::optimizer::Optimizer;
-use crate::shared::{Network, Shared, Tape};
+use crate::shared::{Network, Shared, Tape, is_double};
 use crate::typed::{Backward, Forward, Scored};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,15 +17,7 @@ use std::sync::Arc;
 impl Network {
     fn on_device(program: Program, dtype: &str, device: &str, seed: u64) -> PyResult<Self> {
         let device = Device::open(device).into_python()?;
-        let double = match dtype {
-            "float32" => false,
-            "float64" => true,
-            _ => {
-                return Err(PyValueError::new_err(format!(
-                    "dtype: expected \"float32\" or \"float64\", got {dtype:?}"
-                )));
-            }
-        };
+        let double = is_double(dtype)?;
         Ok(Self { shared: Arc::new(Shared::new(program, device, double, seed).into_python()?) })
     }
 }

@@ -2,14 +2,15 @@
 
 use crate::arrays::{array, new_array, numbers};
 use crate::error::IntoPython;
-use crate::shared::{AnyOptimizer, Either, Network, Number, either};
+use crate::shared::{AnyOptimizer, Either, Number, either, is_double};
+use numpy::{PyArrayDyn, PyArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use seqrs::optim::{self, Rule};
 use std::sync::{Mutex, PoisonError};
 
-/// An update rule and its moving averages over all weights of one network.
+/// An update rule and its moving averages over so many weights.
 #[pyclass(frozen, module = "seqrs._native")]
 pub(crate) struct Optimizer(Mutex<AnyOptimizer>);
 
@@ -23,12 +24,13 @@ impl Optimizer {
 #[pymethods]
 impl Optimizer {
     #[new]
-    #[pyo3(signature = (network, rule, *, momentum = 0.0, rho = 0.99, betas = (0.9, 0.999), eps = 1e-8,
+    #[pyo3(signature = (size, dtype, rule, *, momentum = 0.0, rho = 0.99, betas = (0.9, 0.999), eps = 1e-8,
                         weight_decay = 0.0, clip_norm = None, clip_value = None),
-           text_signature = "(network, rule, *, momentum=0.0, rho=0.99, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, clip_norm=None, clip_value=None)")]
+           text_signature = "(size, dtype, rule, *, momentum=0.0, rho=0.99, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, clip_norm=None, clip_value=None)")]
     #[allow(clippy::too_many_arguments)]
     fn new(
-        network: &Network,
+        size: usize,
+        dtype: &str,
         rule: &str,
         momentum: f64,
         rho: f64,
@@ -49,11 +51,10 @@ impl Optimizer {
                 )));
             }
         };
-        let len = network.shared.program.parameters.len();
-        let of = if network.shared.double {
-            Either::F64(optim::Optimizer::new(rule, weight_decay, clip_norm, clip_value, len).into_python()?)
+        let of = if is_double(dtype)? {
+            Either::F64(optim::Optimizer::new(rule, weight_decay, clip_norm, clip_value, size).into_python()?)
         } else {
-            Either::F32(optim::Optimizer::new(rule, weight_decay, clip_norm, clip_value, len).into_python()?)
+            Either::F32(optim::Optimizer::new(rule, weight_decay, clip_norm, clip_value, size).into_python()?)
         };
         Ok(Self(Mutex::new(of)))
     }
@@ -84,12 +85,48 @@ impl Optimizer {
 
     /// The reverse of `state`.
     fn load_state(&self, py: Python<'_>, steps: u64, state: &Bound<'_, PyDict>) -> PyResult<()> {
-        let double = py.detach(|| self.with(|of| matches!(of, Either::F64(_))));
-        if double { self.load::<f64>(py, steps, state) } else { self.load::<f32>(py, steps, state) }
+        if self.double(py) { self.load::<f64>(py, steps, state) } else { self.load::<f32>(py, steps, state) }
+    }
+
+    /// One update of weights that lie in an array: changed in place. The gradients' norm before clipping.
+    fn update(
+        &self,
+        py: Python<'_>,
+        values: &Bound<'_, PyAny>,
+        gradient: &Bound<'_, PyAny>,
+        lr: f64,
+    ) -> PyResult<f64> {
+        if self.double(py) {
+            self.update_as::<f64>(py, values, gradient, lr)
+        } else {
+            self.update_as::<f32>(py, values, gradient, lr)
+        }
     }
 }
 
 impl Optimizer {
+    fn double(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.with(|of| matches!(of, Either::F64(_))))
+    }
+
+    fn update_as<T: Number>(
+        &self,
+        py: Python<'_>,
+        values: &Bound<'_, PyAny>,
+        gradient: &Bound<'_, PyAny>,
+        lr: f64,
+    ) -> PyResult<f64> {
+        let gradient = array::<T>("gradient", gradient)?;
+        let gradient = numbers(&gradient);
+        let mut values = values.cast::<PyArrayDyn<T>>()?.try_readwrite()?;
+        let values = values.as_slice_mut()?;
+        let update = |of: &mut AnyOptimizer| {
+            let optimizer = T::optimizer(of).expect("the dtype was looked at first");
+            optimizer.update(values, &gradient, lr)
+        };
+        py.detach(|| self.with(update)).into_python()
+    }
+
     fn load<T: Number>(&self, py: Python<'_>, steps: u64, state: &Bound<'_, PyDict>) -> PyResult<()> {
         let mut moments = Vec::with_capacity(state.len());
         for (name, value) in state {

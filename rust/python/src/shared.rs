@@ -4,6 +4,7 @@
 //! one: so a Python thread that waits for a lock never keeps its owner waiting for the interpreter.
 
 use numpy::Element as NumpyElement;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use seqrs::decode::Generator;
 use seqrs::device::{Device, Element};
@@ -23,6 +24,15 @@ pub(crate) enum Either<A, B> {
 pub(crate) type AnyNetwork = Either<CoreNetwork<f32>, CoreNetwork<f64>>;
 pub(crate) type AnyOptimizer = Either<Optimizer<f32>, Optimizer<f64>>;
 pub(crate) type AnyGenerator = Either<Generator<f32>, Generator<f64>>;
+
+/// Whether a name of an element type is that of double precision.
+pub(crate) fn is_double(dtype: &str) -> PyResult<bool> {
+    match dtype {
+        "float32" => Ok(false),
+        "float64" => Ok(true),
+        _ => Err(PyValueError::new_err(format!("dtype: expected \"float32\" or \"float64\", got {dtype:?}"))),
+    }
+}
 
 /// Runs `$body` on whichever it is.
 macro_rules! either {
