@@ -6,9 +6,10 @@ Two levels:
 - :mod:`seqrs.models`: models in people's terms, such as :class:`LanguageModel`: ``fit`` a text,
   ``sample`` from it, ``save`` it; :func:`load` reads it back.
 
-Beside them: :mod:`seqrs.losses` for training loops of your own, :mod:`seqrs.text` (vocabulary,
-tokenizers), :mod:`seqrs.testing` (check your own gradients), :mod:`seqrs.educational` (the cells
-in plain NumPy, as the course notes write them) and :mod:`seqrs.exceptions`.
+Beside them: :mod:`seqrs.losses` and :mod:`seqrs.optim` for training loops of your own,
+:mod:`seqrs.text` (vocabulary, tokenizers), :mod:`seqrs.testing` (check your own gradients),
+:mod:`seqrs.educational` (the cells in plain NumPy, as the course notes write them) and
+:mod:`seqrs.exceptions`.
 
 Names are imported when first used, so that ``import seqrs`` and ``seqrs --help`` cost nothing.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from seqrs import losses as losses
     from seqrs import models as models
     from seqrs import nn as nn
+    from seqrs import optim as optim
     from seqrs import testing as testing
     from seqrs import text as text
     from seqrs._machine import cpu_features as cpu_features
@@ -40,6 +42,7 @@ else:
         "losses": "seqrs.losses",
         "models": "seqrs.models",
         "nn": "seqrs.nn",
+        "optim": "seqrs.optim",
         "testing": "seqrs.testing",
         "text": "seqrs.text",
         "cpu_features": "seqrs._machine:cpu_features",
@@ -81,6 +84,7 @@ __all__ = [
     "losses",
     "models",
     "nn",
+    "optim",
     "set_num_threads",
     "testing",
     "text",

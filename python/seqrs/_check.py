@@ -153,6 +153,7 @@ def parameters(
     state_dict: Mapping[str, ArrayLike],
     dtype: str,
     *,
+    what: str = "state_dict",
     owner: object = "this model",
     finite: bool = True,
 ) -> dict[str, Floats]:
@@ -170,7 +171,7 @@ def parameters(
         if name in arrays and arrays[name].shape != shape
     ]
     if problems:
-        raise ValueError(f"state_dict: expected the parameters of {owner}, got {'; '.join(problems)}")
+        raise ValueError(f"{what}: expected the parameters of {owner}, got {'; '.join(problems)}")
     return {name: _weights(name, array, dtype, finite=finite) for name, array in arrays.items()}
 
 
