@@ -53,6 +53,9 @@ impl<T: Element> Generator<T> {
         if !network.program().has_loss() {
             return Err(Error::Unsupported("drawing text from a network without a vocabulary".to_owned()));
         }
+        if !network.program().is_causal() {
+            return Err(Error::Unsupported("drawing text from a network that reads it backwards".to_owned()));
+        }
         let vocabulary = network.program().slots[network.program().output].width();
         if let Some(token) = start.prompt.iter().find(|&&t| t < -1 || i64::from(t) >= vocabulary as i64) {
             return Err(Error::value("prompt", format!("tokens from -1 to below {vocabulary}"), token));
@@ -120,6 +123,7 @@ impl<T: Element> Generator<T> {
             input: Input::Tokens(tokens),
             targets: None,
             lengths: None,
+            mask: None,
             start,
             training: None,
         }

@@ -11,7 +11,7 @@
 //! ```
 //! use seqrs::prelude::*;
 //!
-//! let stack = Recurrent { cell: Cell::parse("gru", "after")?, hidden_size: 4, num_layers: 1, bias: true, dropout: 0.0 };
+//! let stack = Recurrent::new(Cell::parse("gru", "after")?, 4, 1);
 //! let network: Network<f32> = Network::new(stack.program(3)?, Device::open("cpu")?, 0)?;
 //! let x = vec![0.5; 2 * 5 * 3];
 //! let run = network.run(&Batch {
@@ -19,6 +19,7 @@
 //!     input: Input::Features(&x),
 //!     targets: None,
 //!     lengths: None,
+//!     mask: None,
 //!     start: StartState::Zero,
 //!     training: None,
 //! })?;

@@ -4,7 +4,7 @@ use crate::backend::{Backend, Plan, Quantity, Upstream};
 use crate::device::{Device, Element};
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
-use crate::program::{Batch, Program};
+use crate::program::{Batch, Input, Program};
 use crate::shape::{Shape, checked_product};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ const PLANS_KEPT: usize = 4;
 /// ```
 /// use seqrs::{optim::{Optimizer, Rule}, prelude::*};
 ///
-/// let layers = Recurrent { cell: Cell::parse("lstm", "none")?, hidden_size: 8, num_layers: 1, bias: true, dropout: 0.0 };
+/// let layers = Recurrent::new(Cell::parse("lstm", "none")?, 8, 1);
 /// let model = LanguageModel { vocab_size: 2, embedding_size: None, layers };
 /// let mut network: Network<f32> = Network::new(model.program()?, Device::open("cpu")?, 0)?;
 /// let rule = Rule::Adam { betas: (0.9, 0.999), eps: 1e-8 };
@@ -28,6 +28,7 @@ const PLANS_KEPT: usize = 4;
 ///     input: Input::Tokens(&[-1, 0, 1, 0]),
 ///     targets: Some(&[0, 1, 0, 1]),
 ///     lengths: None,
+///     mask: None,
 ///     start: StartState::Zero,
 ///     training: Some(DropoutKey { seed: 0, step: 0 }),
 /// };
@@ -46,9 +47,9 @@ pub struct Network<T> {
 /// The outcome of a run.
 #[derive(Clone, Debug)]
 pub struct Run<T> {
-    /// (B, T, O); zeros in the padding.
+    /// (B, T, O), zeros at steps that do not count; or (B, O) after pooling.
     pub output: Vec<T>,
-    /// All h, (L, B, H), then all c, after each row's last step.
+    /// All h, scan by scan (B, H), then all c, after each row's last step.
     pub state: Vec<T>,
 }
 
@@ -79,6 +80,14 @@ pub struct Tape {
     plan: Plan,
     shape: Shape,
     from_features: bool,
+    penalty: f64,
+}
+
+impl Tape {
+    /// What penalties on activations add to the loss; their gradients are part of the backward run.
+    pub fn penalty(&self) -> f64 {
+        self.penalty
+    }
 }
 
 impl<T: Element> Network<T> {
@@ -130,6 +139,40 @@ impl<T: Element> Network<T> {
         self.backend.upload(parameter.range.start, values)
     }
 
+    /// Replaces several parameters, all or none.
+    ///
+    /// # Errors
+    /// If there is none of a name, or it has another size.
+    pub fn set_all(&mut self, parameters: &[(&str, &[T])]) -> Result<()> {
+        let mut all = vec![T::ZERO; self.num_parameters()];
+        self.backend.download(0, &mut all);
+        for (name, values) in parameters {
+            let parameter = self.program.parameters.find(name)?;
+            if values.len() != parameter.range.len() {
+                return Err(Error::shape(*name, format!("{:?}", parameter.shape), &[values.len()]));
+            }
+            all[parameter.range.clone()].copy_from_slice(values);
+        }
+        self.backend.upload(0, &all)
+    }
+
+    /// Moves the weights along a gradient laid out as the parameters, by one update of `optimizer`.
+    /// Returns its norm before clipping; where that is not finite the weights stay.
+    ///
+    /// # Errors
+    /// If the gradient or the optimiser is of another size.
+    pub fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
+        if gradient.len() != self.num_parameters() {
+            return Err(Error::shape("gradient", format!("({},)", self.num_parameters()), &[gradient.len()]));
+        }
+        self.backend.apply(gradient, optimizer, lr)
+    }
+
+    /// Numbers in the parameters that learn: what an optimiser is made for.
+    pub fn num_trainable(&self) -> usize {
+        self.program.parameters.trainable()
+    }
+
     /// Runs a batch.
     ///
     /// # Errors
@@ -151,8 +194,9 @@ impl<T: Element> Network<T> {
         let mut plan = self.plan(batch.shape)?;
         self.backend.forward(&mut plan, batch)?;
         let run = self.results(&plan, batch.shape)?;
-        let from_features = matches!(batch.input, crate::program::Input::Features(_));
-        Ok((run, Tape { plan, shape: batch.shape, from_features }))
+        let from_features = matches!(batch.input, Input::Features(_));
+        let penalty = self.read(&plan, Quantity::Penalty, 1)?[0].to_f64();
+        Ok((run, Tape { plan, shape: batch.shape, from_features, penalty }))
     }
 
     /// Gradients of Σ dy ⊙ y + Σ dstate ⊙ state, from a tape of this network.
@@ -161,9 +205,10 @@ impl<T: Element> Network<T> {
     /// If the tape was used before or belongs to another network, or an array has the wrong size.
     pub fn backward(&self, tape: &mut Tape, dy: &[T], dstate: Option<&[T]>) -> Result<Gradients<T>> {
         let Shape { batch, steps } = tape.shape;
-        let width = self.program.slots[self.program.output].width();
-        if dy.len() != batch * steps * width {
-            return Err(Error::shape("dy", format!("({batch}, {steps}, {width})"), &[dy.len()]));
+        if dy.len() != self.outputs(tape.shape) {
+            let (output, steps) = (self.program.slots[self.program.output], format!(" {steps},"));
+            let steps = if output.is_pooled() { "" } else { &steps };
+            return Err(Error::shape("dy", format!("({batch},{steps} {})", output.width()), &[dy.len()]));
         }
         let states = batch * self.program.state_width();
         if let Some(d) = dstate.filter(|d| d.len() != states) {
@@ -212,7 +257,7 @@ impl<T: Element> Network<T> {
         self.backend.forward(plan, batch)?;
         let log_probs = self.read(plan, Quantity::LogProbs, batch.shape.rows())?;
         let state = self.read(plan, Quantity::State, batch.shape.batch * self.program.state_width())?;
-        let loss = mean_loss(&log_probs, targets, batch.lengths, batch.shape);
+        let loss = mean_loss(&log_probs, targets, batch);
         if !loss.is_finite() {
             return Ok(TrainStep { loss, gradient_norm: f64::NAN, state });
         }
@@ -259,10 +304,15 @@ impl<T: Element> Network<T> {
         self.read(plan, Quantity::State, plan.shape.batch * self.program.state_width())
     }
 
+    /// Numbers in the output of a batch.
+    fn outputs(&self, shape: Shape) -> usize {
+        let slot = self.program.slots[self.program.output];
+        slot.width() * if slot.is_pooled() { shape.batch } else { shape.rows() }
+    }
+
     fn results(&self, plan: &Plan, shape: Shape) -> Result<Run<T>> {
-        let width = self.program.slots[self.program.output].width();
         Ok(Run {
-            output: self.read(plan, Quantity::Output, shape.rows() * width)?,
+            output: self.read(plan, Quantity::Output, self.outputs(shape))?,
             state: self.read(plan, Quantity::State, shape.batch * self.program.state_width())?,
         })
     }
@@ -306,12 +356,13 @@ fn without_targets<T>(batch: &Batch<'_, T>) -> Result<()> {
 }
 
 /// Mean of −log p over the scored tokens; 0 where there are none.
-fn mean_loss<T: Element>(log_probs: &[T], targets: &[i32], lengths: Option<&[usize]>, shape: Shape) -> f64 {
+fn mean_loss<T: Element>(log_probs: &[T], targets: &[i32], batch: &Batch<'_, T>) -> f64 {
     let (mut sum, mut scored) = (0.0, 0);
-    for b in 0..shape.batch {
-        let length = lengths.map_or(shape.steps, |l| l[b]);
-        for at in b * shape.steps..b * shape.steps + length {
-            if targets[at] >= 0 {
+    for b in 0..batch.shape.batch {
+        let row = b * batch.shape.steps;
+        let length = batch.lengths.map_or(batch.shape.steps, |l| l[b]);
+        for at in row..row + length {
+            if targets[at] >= 0 && batch.mask.is_none_or(|mask| mask[at]) {
                 sum -= log_probs[at].to_f64();
                 scored += 1;
             }

@@ -7,12 +7,62 @@ use crate::shape::checked_product;
 use std::ops::Range;
 
 /// How a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Init {
+    /// One number.
+    Constant(f64),
     /// Uniform in ±bound.
     Uniform(f64),
     /// Standard normal.
     Normal,
+    /// A matrix with orthonormal rows, or columns where it has more rows (Saxe et al. 2014).
+    Orthogonal,
+    /// Equal blocks of rows, each with its own start: the gates of a layer.
+    Blocks(Vec<Init>),
+}
+
+impl Init {
+    /// The numbers of a matrix of `columns` columns, drawn at the places `from ..` of a stream.
+    fn fill(&self, stream: &Stream, from: u64, columns: usize, values: &mut [f64]) {
+        match self {
+            Self::Constant(value) => values.fill(*value),
+            Self::Uniform(bound) => {
+                (from..).zip(values).for_each(|(i, v)| *v = bound * (2.0 * stream.uniform(i) - 1.0));
+            }
+            Self::Normal => (from..).zip(values).for_each(|(i, v)| *v = stream.normal(i)),
+            Self::Orthogonal => {
+                Self::Normal.fill(stream, from, columns, values);
+                let rows = values.len().checked_div(columns).unwrap_or(0);
+                if rows <= columns {
+                    orthonormalise(values, rows, columns, columns, 1);
+                } else {
+                    orthonormalise(values, columns, rows, 1, columns);
+                }
+            }
+            Self::Blocks(blocks) => {
+                let size = values.len() / blocks.len().max(1);
+                for (i, (init, block)) in blocks.iter().zip(values.chunks_mut(size.max(1))).enumerate() {
+                    init.fill(stream, from + (i * size) as u64, columns, block);
+                }
+            }
+        }
+    }
+}
+
+/// Makes `count` vectors of `len` numbers orthonormal (modified Gram-Schmidt, twice for the last
+/// digits); number k of vector i lies at `i * vector + k * number`.
+fn orthonormalise(values: &mut [f64], count: usize, len: usize, vector: usize, number: usize) {
+    let at = |i: usize, k: usize| i * vector + k * number;
+    for i in 0..count {
+        for _ in 0..2 {
+            for j in 0..i {
+                let along: f64 = (0..len).map(|k| values[at(i, k)] * values[at(j, k)]).sum();
+                (0..len).for_each(|k| values[at(i, k)] -= along * values[at(j, k)]);
+            }
+        }
+        let norm = (0..len).map(|k| values[at(i, k)].powi(2)).sum::<f64>().sqrt();
+        (0..len).for_each(|k| values[at(i, k)] /= norm);
+    }
 }
 
 /// One parameter: its name and shape as in PyTorch, and where it lies in the buffer.
@@ -26,37 +76,67 @@ pub struct Parameter {
     pub range: Range<usize>,
     /// How it starts.
     pub init: Init,
+    /// Whether it stays as it is when the others learn.
+    pub frozen: bool,
 }
 
 /// A parameter's number within its [`Parameters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParamId(usize);
 
-/// All parameters of a program, in order.
+/// All parameters of a program, in order. In the buffer the frozen ones come last.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters {
     list: Vec<Parameter>,
+    len: usize,
+    trainable: usize,
 }
 
 impl Parameters {
     /// Appends a parameter.
     pub fn add(&mut self, name: impl Into<String>, shape: &[usize], init: Init) -> Result<ParamId> {
         let size = checked_product("model size", shape)?;
-        let start = self.len();
-        checked_product("model size", &[start + size])?;
-        let range = start..start + size;
-        self.list.push(Parameter { name: name.into(), shape: shape.to_vec(), range, init });
+        checked_product("model size", &[self.len + size])?;
+        // Its place is found below.
+        let range = 0..size;
+        self.list.push(Parameter { name: name.into(), shape: shape.to_vec(), range, init, frozen: false });
+        self.place();
         Ok(ParamId(self.list.len() - 1))
+    }
+
+    /// Keeps a parameter from learning: moves it behind those that do.
+    pub fn freeze(&mut self, id: ParamId) {
+        self.list[id.0].frozen = true;
+        self.place();
+    }
+
+    /// Places all parameters in the buffer.
+    fn place(&mut self) {
+        self.len = 0;
+        for frozen in [false, true] {
+            for parameter in self.list.iter_mut().filter(|p| p.frozen == frozen) {
+                parameter.range = self.len..self.len + parameter.range.len();
+                self.len = parameter.range.end;
+            }
+            if !frozen {
+                self.trainable = self.len;
+            }
+        }
     }
 
     /// Numbers in all parameters together.
     pub fn len(&self) -> usize {
-        self.list.last().map_or(0, |p| p.range.end)
+        self.len
+    }
+
+    /// Numbers that learn: the first ones of the buffer.
+    pub fn trainable(&self) -> usize {
+        self.trainable
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
     }
 
     /// The parameters in order.
@@ -74,27 +154,70 @@ impl Parameters {
         self.get(id).range.clone()
     }
 
-    /// A parameter by its name.
-    pub fn find(&self, name: &str) -> Result<&Parameter> {
-        self.list.iter().find(|p| p.name == name).ok_or_else(|| Error::Unknown {
+    /// The number of a parameter by its name.
+    pub fn id(&self, name: &str) -> Result<ParamId> {
+        self.list.iter().position(|p| p.name == name).map(ParamId).ok_or_else(|| Error::Unknown {
             kind: "parameter",
             name: name.to_owned(),
             known: self.list.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", "),
         })
     }
 
+    /// A parameter by its name.
+    pub fn find(&self, name: &str) -> Result<&Parameter> {
+        self.id(name).map(|id| self.get(id))
+    }
+
     /// Fresh values: a function of the seed and each parameter's place in the list.
     pub fn initialise<T: Float>(&self, seed: u64) -> Vec<T> {
-        let mut values = Vec::with_capacity(self.len());
+        let mut values = vec![T::ZERO; self.len];
         for (site, parameter) in self.list.iter().enumerate() {
             let stream = Stream::new(seed, Kind::Init, site as u32, 0);
-            values.extend((0..parameter.range.len() as u64).map(|i| {
-                T::from_f64(match parameter.init {
-                    Init::Normal => stream.normal(i),
-                    Init::Uniform(bound) => bound * (2.0 * stream.uniform(i) - 1.0),
-                })
-            }));
+            let columns = parameter.shape.last().copied().unwrap_or(1);
+            let mut drawn = vec![0.0; parameter.range.len()];
+            parameter.init.fill(&stream, 0, columns, &mut drawn);
+            for (value, drawn) in values[parameter.range.clone()].iter_mut().zip(drawn) {
+                *value = T::from_f64(drawn);
+            }
         }
         values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orthogonal_blocks_are_orthonormal() {
+        for (rows, columns) in [(3, 3), (2, 5), (5, 2), (1, 1)] {
+            let mut parameters = Parameters::default();
+            let blocks = Init::Blocks(vec![Init::Orthogonal, Init::Constant(1.0), Init::Orthogonal]);
+            parameters.add("w", &[3 * rows, columns], blocks).expect("a size");
+            let values = parameters.initialise::<f64>(3);
+            let (first, rest) = values.split_at(rows * columns);
+            assert!(rest[..rows * columns].iter().all(|&x| x == 1.0));
+            assert_ne!(first, &rest[rows * columns..]);
+            let (count, len) = (rows.min(columns), rows.max(columns));
+            let of =
+                |i: usize, k: usize| first[if rows <= columns { i * columns + k } else { k * columns + i }];
+            for i in 0..count {
+                for j in 0..count {
+                    let product: f64 = (0..len).map(|k| of(i, k) * of(j, k)).sum();
+                    assert!((product - f64::from(i == j)).abs() < 1e-14);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frozen_parameters_lie_last() {
+        let mut parameters = Parameters::default();
+        let [a, b, c] = [2, 3, 4].map(|n| parameters.add(n.to_string(), &[n], Init::Normal).expect("a size"));
+        let before = parameters.initialise::<f64>(0)[2..5].to_vec();
+        parameters.freeze(b);
+        assert_eq!([a, c, b].map(|id| parameters.range(id)), [0..2, 2..6, 6..9]);
+        assert_eq!((parameters.len(), parameters.trainable()), (9, 6));
+        assert_eq!(parameters.initialise::<f64>(0)[6..], before);
     }
 }

@@ -73,6 +73,18 @@ pub enum Kind {
     Sample = 3,
     /// The order and offsets of training data.
     Data = 4,
+    /// Masks of the state as the recurrent products see it.
+    RecurrentDropout = 5,
+    /// Masks of a cell's candidate.
+    CandidateDropout = 6,
+    /// Masks of recurrent weights.
+    WeightDropout = 7,
+    /// Which units of h take their new value.
+    ZoneoutHidden = 8,
+    /// Which units of c take their new value.
+    ZoneoutCell = 9,
+    /// Masks of whole tokens.
+    EmbeddingDropout = 10,
 }
 
 /// The random numbers of one seed, kind, site and step, each read by its position.
@@ -137,12 +149,17 @@ impl Stream {
     }
 
     /// The dropout mask of one row at one time step: `1 / keep` with probability `keep`, else 0.
+    #[inline(always)]
+    pub fn keep_mask_row<T: Float>(&self, t: u32, row: u32, keep: f64, out: &mut [T]) {
+        self.choice_row(t, row, keep, T::from_f64(1.0 / keep), out);
+    }
+
+    /// One row of choices: `kept` with probability `keep`, else 0.
     ///
     /// Unit `u` is kept when word `u % 4` at position `[u / 4, row, t]`, as [`uniform_f32`], is
     /// below `keep` (in (0, 1], resolved to 2⁻²⁴).
     #[inline(always)]
-    pub fn keep_mask_row<T: Float>(&self, t: u32, row: u32, keep: f64, out: &mut [T]) {
-        let scale = T::from_f64(1.0 / keep);
+    pub fn choice_row<T: Float>(&self, t: u32, row: u32, keep: f64, kept: T, out: &mut [T]) {
         let limit = (keep * f64::from(1 << 24)).ceil() as u32;
         for (chunk, units) in out.chunks_mut(4 * LANES).enumerate() {
             // Always a whole chunk, for fixed loop bounds; the last one is cut when copied.
@@ -150,11 +167,20 @@ impl Stream {
             for l in 0..LANES {
                 let words = self.bits([(chunk * LANES + l) as u32, row, t]);
                 for w in 0..4 {
-                    mask[4 * l + w] = if words[w] >> 8 < limit { scale } else { T::ZERO };
+                    mask[4 * l + w] = if words[w] >> 8 < limit { kept } else { T::ZERO };
                 }
             }
             units.copy_from_slice(&mask[..units.len()]);
         }
+    }
+}
+
+impl Stream {
+    /// What [`Stream::keep_mask_row`] gives unit `unit` of row 0 at time 0.
+    #[must_use]
+    pub fn keep_mask<T: Float>(&self, unit: u32, keep: f64) -> T {
+        let word = self.bits([unit / 4, 0, 0])[(unit % 4) as usize];
+        if f64::from(uniform_f32(word)) < keep { T::from_f64(1.0 / keep) } else { T::ZERO }
     }
 }
 

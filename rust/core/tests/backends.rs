@@ -3,17 +3,19 @@
 
 mod common;
 
-use common::{Data, Draw, FORMS, assert_close, cell, outcome};
+use common::{CELLS, Data, Draw, MODELS, SETTINGS, assert_within, fits, outcome, stack_of};
 use seqrs::device::{Element, Isa};
 use seqrs::float::Float;
+use seqrs::layers::{Spec, Widths};
 use seqrs::prelude::*;
+use seqrs::program::{Program, Slot};
 use std::collections::BTreeSet;
 use std::io::Write;
 
 /// Around the widths of registers, tiles and groups of rows.
 const SIZES: [usize; 12] = [0, 1, 2, 3, 7, 15, 16, 17, 31, 33, 64, 65];
 /// Multiplications of a case's forward run at most: the reference is slow.
-const LARGEST: usize = 2_000_000;
+const LARGEST: usize = 300_000;
 
 /// B, T, I and H of one case.
 type Sizes = [usize; 4];
@@ -43,49 +45,99 @@ fn cases(draw: &mut Draw) -> Vec<Sizes> {
     cases
 }
 
-/// What lies beyond a row's length is zero.
+/// What does not count is zero.
 fn assert_padding_is_zero<T: Float>(what: &str, values: &[T], data: &Data<T>) {
-    let Some(lengths) = &data.lengths else { return };
     let Shape { batch, steps } = data.shape;
     let width = values.len().checked_div(batch * steps).unwrap_or(0);
-    for (b, &length) in lengths.iter().enumerate() {
-        let padding = &values[(b * steps + length) * width..(b + 1) * steps * width];
-        assert!(padding.iter().all(|&x| x == T::ZERO), "{what}: row {b} is not zero from step {length} on");
+    for b in 0..batch {
+        let length = data.lengths.as_ref().map_or(steps, |lengths| lengths[b]);
+        for t in 0..steps {
+            let counts = t < length && data.mask.as_ref().is_none_or(|mask| mask[b * steps + t]);
+            let numbers = &values[(b * steps + t) * width..][..width];
+            assert!(
+                counts || numbers.iter().all(|&x| x == T::ZERO),
+                "{what}: row {b} is not zero at step {t}"
+            );
+        }
+    }
+}
+
+/// A stack of a cell with one option in three on.
+fn drawn_stack(draw: &mut Draw, cell: &str, hidden: usize) -> Recurrent {
+    let mut stack = Recurrent { num_layers: draw.one_of(&[1, 1, 2, 3]), ..stack_of(cell, hidden) };
+    for (name, set) in SETTINGS {
+        if fits(cell, name) && name != "widths" && draw.share() < 0.3 {
+            set(&mut stack);
+        }
+    }
+    if draw.share() < 0.2 {
+        stack.hidden_size = Widths::Each((0..stack.num_layers).map(|_| 1 + draw.below(20)).collect());
+    }
+    // Many steps of a memory that is cut to ±0.2 and then normalised are chaos: any error grows to
+    // the size of the numbers. `gradients.rs` has the two together for few steps.
+    stack.layer_norm &= !cell.contains("cell_clip");
+    stack.residual &= matches!(stack.hidden_size, Widths::Same(_));
+    stack.forget_bias = stack.forget_bias.filter(|_| stack.bias);
+    stack
+}
+
+/// Weights that start at 0 or 1 everywhere are moved off it: nothing may cancel.
+fn network<T: Element + Float>(program: &Program, device: Device) -> Network<T> {
+    let mut network = Network::<T>::new(program.clone(), device, 1).expect("a network");
+    let mut draw = Draw::new(12);
+    for parameter in program.parameters.iter().filter(|p| p.shape.len() == 1) {
+        let values = network.get(&parameter.name).expect("its numbers");
+        let moved: Vec<T> = values.iter().map(|&v| v + T::from_f64(0.4 * draw.share() - 0.2)).collect();
+        network.set(&parameter.name, &moved).expect("numbers that fit");
+    }
+    network
+}
+
+/// Every instruction set against the reference; their names are added to `ran`.
+fn check<T: Element + Float>(
+    what: &str,
+    program: &Program,
+    data: &Data<T>,
+    ran: &mut BTreeSet<&'static str>,
+) {
+    let want = outcome(&network::<T>(program, Device::Reference), data);
+    // The normalisation of a few numbers that are almost equal multiplies an error by up to
+    // 1/√eps = 316, at every step.
+    let normalises = program.parameters.iter().any(|p| p.name.contains("gain_hh"));
+    let times = if normalises { 200.0 } else { 1.0 };
+    for isa in Isa::available() {
+        let got = outcome(&network::<T>(program, Device::Cpu(isa)), data);
+        for ((name, got), (_, want)) in got.iter().zip(&want) {
+            let what = format!("{name}, {}, {}, {what}, {:?}", isa.name(), T::NAME, data.shape);
+            assert_within(&what, got, want, times);
+            let by_step = name.starts_with("output") && !program.slots[program.output].is_pooled();
+            if by_step || name == "gradient of the input" {
+                assert_padding_is_zero(&what, got, data);
+            }
+        }
+        ran.insert(isa.name());
     }
 }
 
 fn on_every_instruction_set<T: Element + Float>() {
     let mut ran = BTreeSet::new();
-    for (number, form) in FORMS.into_iter().enumerate() {
+    for (number, cell) in CELLS.into_iter().enumerate() {
         let mut draw = Draw::new(number as u64);
-        for sizes in cases(&mut draw) {
-            let [batch, steps, input, hidden] = sizes;
-            let stack = Recurrent {
-                cell: cell(form),
-                hidden_size: hidden,
-                num_layers: draw.one_of(&[1, 2]),
-                bias: draw.one_of(&[true, true, false]),
-                dropout: draw.one_of(&[0.0, 0.4]),
-            };
+        for (at, [batch, steps, input, hidden]) in cases(&mut draw).into_iter().enumerate() {
+            let stack = drawn_stack(&mut draw, cell, hidden);
             let program = stack.program(input).expect("a stack");
             let tokens = draw.one_of(&[true, false]);
             let data = Data::<T>::draw(&mut draw, &program, Shape { batch, steps }, tokens);
-            let on = |device| {
-                let network = Network::<T>::new(program.clone(), device, 1).expect("a network");
-                outcome(&network, &data)
-            };
-            let want = on(Device::Reference);
-            for isa in Isa::available() {
-                for ((name, got), (_, want)) in on(Device::Cpu(isa)).iter().zip(&want) {
-                    let what =
-                        format!("{name}, {}, {}, {stack:?}, (B, T, I, H) = {sizes:?}", isa.name(), T::NAME);
-                    assert_close(&what, got, want);
-                    if name.starts_with("output") || name == "gradient of the input" {
-                        assert_padding_is_zero(&what, got, &data);
-                    }
-                }
-                ran.insert(isa.name());
-            }
+            check(&format!("case {at}, tokens: {tokens}, {stack:?}"), &program, &data, &mut ran);
+        }
+    }
+    for (number, model) in MODELS.into_iter().enumerate() {
+        let program = Spec::parse(model).and_then(|spec| spec.program()).expect("a model");
+        let tokens = matches!(program.slots[program.input], Slot::Tokens { .. });
+        for (batch, steps) in [(0, 3), (1, 1), (2, 0), (5, 7), (17, 4), (33, 15)] {
+            let mut draw = Draw::new(number as u64);
+            let data = Data::<T>::draw(&mut draw, &program, Shape { batch, steps }, tokens);
+            check(model, &program, &data, &mut ran);
         }
     }
     let ran: Vec<_> = ran.into_iter().collect();

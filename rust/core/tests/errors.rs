@@ -9,7 +9,7 @@ use seqrs::{Error, Result};
 /// A network without a vocabulary: 3 features in, 2 units out.
 fn gru() -> Result<Network<f64>> {
     let cell = Cell::parse("gru", "after")?;
-    let stack = Recurrent { cell, hidden_size: 2, num_layers: 1, bias: true, dropout: 0.0 };
+    let stack = Recurrent::new(cell, 2, 1);
     Network::new(stack.program(3)?, Device::open("cpu")?, 0)
 }
 
@@ -20,6 +20,7 @@ fn batch(x: &[f64]) -> Batch<'_, f64> {
         input: Input::Features(x),
         targets: None,
         lengths: None,
+        mask: None,
         start: StartState::Zero,
         training: Some(DropoutKey { seed: 0, step: 0 }),
     }

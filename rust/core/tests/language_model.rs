@@ -31,7 +31,7 @@ fn model(
     embedding_size: Option<usize>,
     dropout: f64,
 ) -> LanguageModel {
-    let layers = Recurrent { cell: cell(form), hidden_size: 5, num_layers: 2, bias: true, dropout };
+    let layers = Recurrent { dropout, ..Recurrent::new(cell(form), 5, 2) };
     LanguageModel { vocab_size, embedding_size, layers }
 }
 
@@ -65,6 +65,7 @@ fn learn<T: Element + Float>(
             input: Input::Tokens(&inputs),
             targets: Some(&targets),
             lengths: (step % 2 == 1).then_some(&lengths[..]),
+            mask: None,
             start: state.as_deref().map_or(StartState::Zero, StartState::From),
             training: Some(DropoutKey { seed: 2, step }),
         };
@@ -124,6 +125,7 @@ fn steps_without_a_target_are_not_scored() {
             input: Input::Tokens(&[-1, 0, 1, -1, 3, 2]),
             targets: Some(&[0, 1, 2, 3, 2, 1]),
             lengths: None,
+            mask: None,
             start: StartState::Zero,
             training: None,
         };
@@ -146,6 +148,7 @@ fn the_loss_is_the_mean_over_what_is_scored() {
             input: Input::Tokens(&[-1, 0, 1, -1, 3, 2]),
             targets: Some(&[0, -1, 2, -1, 2, 1]),
             lengths: Some(&[3, 2]),
+            mask: None,
             start: StartState::Zero,
             training: Some(DropoutKey { seed: 0, step: 0 }),
         };
@@ -175,6 +178,7 @@ fn the_probabilities_of_all_texts_sum_to_1() {
                     input: Input::Tokens(&inputs),
                     targets: Some(texts.as_flattened()),
                     lengths: None,
+                    mask: None,
                     start: StartState::Zero,
                     training: None,
                 };

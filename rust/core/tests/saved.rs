@@ -28,7 +28,7 @@ fn file(network: &Network<f32>) -> ModelFile {
 
 fn network() -> Network<f32> {
     let cell = Cell::parse("gru", "before").expect("a form that exists");
-    let layers = Recurrent { cell, hidden_size: 4, num_layers: 2, bias: true, dropout: 0.0 };
+    let layers = Recurrent::new(cell, 4, 2);
     let model = LanguageModel { vocab_size: 3, embedding_size: None, layers };
     Network::new(model.program().expect("a model"), Device::Reference, 5).expect("a network")
 }

@@ -16,7 +16,7 @@ const VOCABULARY: usize = 65;
 /// What must not depend on the number of threads: losses, norms, states and weights of some
 /// training steps with the state carried, then tokens drawn and their log-probabilities.
 fn learn_and_write<T: Element + Float>(form: (&str, &str), embedding_size: Option<usize>) -> Vec<u64> {
-    let layers = Recurrent { cell: cell(form), hidden_size: 48, num_layers: 2, bias: true, dropout: 0.3 };
+    let layers = Recurrent { dropout: 0.3, ..Recurrent::new(cell(form), 48, 2) };
     let model = LanguageModel { vocab_size: VOCABULARY, embedding_size, layers };
     let program = model.program().expect("a model");
     let mut network = Network::<T>::new(program, Device::open("cpu").expect("cpu"), 11).expect("a network");
@@ -32,6 +32,7 @@ fn learn_and_write<T: Element + Float>(form: (&str, &str), embedding_size: Optio
             input: Input::Tokens(&tokens[..SHAPE.rows()]),
             targets: Some(&tokens[1..]),
             lengths: (step % 2 == 1).then_some(&lengths[..]),
+            mask: None,
             start: state.as_deref().map_or(StartState::Zero, StartState::From),
             training: Some(DropoutKey { seed: 6, step }),
         };
@@ -55,7 +56,7 @@ fn learn_and_write<T: Element + Float>(form: (&str, &str), embedding_size: Optio
 
 /// Forward and backward of a stack that reads numbers.
 fn run_features<T: Element + Float>(form: (&str, &str)) -> Vec<u64> {
-    let stack = Recurrent { cell: cell(form), hidden_size: 40, num_layers: 2, bias: true, dropout: 0.2 };
+    let stack = Recurrent { dropout: 0.2, ..Recurrent::new(cell(form), 40, 2) };
     let program = stack.program(30).expect("a stack");
     let data = Data::<T>::draw(&mut Draw::new(9), &program, SHAPE, false);
     let network = Network::new(program, Device::open("cpu").expect("cpu"), 2).expect("a network");

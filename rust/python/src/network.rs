@@ -48,7 +48,7 @@ impl Network {
         seed: u64,
     ) -> PyResult<Self> {
         let cell = Cell::parse(cell, form).into_python()?;
-        let stack = Recurrent { cell, hidden_size, num_layers, bias, dropout };
+        let stack = Recurrent { bias, dropout, ..Recurrent::new(cell, hidden_size, num_layers) };
         Self::on_device(stack.program(input_size).into_python()?, dtype, device, seed)
     }
 
@@ -69,7 +69,7 @@ impl Network {
         seed: u64,
     ) -> PyResult<Self> {
         let cell = Cell::parse(cell, form).into_python()?;
-        let layers = Recurrent { cell, hidden_size, num_layers, bias: true, dropout };
+        let layers = Recurrent { dropout, ..Recurrent::new(cell, hidden_size, num_layers) };
         let model = LanguageModel { vocab_size, embedding_size, layers };
         Self::on_device(model.program().into_python()?, dtype, device, seed)
     }

@@ -108,8 +108,8 @@ impl Shared {
     /// (L, B, H) of each array of a state, and how many there are.
     pub(crate) fn state_shape(&self, batch: usize) -> ([usize; 3], usize) {
         let states = &self.program.states;
-        let parts = if states.iter().any(|s| s.memory) { 2 } else { 1 };
-        ([states.len(), batch, states.first().map_or(0, |s| s.hidden)], parts)
+        let parts = if states.iter().any(|s| s.widths[1] > 0) { 2 } else { 1 };
+        ([states.len(), batch, states.first().map_or(0, |s| s.widths[0])], parts)
     }
 
     /// Numbers in a row of the output.

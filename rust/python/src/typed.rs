@@ -55,6 +55,7 @@ impl Network {
             input: x.as_input(),
             targets: None,
             lengths: lengths.as_deref(),
+            mask: None,
             start: from(start.as_ref()),
             training,
         };
@@ -190,6 +191,7 @@ impl Scored {
             input: Input::Tokens(&self.inputs),
             targets: Some(&self.targets),
             lengths: self.lengths.as_deref(),
+            mask: None,
             start,
             training,
         }

@@ -50,10 +50,10 @@ pub struct Upstream<'a, T> {
 /// What can be read from a plan after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
-    /// The output of every row and step, (B, T, O); zero in the padding. Not kept by a run with
-    /// targets.
+    /// The output of every row and step, (B, T, O), zero at steps that do not count; or (B, O).
+    /// Not kept by a run with targets.
     Output,
-    /// The state after each row's last step: all h, (L, B, H), then all c.
+    /// The state after each row's last step: all h, scan by scan (B, H), then all c.
     State,
     /// log softmax(logits)\[target\] of every row and step, (B, T); 0 where not scored.
     LogProbs,
@@ -63,6 +63,8 @@ pub enum Quantity {
     InputGradient,
     /// Gradient of the state at the start, laid out as the state.
     StateGradient,
+    /// What penalties add to the loss of a training run: one number.
+    Penalty,
 }
 
 /// A program on a device, with its weights.
@@ -82,4 +84,6 @@ pub trait Backend<T>: Send + Sync {
     /// Moves the weights along the plan's gradients and returns the gradients' global norm before
     /// clipping. Leaves everything as it was where the norm is not finite.
     fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64>;
+    /// The same along a gradient from outside, laid out as the parameters.
+    fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64>;
 }

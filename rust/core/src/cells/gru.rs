@@ -4,13 +4,14 @@
 //! ```text
 //! r = σ(W_ir x + b_ir + W_hr h + b_hr)
 //! z = σ(W_iz x + b_iz + W_hz h + b_hz)
-//! n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))      reset after  (PyTorch, cuDNN)
-//! n = tanh(W_in x + b_in + W_hn (r ⊙ h) + b_hn)      reset before (the notes' full GRU)
-//! n = tanh(W_in x + b_in + W_hn h + b_hn)            no reset     (the notes' simple GRU)
-//! h' = (1 − z) ⊙ n + z ⊙ h
+//! n = g(W_in x + b_in + r ⊙ (W_hn h + b_hn))      reset after  (PyTorch, cuDNN)
+//! n = g(W_in x + b_in + W_hn (r ⊙ h) + b_hn)      reset before (the notes' full GRU)
+//! n = g(W_in x + b_in + W_hn h + b_hn)            no reset     (the notes' simple GRU)
+//! h' = (1 − z) ⊙ n + z ⊙ h                        g = tanh unless another is asked for
 //! ```
+//! Candidate dropout takes n ⊙ m in place of n in the last line (Semeniuta et al. 2016).
 
-use super::{Lanes, Layout, Operand, Product, State, Step};
+use super::{Lanes, Layout, Nonlinear, Operand, Product, State, Step, Unit};
 
 /// Slots n (input's part), r, z, q (= W_hn h + b_hn); rows r, z, n.
 pub(super) const AFTER: Layout = Layout {
@@ -18,6 +19,8 @@ pub(super) const AFTER: Layout = Layout {
     gates: 3,
     input: &[2, 0, 1],
     products: &[Product { operand: Operand::H, slot: 1, gates: &[0, 1, 2] }],
+    peepholes: &[],
+    norms: &[&[0, 1], &[2]],
 };
 
 /// Slots and rows r, z, n.
@@ -29,6 +32,7 @@ pub(super) const BEFORE: Layout = Layout {
         Product { operand: Operand::H, slot: 0, gates: &[0, 1] },
         Product { operand: Operand::ResetH, slot: 2, gates: &[2] },
     ],
+    ..AFTER
 };
 
 /// Slots and rows z, n.
@@ -37,33 +41,36 @@ pub(super) const NONE: Layout = Layout {
     gates: 2,
     input: &[0, 1],
     products: &[Product { operand: Operand::H, slot: 0, gates: &[0, 1] }],
+    peepholes: &[],
+    norms: &[&[0], &[1]],
 };
 
 /// h' = (1 − z) n + z h.
 #[inline(always)]
-fn blend<V: Lanes>(z: V, n: V, h: V) -> V {
+fn blend<V: Lanes>(z: V, n: V, h: V, unit: &Unit<V>) -> V {
+    let n = n * unit.candidate;
     (n + z * (h - n)).flush()
 }
 
-/// Gradients of the pre-activations of z and n, and of h, through [`blend`].
+/// Gradients of the pre-activation of z, of n (before its slope), and of h, through [`blend`].
 #[inline(always)]
-fn blend_backward<V: Lanes>(z: V, n: V, h: V, dh: V) -> (V, V, V) {
-    let dz = dh * (h - n) * z * (V::ONES - z);
-    let dn = dh * (V::ONES - z) * (V::ONES - n * n);
-    (dz.flush(), dn.flush(), dh * z)
+fn blend_backward<V: Lanes>(z: V, n: V, h: V, dh: V, unit: &Unit<V>) -> (V, V, V) {
+    let dz = dh * (h - n * unit.candidate) * z * (V::ONES - z);
+    let dn = dh * (V::ONES - z) * unit.candidate;
+    (dz.flush(), dn, dh * z)
 }
 
 /// Reset after the product.
 #[derive(Clone, Copy, Debug)]
-pub struct GruAfter;
+pub struct GruAfter<A>(pub A);
 
-impl Step<4> for GruAfter {
+impl<A: Nonlinear> Step<4> for GruAfter<A> {
     #[inline(always)]
-    fn step<V: Lanes>(&self, s: &mut [V; 4], prev: State<V>, _p: &[V; 3]) -> State<V> {
+    fn step<V: Lanes>(&self, s: &mut [V; 4], prev: State<V>, unit: &Unit<V>) -> State<V> {
         let (r, z) = (s[1].sigmoid(), s[2].sigmoid());
-        let n = (s[0] + r * s[3]).tanh();
+        let n = self.0.apply(s[0] + r * s[3]);
         (s[0], s[1], s[2]) = (n, r, z);
-        State { h: blend(z, n, prev.h), c: prev.c }
+        State { h: blend(z, n, prev.h, unit), c: prev.c }
     }
 
     #[inline(always)]
@@ -71,12 +78,12 @@ impl Step<4> for GruAfter {
         &self,
         s: &mut [V; 4],
         prev: State<V>,
-        _next: State<V>,
         d: State<V>,
-        _p: &[V; 3],
+        unit: &Unit<V>,
     ) -> State<V> {
         let [n, r, z, q] = *s;
-        let (dz, dn, dh) = blend_backward(z, n, prev.h, d.h);
+        let (dz, dn, dh) = blend_backward(z, n, prev.h, d.h, unit);
+        let dn = (dn * self.0.slope(n)).flush();
         let dr = dn * q * r * (V::ONES - r);
         *s = [dn, dr.flush(), dz, (dn * r).flush()];
         State { h: dh, c: V::ZEROS }
@@ -85,9 +92,9 @@ impl Step<4> for GruAfter {
 
 /// Reset before the product.
 #[derive(Clone, Copy, Debug)]
-pub struct GruBefore;
+pub struct GruBefore<A>(pub A);
 
-impl Step<3> for GruBefore {
+impl<A: Nonlinear> Step<3> for GruBefore<A> {
     const RESETS: bool = true;
 
     #[inline(always)]
@@ -97,9 +104,9 @@ impl Step<3> for GruBefore {
     }
 
     #[inline(always)]
-    fn step<V: Lanes>(&self, s: &mut [V; 3], prev: State<V>, _p: &[V; 3]) -> State<V> {
-        s[2] = s[2].tanh();
-        State { h: blend(s[1], s[2], prev.h), c: prev.c }
+    fn step<V: Lanes>(&self, s: &mut [V; 3], prev: State<V>, unit: &Unit<V>) -> State<V> {
+        s[2] = self.0.apply(s[2]);
+        State { h: blend(s[1], s[2], prev.h, unit), c: prev.c }
     }
 
     #[inline(always)]
@@ -107,12 +114,11 @@ impl Step<3> for GruBefore {
         &self,
         s: &mut [V; 3],
         prev: State<V>,
-        _next: State<V>,
         d: State<V>,
-        _p: &[V; 3],
+        unit: &Unit<V>,
     ) -> State<V> {
-        let dh;
-        (s[1], s[2], dh) = blend_backward(s[1], s[2], prev.h, d.h);
+        let (dz, dn, dh) = blend_backward(s[1], s[2], prev.h, d.h, unit);
+        (s[1], s[2]) = (dz, (dn * self.0.slope(s[2])).flush());
         State { h: dh, c: V::ZEROS }
     }
 
@@ -126,13 +132,13 @@ impl Step<3> for GruBefore {
 
 /// No reset gate.
 #[derive(Clone, Copy, Debug)]
-pub struct GruNone;
+pub struct GruNone<A>(pub A);
 
-impl Step<2> for GruNone {
+impl<A: Nonlinear> Step<2> for GruNone<A> {
     #[inline(always)]
-    fn step<V: Lanes>(&self, s: &mut [V; 2], prev: State<V>, _p: &[V; 3]) -> State<V> {
-        *s = [s[0].sigmoid(), s[1].tanh()];
-        State { h: blend(s[0], s[1], prev.h), c: prev.c }
+    fn step<V: Lanes>(&self, s: &mut [V; 2], prev: State<V>, unit: &Unit<V>) -> State<V> {
+        *s = [s[0].sigmoid(), self.0.apply(s[1])];
+        State { h: blend(s[0], s[1], prev.h, unit), c: prev.c }
     }
 
     #[inline(always)]
@@ -140,12 +146,11 @@ impl Step<2> for GruNone {
         &self,
         s: &mut [V; 2],
         prev: State<V>,
-        _next: State<V>,
         d: State<V>,
-        _p: &[V; 3],
+        unit: &Unit<V>,
     ) -> State<V> {
-        let dh;
-        (s[0], s[1], dh) = blend_backward(s[0], s[1], prev.h, d.h);
+        let (dz, dn, dh) = blend_backward(s[0], s[1], prev.h, d.h, unit);
+        *s = [dz, (dn * self.0.slope(s[1])).flush()];
         State { h: dh, c: V::ZEROS }
     }
 }

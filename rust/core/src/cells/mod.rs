@@ -6,42 +6,21 @@
 //! written once, generic over [`Lanes`]: one number in the reference, a vector register in the
 //! fast backend. Cells never allocate, spawn or know a backend.
 
+mod activation;
+mod cell;
 mod gru;
 mod lanes;
 mod lstm;
+mod minimal;
 mod rnn;
 
+pub use activation::{Activation, Nonlinear, Tanh};
+pub use cell::{Cell, Kind, Reset};
 pub use gru::{GruAfter, GruBefore, GruNone};
 pub use lanes::Lanes;
-pub use lstm::{Lstm, Peephole};
-pub use rnn::{Nonlinearity, Rnn};
-
-use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
-
-/// Where the reset gate of a GRU sits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reset {
-    /// After the recurrent product: PyTorch, cuDNN, the Keras default.
-    After,
-    /// Before the recurrent product: Ng's full GRU, Cho et al. 2014.
-    Before,
-    /// No reset gate: Ng's simple GRU.
-    None,
-}
-
-/// A recurrent cell and its form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "cell", content = "form", rename_all = "lowercase")]
-pub enum Cell {
-    /// Elman's network.
-    Rnn(Nonlinearity),
-    /// Gated recurrent unit.
-    Gru(Reset),
-    /// Long short-term memory.
-    Lstm(Peephole),
-}
+pub use lstm::{Coupled, Lstm, Peephole};
+pub use minimal::{MinGru, MinLstm};
+pub use rnn::Rnn;
 
 /// The state of a unit: `h` is what the next layer sees; `c` is the LSTM's memory, unused elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +29,15 @@ pub struct State<V> {
     pub h: V,
     /// Memory, c⟨t⟩ in the notes.
     pub c: V,
+}
+
+/// What a unit's step knows beside its pre-activations and its state.
+#[derive(Clone, Copy, Debug)]
+pub struct Unit<V> {
+    /// Peephole weights, in the order of [`Layout::peepholes`].
+    pub peephole: [V; 3],
+    /// Factor on the candidate: its dropout mask, or 1.
+    pub candidate: V,
 }
 
 /// What a recurrent product multiplies.
@@ -75,6 +63,24 @@ pub struct Product {
     pub gates: &'static [usize],
 }
 
+/// Which memory a gate sees through its peephole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// c⟨t−1⟩.
+    Before,
+    /// c⟨t⟩.
+    After,
+}
+
+/// A gate with a peephole of one weight a unit.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight {
+    /// The gate's slot.
+    pub slot: usize,
+    /// What it sees.
+    pub seen: Seen,
+}
+
 /// How a cell's slots are fed.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
@@ -86,6 +92,37 @@ pub struct Layout {
     pub input: &'static [usize],
     /// The recurrent products, in order; one with [`Operand::ResetH`] comes last.
     pub products: &'static [Product],
+    /// The gates with one weight a unit on the memory, in the order of `weight_ch`.
+    pub peepholes: &'static [Sight],
+    /// The gates that layer normalisation takes together; none: the cell has no such form.
+    pub norms: &'static [&'static [usize]],
+}
+
+impl Layout {
+    /// Whether a product waits for the reset gate.
+    pub fn resets(&self) -> bool {
+        self.products.iter().any(|p| p.operand == Operand::ResetH)
+    }
+
+    /// For each gate of `weight_hh`, the slot its product feeds.
+    pub fn recurrent_slots(&self) -> Vec<usize> {
+        let mut slots = vec![0; self.gates];
+        for product in self.products.iter().filter(|p| p.operand != Operand::C) {
+            for (i, &gate) in product.gates.iter().enumerate() {
+                slots[gate] = product.slot + i;
+            }
+        }
+        slots
+    }
+
+    /// For each gate of `weight_ih`, the slot it feeds.
+    pub fn input_slots(&self) -> Vec<usize> {
+        let mut slots = vec![0; self.gates];
+        for (slot, &gate) in self.input.iter().enumerate() {
+            slots[gate] = slot;
+        }
+        slots
+    }
 }
 
 /// One step of a cell with `S` slots.
@@ -96,8 +133,8 @@ pub trait Step<const S: usize>: Copy + Send + Sync {
     const RESETS: bool = false;
 
     /// The state after a step. `z` holds pre-activations on entry and, on return, what
-    /// [`Step::step_backward`] needs. `p` are the peephole weights of the gates i, f, o.
-    fn step<V: Lanes>(&self, z: &mut [V; S], prev: State<V>, p: &[V; 3]) -> State<V>;
+    /// [`Step::step_backward`] needs.
+    fn step<V: Lanes>(&self, z: &mut [V; S], prev: State<V>, unit: &Unit<V>) -> State<V>;
 
     /// Turns `z` into the gradient of its pre-activations and returns what reaches the previous
     /// state without passing through a product. `d` is the gradient of the state after the step.
@@ -105,9 +142,8 @@ pub trait Step<const S: usize>: Copy + Send + Sync {
         &self,
         z: &mut [V; S],
         prev: State<V>,
-        next: State<V>,
         d: State<V>,
-        p: &[V; 3],
+        unit: &Unit<V>,
     ) -> State<V>;
 
     /// Activates the gates and returns r ⊙ h⟨t−1⟩ (only where [`Step::RESETS`]).
@@ -119,6 +155,30 @@ pub trait Step<const S: usize>: Copy + Send + Sync {
     fn reset_backward<V: Lanes>(&self, _z: &mut [V; S], _h: V, d_reset: V) -> V {
         d_reset
     }
+
+    // A cell with a memory may be asked for its step in two halves, so that the memory can be
+    // normalised in between: `step` is `memory`, then `emit` of what it returned.
+
+    /// First half (only where [`Step::MEMORY`]): the memory after the step.
+    fn memory<V: Lanes>(&self, z: &mut [V; S], prev: State<V>, unit: &Unit<V>) -> V {
+        self.step(z, prev, unit).c
+    }
+
+    /// Second half: h from the memory, or from what was made of it.
+    fn emit<V: Lanes>(&self, _z: &[V; S], seen: V) -> V {
+        seen
+    }
+
+    /// Backwards through the second half: the gradient of `seen`.
+    fn emit_backward<V: Lanes>(&self, _z: &mut [V; S], _seen: V, dh: V) -> V {
+        dh
+    }
+
+    /// Backwards through the first half, as [`Step::step_backward`]; `dc` is the gradient of the
+    /// memory after the step.
+    fn memory_backward<V: Lanes>(&self, z: &mut [V; S], prev: State<V>, dc: V, unit: &Unit<V>) -> State<V> {
+        self.step_backward(z, prev, State { h: V::ZEROS, c: dc }, unit)
+    }
 }
 
 /// A computation over a cell whose type is known only at run time.
@@ -127,60 +187,4 @@ pub trait Visit {
     type Out;
     /// Called with the concrete cell.
     fn visit<const S: usize, C: Step<S>>(self, cell: C) -> Self::Out;
-}
-
-impl Cell {
-    /// The cell by its name ("rnn", "gru", "lstm") and form.
-    pub fn parse(cell: &str, form: &str) -> Result<Self> {
-        let wrong = |name, expected: &str| Error::value(name, expected, format!("{form:?}"));
-        match cell {
-            "rnn" => match form {
-                "tanh" => Ok(Self::Rnn(Nonlinearity::Tanh)),
-                "relu" => Ok(Self::Rnn(Nonlinearity::Relu)),
-                _ => Err(wrong("nonlinearity", "\"tanh\" or \"relu\"")),
-            },
-            "gru" => match form {
-                "after" => Ok(Self::Gru(Reset::After)),
-                "before" => Ok(Self::Gru(Reset::Before)),
-                "none" => Ok(Self::Gru(Reset::None)),
-                _ => Err(wrong("reset", "\"after\", \"before\" or \"none\"")),
-            },
-            "lstm" => match form {
-                "none" => Ok(Self::Lstm(Peephole::None)),
-                "full" => Ok(Self::Lstm(Peephole::Full)),
-                "prev" => Ok(Self::Lstm(Peephole::Prev)),
-                "current" => Ok(Self::Lstm(Peephole::Current)),
-                _ => Err(wrong("peephole", "\"none\", \"full\", \"prev\" or \"current\"")),
-            },
-            _ => Err(Error::value("cell", "\"rnn\", \"gru\" or \"lstm\"", format!("{cell:?}"))),
-        }
-    }
-
-    /// How the cell's slots are fed.
-    pub fn layout(self) -> Layout {
-        match self {
-            Self::Rnn(_) => rnn::LAYOUT,
-            Self::Gru(Reset::After) => gru::AFTER,
-            Self::Gru(Reset::Before) => gru::BEFORE,
-            Self::Gru(Reset::None) => gru::NONE,
-            Self::Lstm(Peephole::Full) => lstm::FULL,
-            Self::Lstm(_) => lstm::PLAIN,
-        }
-    }
-
-    /// Whether the cell has a memory `c` beside `h`.
-    pub fn has_memory(self) -> bool {
-        matches!(self, Self::Lstm(_))
-    }
-
-    /// Runs `visitor` on the concrete cell.
-    pub fn visit<F: Visit>(self, visitor: F) -> F::Out {
-        match self {
-            Self::Rnn(nonlinearity) => visitor.visit(Rnn(nonlinearity)),
-            Self::Gru(Reset::After) => visitor.visit(GruAfter),
-            Self::Gru(Reset::Before) => visitor.visit(GruBefore),
-            Self::Gru(Reset::None) => visitor.visit(GruNone),
-            Self::Lstm(peephole) => visitor.visit(Lstm(peephole)),
-        }
-    }
 }

@@ -13,7 +13,7 @@ use crate::program::{Builder, Program, Slot};
 use serde::{Deserialize, Serialize};
 
 /// What a language model is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LanguageModel {
     /// V.
     pub vocab_size: usize,
@@ -34,12 +34,12 @@ impl LanguageModel {
         let dropout = self.layers.dropout;
         let (mut builder, mut slot) = Builder::new(Slot::Tokens { vocabulary: self.vocab_size })?;
         if let Some(width) = self.embedding_size {
-            slot = builder.gather("embedding", slot, width)?;
-            slot = builder.dropout(slot, dropout)?;
+            slot = builder.gather("embedding.", slot, width, 0.0, false)?;
+            slot = builder.dropout(slot, dropout, false)?;
         }
         slot = self.layers.append(&mut builder, "rnn.", slot)?;
-        slot = builder.dropout(slot, dropout)?;
-        let logits = builder.linear("head", slot, self.vocab_size)?;
+        slot = builder.dropout(slot, dropout, false)?;
+        let logits = builder.linear("head.", slot, self.vocab_size, true, None)?;
         Ok(builder.finish_with_cross_entropy(logits))
     }
 }

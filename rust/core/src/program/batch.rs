@@ -16,11 +16,11 @@ pub enum Input<'a, T> {
 /// The state a run starts from.
 #[derive(Clone, Copy, Debug)]
 pub enum StartState<'a, T> {
-    /// Zeros.
+    /// The program's own: zeros, or what it has learned.
     Zero,
     /// The state in which the plan's last run ended.
     Carry,
-    /// All h, (L, B, H), then all c.
+    /// All h, scan by scan (B, H), then all c.
     From(&'a [T]),
 }
 
@@ -44,15 +44,40 @@ pub struct Batch<'a, T> {
     pub targets: Option<&'a [i32]>,
     /// Steps of each row; all T where absent.
     pub lengths: Option<&'a [usize]>,
+    /// Which steps count, (B, T); those beyond a row's length do not. The others copy the state.
+    pub mask: Option<&'a [bool]>,
     /// Where the state starts.
     pub start: StartState<'a, T>,
     /// Present in a training run: dropout is on, and a backward run may follow.
     pub training: Option<DropoutKey>,
 }
 
+/// The steps of each row that count.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    /// How many there are in each row.
+    pub lengths: Vec<usize>,
+    /// With a mask: the time of each, (B, T); without one they are the first.
+    times: Option<Vec<u32>>,
+    steps: usize,
+}
+
+impl Counted {
+    /// The first steps of each row.
+    pub fn first(lengths: Vec<usize>) -> Self {
+        Self { lengths, times: None, steps: 0 }
+    }
+
+    /// The time of a row's counted step number `step`.
+    #[inline]
+    pub fn time(&self, row: usize, step: usize) -> usize {
+        self.times.as_ref().map_or(step, |times| times[row * self.steps + step] as usize)
+    }
+}
+
 impl<T: Copy> Batch<'_, T> {
-    /// Checks everything against the program and returns each row's number of steps.
-    pub fn check(&self, program: &Program) -> Result<Vec<usize>> {
+    /// Checks everything against the program and returns the steps that count.
+    pub fn check(&self, program: &Program) -> Result<Counted> {
         let Shape { batch, steps } = self.shape;
         let want = format!("({batch}, {steps})");
         match (self.input, program.slots[program.input]) {
@@ -61,15 +86,16 @@ impl<T: Copy> Batch<'_, T> {
                 check_tokens("inputs", tokens, vocabulary)?;
             }
             // Tokens into a layer that takes features: one-hot vectors that are never built.
-            (Input::Tokens(tokens), Slot::Features(width)) => {
+            (Input::Tokens(tokens), slot) if program.takes_tokens() => {
                 size("x", tokens.len(), batch * steps, &want)?;
-                check_tokens("x", tokens, width)?;
+                check_tokens("x", tokens, slot.width())?;
             }
+            (Input::Tokens(_), _) => return Err(Error::value("x", "floating point features", "tokens")),
             (Input::Features(x), Slot::Features(width)) => {
                 let numbers = checked_product("x", &[batch, steps, width])?;
                 size("x", x.len(), numbers, &format!("({batch}, {steps}, {width})"))?;
             }
-            (Input::Features(_), Slot::Tokens { .. }) => {
+            (Input::Features(_), _) => {
                 return Err(Error::value("x", "integer tokens", "floating point features"));
             }
         }
@@ -86,7 +112,22 @@ impl<T: Copy> Batch<'_, T> {
                 &format!("of {width} numbers for each of {batch} rows"),
             )?;
         }
-        check_lengths(self.lengths, self.shape)
+        let mut lengths = check_lengths(self.lengths, self.shape)?;
+        let mut times = None;
+        if let Some(mask) = self.mask {
+            size("mask", mask.len(), batch * steps, &want)?;
+            let times = times.insert(vec![0; batch * steps]);
+            for (b, length) in lengths.iter_mut().enumerate() {
+                let row = b * steps..b * steps + *length;
+                let counted = (0..).zip(&mask[row.clone()]).filter(|(_, counts)| **counts);
+                *length = 0;
+                for (t, _) in counted {
+                    times[row.start + *length] = t;
+                    *length += 1;
+                }
+            }
+        }
+        Ok(Counted { lengths, times, steps })
     }
 }
 

@@ -6,12 +6,15 @@
 
 mod batch;
 mod builder;
+mod recurrence;
 
-pub use batch::{Batch, DropoutKey, Input, StartState};
-pub use builder::Builder;
+pub use batch::{Batch, Counted, DropoutKey, Input, StartState};
+pub use builder::{Builder, InitScheme, ScanOptions};
+pub use recurrence::{NORM_EPS, Noise, NormWeights, Recurrence, ScanWeights};
 
-use crate::cells::Cell;
+use crate::float::Float;
 use crate::params::{ParamId, Parameters};
+use serde::{Deserialize, Serialize};
 
 /// A slot's number within its program.
 pub type SlotId = usize;
@@ -26,6 +29,8 @@ pub enum Slot {
     },
     /// This many numbers.
     Features(usize),
+    /// This many numbers for each row, after pooling over its steps.
+    Pooled(usize),
 }
 
 impl Slot {
@@ -33,72 +38,138 @@ impl Slot {
     pub fn width(self) -> usize {
         match self {
             Self::Tokens { vocabulary } => vocabulary,
-            Self::Features(width) => width,
+            Self::Features(width) | Self::Pooled(width) => width,
         }
+    }
+
+    /// Whether there is one for each row instead of one for each step.
+    pub fn is_pooled(self) -> bool {
+        matches!(self, Self::Pooled(_))
     }
 }
 
-/// The weights of one recurrent layer.
-#[derive(Clone, Copy, Debug)]
-pub struct ScanWeights {
-    /// (G·H, I).
-    pub ih: ParamId,
-    /// (G·H, H).
-    pub hh: ParamId,
-    /// Two of (G·H).
-    pub bias: Option<[ParamId; 2]>,
-    /// Peephole: (3·H), or (3·H, H) for the full form.
-    pub ch: Option<ParamId>,
+/// How a row's steps become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// The last step that counts.
+    Last,
+    /// The mean over the steps that count.
+    Mean,
+    /// The largest number over the steps that count, unit by unit.
+    Max,
 }
 
 /// One op.
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// Embedding: row `tokens` of `table` (V, width); zeros for −1.
+    /// Embedding: row `tokens` of `table` (V, width); zeros for −1. In training whole tokens are
+    /// zeroed with probability `dropout`, one mask a run (Gal and Ghahramani 2016).
     Gather {
         /// A tokens slot.
         tokens: SlotId,
         /// (V, width).
         table: ParamId,
+        /// The probability of zero.
+        dropout: f64,
         /// Features.
         out: SlotId,
     },
     /// Zeroes each number with probability `p` and divides the rest by 1 − p; only in training.
     Dropout {
-        /// Features.
+        /// Features or pooled.
         input: SlotId,
         /// The probability of zero.
         p: f64,
+        /// One mask for all steps of a row.
+        variational: bool,
         /// Tells the masks of several dropouts apart.
         site: u32,
-        /// Features of the same width.
+        /// Of the input's kind.
+        out: SlotId,
+    },
+    /// Each row's counted steps in reverse order.
+    Reverse {
+        /// Tokens or features.
+        input: SlotId,
+        /// Of the input's kind.
+        out: SlotId,
+    },
+    /// Two slots side by side.
+    Concat {
+        /// Of one kind.
+        inputs: [SlotId; 2],
+        /// As wide as both.
+        out: SlotId,
+    },
+    /// (a + b) · scale.
+    Add {
+        /// Of one kind and width.
+        inputs: [SlotId; 2],
+        /// 1 for a sum, ½ for a mean.
+        scale: f64,
+        /// Of the inputs' kind and width.
         out: SlotId,
     },
     /// One recurrent layer in one direction, over all steps.
-    Scan {
-        /// Tokens (one-hot) or features.
+    Scan(Box<Recurrence>),
+    /// (x − mean) / √(variance + eps) ⊙ gain + bias over a row's numbers (Ba et al. 2016).
+    LayerNorm {
+        /// Features or pooled.
         input: SlotId,
-        /// The cell.
-        cell: Cell,
-        /// Its weights.
-        weights: ScanWeights,
-        /// H.
-        hidden: usize,
-        /// Which layer's state it carries.
-        layer: usize,
-        /// h at every step: features.
+        /// (width).
+        gain: ParamId,
+        /// (width).
+        bias: ParamId,
+        /// Added to the variance.
+        eps: f64,
+        /// Of the input's kind and width.
         out: SlotId,
     },
     /// y = x Wᵀ + b.
     Linear {
-        /// Features.
+        /// Features or pooled.
         input: SlotId,
         /// (out, in).
         weight: ParamId,
         /// (out).
-        bias: ParamId,
-        /// Features.
+        bias: Option<ParamId>,
+        /// Of the input's kind.
         out: SlotId,
+    },
+    /// One vector for each row; zeros where no step counts.
+    Pool {
+        /// Features.
+        input: SlotId,
+        /// How.
+        how: Pooling,
+        /// Pooled, of the same width.
+        out: SlotId,
+    },
+    /// Σ_t a_t x_t with a = softmax_t(context · tanh(W x_t + b)) over the steps that count (Yang et
+    /// al. 2016); zeros where none does.
+    AttentionPool {
+        /// Features.
+        input: SlotId,
+        /// (A, width).
+        weight: ParamId,
+        /// (A).
+        bias: ParamId,
+        /// (A).
+        context: ParamId,
+        /// Pooled, of the same width.
+        out: SlotId,
+    },
+    /// Adds to the loss of a training run: `activation` times the mean of x², and `temporal` times
+    /// the mean of (x⟨t⟩ − x⟨t−1⟩)², over the counted steps, or pairs of them, and units (Merity
+    /// et al. 2017).
+    Penalty {
+        /// Features.
+        input: SlotId,
+        /// Factor of the first.
+        activation: f64,
+        /// Factor of the second.
+        temporal: f64,
     },
     /// Mean over the scored rows of −log softmax(logits)\[target\].
     CrossEntropy {
@@ -107,13 +178,32 @@ pub enum Op {
     },
 }
 
-/// A layer's state: H and whether it has a memory beside h.
+impl Op {
+    /// The slots it reads.
+    pub fn inputs(&self) -> Vec<SlotId> {
+        match *self {
+            Self::Gather { tokens, .. } => vec![tokens],
+            Self::Concat { inputs, .. } | Self::Add { inputs, .. } => inputs.to_vec(),
+            Self::Scan(ref scan) => vec![scan.input],
+            Self::CrossEntropy { logits } => vec![logits],
+            Self::Dropout { input, .. }
+            | Self::Reverse { input, .. }
+            | Self::LayerNorm { input, .. }
+            | Self::Linear { input, .. }
+            | Self::Pool { input, .. }
+            | Self::AttentionPool { input, .. }
+            | Self::Penalty { input, .. } => vec![input],
+        }
+    }
+}
+
+/// The state of one scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerState {
-    /// H.
-    pub hidden: usize,
-    /// h and c, or h alone.
-    pub memory: bool,
+    /// Numbers in h and in c (0: it has none).
+    pub widths: [usize; 2],
+    /// What they start from, where that is learned.
+    pub initial: [Option<ParamId>; 2],
 }
 
 /// A model: parameters, slots and ops.
@@ -125,7 +215,7 @@ pub struct Program {
     pub slots: Vec<Slot>,
     /// The ops in order.
     pub ops: Vec<Op>,
-    /// The recurrent state, layer by layer.
+    /// The recurrent state, scan by scan: a layer's forward direction before its reverse one.
     pub states: Vec<LayerState>,
     /// Where the batch goes in.
     pub input: SlotId,
@@ -134,21 +224,79 @@ pub struct Program {
 }
 
 impl Program {
-    /// Numbers in the whole state of one row: h of every layer, then c of every layer that has one.
+    /// Numbers in the whole state of one row: h of every scan, then c of every scan that has one.
     pub fn state_width(&self) -> usize {
-        self.states.iter().map(|s| s.hidden * if s.memory { 2 } else { 1 }).sum()
+        self.states.iter().flat_map(|s| s.widths).sum()
     }
 
-    /// Where h (part 0) or c (part 1) of `layer` begins in a state of `batch` rows. The state is
-    /// all h, (L, B, H), then all c.
-    pub fn state_offset(&self, part: usize, layer: usize, batch: usize) -> usize {
-        let h: usize = self.states.iter().map(|s| s.hidden).sum();
-        let before: usize = self.states[..layer].iter().map(|s| s.hidden).sum();
-        (part * h + before) * batch
+    /// Where h (part 0) or c (part 1) of `scan` begins in a state of `batch` rows. The state is
+    /// all h, scan by scan (B, H), then all c.
+    pub fn state_offset(&self, part: usize, scan: usize, batch: usize) -> usize {
+        let of = |part: usize, states: &[LayerState]| states.iter().map(|s| s.widths[part]).sum::<usize>();
+        (of(0, &self.states) * part + of(part, &self.states[..scan])) * batch
+    }
+
+    /// The state that a run without one starts from: zeros, or what has been learned.
+    pub fn initial_state<T: Float>(&self, values: &[T], batch: usize, state: &mut [T]) {
+        state.fill(T::ZERO);
+        self.each_initial(batch, |id, place| {
+            let learned = &values[self.parameters.range(id)];
+            state[place].chunks_exact_mut(learned.len()).for_each(|row| row.copy_from_slice(learned));
+        });
+    }
+
+    /// Adds the gradient of [`Program::initial_state`], row by row.
+    pub fn initial_state_backward<T: Float>(&self, d_state: &[T], batch: usize, gradient: &mut [T]) {
+        self.each_initial(batch, |id, place| {
+            let sum = &mut gradient[self.parameters.range(id)];
+            for row in d_state[place].chunks_exact(sum.len()) {
+                sum.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
+            }
+        });
+    }
+
+    fn each_initial(&self, batch: usize, mut f: impl FnMut(ParamId, std::ops::Range<usize>)) {
+        for (scan, state) in self.states.iter().enumerate() {
+            for part in 0..2 {
+                if let Some(id) = state.initial[part] {
+                    let start = self.state_offset(part, scan, batch);
+                    f(id, start..start + state.widths[part] * batch);
+                }
+            }
+        }
     }
 
     /// Whether the program ends in a loss over a vocabulary.
     pub fn has_loss(&self) -> bool {
         matches!(self.ops.last(), Some(Op::CrossEntropy { .. }))
+    }
+
+    /// Whether its output at a step depends on earlier steps alone, so that it can go step by step.
+    pub fn is_causal(&self) -> bool {
+        !self.ops.iter().any(|op| matches!(op, Op::Reverse { .. }))
+            && !self.slots.iter().any(|slot| slot.is_pooled())
+    }
+
+    /// Whether the input may be tokens: it is declared so, or only recurrent layers read it.
+    pub fn takes_tokens(&self) -> bool {
+        (0..self.slots.len()).filter(|&slot| self.is_of_input(slot)).all(|slot| {
+            self.ops
+                .iter()
+                .filter(|op| op.inputs().contains(&slot))
+                .all(|op| matches!(op, Op::Scan(_) | Op::Gather { .. } | Op::Reverse { .. }))
+        })
+    }
+
+    /// Whether a slot is the input or the input reversed: tokens where the input is.
+    pub fn is_of_input(&self, slot: SlotId) -> bool {
+        slot == self.input
+            || self.ops.iter().any(
+                |op| matches!(op, Op::Reverse { input, out } if *out == slot && self.is_of_input(*input)),
+            )
+    }
+
+    /// Whether `slot` is read by one op and is not the output.
+    pub fn has_one_reader(&self, slot: SlotId) -> bool {
+        slot != self.output && self.ops.iter().filter(|op| op.inputs().contains(&slot)).count() == 1
     }
 }

@@ -45,20 +45,20 @@ impl<T: Elementary> Linear<T> {
             if let Some((parameters, gradient)) = &mut gradient {
                 let of_part = |p| {
                     let part: &Part<T> = p;
-                    let (dz, x) = (&part.logits, &part.slots[self.input]);
+                    let (dz, x) = (&part.logits, &part.slots[self.input.slot]);
                     let (block, rows) = (self.isa.lanes::<T>(), count(part));
                     let x_rows = if rows == 0 { &[][..] } else { x.at(first) };
                     Segment { dz: dz.data(), row: dz.stride, block, x: x_rows, stride: x.stride, rows }
                 };
                 let segments: Vec<_> = parts.iter().map(of_part).collect();
-                self.weight_gradients(crew, &segments, parameters, gradient);
+                self.gradients_of(crew, &segments, parameters, gradient);
             }
         }
     }
 
     fn chunk(&self, part: &mut Part<T>, first: usize, rows: usize, share: Option<T>) {
         let mut logits: Rows<T> = take(&mut part.logits);
-        let (x, stride) = (&part.slots[self.input], logits.stride);
+        let (x, stride) = (&part.slots[self.input.slot], logits.stride);
         self.product(rows, x.at(first), x.stride, logits.at_mut(0), stride);
         self.isa.run(SoftmaxRows {
             width: self.to,
@@ -69,7 +69,7 @@ impl<T: Elementary> Linear<T> {
             share,
         });
         if share.is_some() {
-            let dx = &mut part.d_slots[self.input];
+            let dx = &mut part.d_slots[self.input.slot];
             let dx_stride = dx.stride;
             self.product_backward(rows, logits.at(0), stride, dx.at_mut(first), dx_stride);
         }

@@ -1,191 +1,180 @@
 //! The ops without time over one group, each forward beside its backward.
 
 use super::gemm::{Left, Start};
+use super::local::{Context, Local, Reach};
 use super::math::Elementary;
-use super::panels::{Panels, transpose_into};
+use super::noise::choose;
+use super::panels::{Panels, matrix, pack_matrix};
 use super::part::Part;
-use super::scratch::Buffer;
-use super::simd::{Isa, Task};
+use super::scratch::{Buffer, Rows};
+use super::simd::Isa;
 use super::threads::Crew;
-use super::tokens::add;
 use super::weights::{Segment, Target};
 use crate::params::{ParamId, Parameters};
-use crate::program::{DropoutKey, SlotId};
+use crate::program::{Slot, SlotId};
 use crate::rng::{Kind, Stream};
-use std::mem::take;
 
 /// An embedding whose rows are needed one by one (something stands between it and the layer).
 pub(super) struct Gather {
+    pub(super) tokens: SlotId,
     pub(super) table: ParamId,
+    pub(super) dropout: f64,
     pub(super) out: SlotId,
     pub(super) width: usize,
 }
 
-impl Gather {
-    pub(super) fn forward<T: Elementary>(&self, part: &mut Part<T>, table: &[T], tokens: &[i32]) {
-        let out = &mut part.slots[self.out];
-        for (row, &place) in part.token_rows.iter().enumerate() {
-            let to = &mut out.at_mut(row)[..self.width];
-            match usize::try_from(tokens[place as usize]) {
-                Ok(token) => to.copy_from_slice(&table[token * self.width..][..self.width]),
-                Err(_) => to.fill(T::ZERO),
+/// What embedding dropout multiplies a token's vector by.
+pub(super) fn token_mask<T: Elementary>(stream: Option<Stream>, token: usize, p: f64) -> T {
+    stream.filter(|_| p > 0.0).map_or(T::ONE, |stream| stream.keep_mask(token as u32, 1.0 - p))
+}
+
+impl<T: Elementary> Local<T> for Gather {
+    fn forward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], run: &Context<'_, T>) {
+        let table = &run.values[run.parameters.range(self.table)];
+        let stream = run.stream(Kind::EmbeddingDropout, 0);
+        part.with_slot(self.out, |part, out| {
+            for (row, &place) in part.token_rows[self.tokens].iter().enumerate() {
+                let to = &mut out.at_mut(row)[..self.width];
+                match usize::try_from(run.tokens[place as usize]) {
+                    Ok(token) => {
+                        let mask = token_mask::<T>(stream, token, self.dropout);
+                        let from = &table[token * self.width..][..self.width];
+                        to.iter_mut().zip(from).for_each(|(to, &x)| *to = x * mask);
+                    }
+                    Err(_) => to.fill(T::ZERO),
+                }
+            }
+        });
+    }
+
+    fn backward(&self, _part: &mut Part<T>, _own: &mut [Rows<T>], _run: &Context<'_, T>) {}
+
+    /// Adds every row's gradient to its token's, group by group and row by row.
+    fn weight_gradients(
+        &self,
+        _crew: Crew,
+        _op: usize,
+        parts: &[Part<T>],
+        run: &Context<'_, T>,
+        gradient: &mut [T],
+    ) {
+        let gradient = &mut gradient[run.parameters.range(self.table)];
+        let stream = run.stream(Kind::EmbeddingDropout, 0);
+        for part in parts {
+            let d = &part.d_slots[self.out];
+            for (row, &place) in part.token_rows[self.tokens].iter().enumerate() {
+                if let Ok(token) = usize::try_from(run.tokens[place as usize]) {
+                    let mask = token_mask::<T>(stream, token, self.dropout);
+                    let to = &mut gradient[token * self.width..][..self.width];
+                    to.iter_mut().zip(d.at(row)).for_each(|(to, &d)| *to += d * mask);
+                }
             }
         }
     }
 
-    /// Adds every row's gradient to its token's, group by group and row by row.
-    pub(super) fn weight_gradients<T: Elementary>(
-        &self,
-        parts: &[Part<T>],
-        tokens: &[i32],
-        gradient: &mut [T],
-    ) {
-        for part in parts {
-            let d = &part.d_slots[self.out];
-            for (row, &place) in part.token_rows.iter().enumerate() {
-                if let Ok(token) = usize::try_from(tokens[place as usize]) {
-                    add(&mut gradient[token * self.width..][..self.width], d.at(row));
-                }
-            }
-        }
+    fn reaches(&mut self) -> Vec<&mut Reach> {
+        Vec::new()
     }
 }
 
 /// Dropout; in a run without training its output is its input.
 pub(super) struct Dropout {
-    pub(super) input: SlotId,
+    pub(super) input: Reach,
     pub(super) out: SlotId,
-    pub(super) width: usize,
+    pub(super) kind: Slot,
     pub(super) p: f64,
+    pub(super) variational: bool,
     pub(super) site: u32,
-    pub(super) accumulate: bool,
-    pub(super) isa: Isa,
 }
 
 impl Dropout {
-    pub(super) fn forward<T: Elementary>(&self, part: &mut Part<T>, key: Option<DropoutKey>) {
-        let mut out = take(&mut part.slots[self.out]);
-        let (input, stride) = (&part.slots[self.input], out.stride);
-        self.apply(part, key, input.at(0), input.stride, Start::Zero, out.at_mut(0), stride);
-        part.slots[self.out] = out;
-    }
-
-    pub(super) fn backward<T: Elementary>(&self, part: &mut Part<T>, key: Option<DropoutKey>) {
-        let mut d_in = take(&mut part.d_slots[self.input]);
-        let (d_out, stride) = (&part.d_slots[self.out], d_in.stride);
-        let start = if self.accumulate { Start::There } else { Start::Zero };
-        self.apply(part, key, d_out.at(0), d_out.stride, start, d_in.at_mut(0), stride);
-        part.d_slots[self.input] = d_in;
-    }
-
-    fn apply<T: Elementary>(
-        &self,
-        part: &Part<T>,
-        key: Option<DropoutKey>,
-        from: &[T],
-        from_stride: usize,
-        start: Start<'_, T>,
-        to: &mut [T],
-        to_stride: usize,
-    ) {
-        let stream = key.map(|key| Stream::new(key.seed, Kind::Dropout, self.site, key.step));
-        let mut mask = vec![T::ONE; self.width];
-        for (b, t, row) in part.group.places() {
+    /// Calls `f` with every row's number and mask.
+    fn each<T: Elementary>(&self, part: &Part<T>, run: &Context<'_, T>, mut f: impl FnMut(usize, &[T])) {
+        let stream = run.stream(Kind::Dropout, self.site as usize);
+        let keep = 1.0 - self.p;
+        let mut mask = vec![T::ONE; self.kind.width()];
+        for (b, t, row) in part.places(self.kind) {
             if let Some(stream) = stream {
-                self.isa.run(Mask {
-                    stream,
-                    t: t as u32,
-                    row: b as u32,
-                    keep: 1.0 - self.p,
-                    mask: &mut mask,
-                });
+                let t = if self.variational { 0 } else { t };
+                choose(run.isa, stream, [t, b], keep, 1.0 / keep, &mut mask);
             }
-            let from = &from[row * from_stride..][..self.width];
-            let to = &mut to[row * to_stride..][..self.width];
-            let there = matches!(start, Start::There);
-            for ((to, &x), &m) in to.iter_mut().zip(from).zip(&mask) {
-                *to = if there { *to + x * m } else { x * m };
-            }
+            f(row, &mask);
         }
     }
 }
 
-struct Mask<'a, T> {
-    stream: Stream,
-    t: u32,
-    row: u32,
-    keep: f64,
-    mask: &'a mut [T],
-}
+impl<T: Elementary> Local<T> for Dropout {
+    fn forward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], run: &Context<'_, T>) {
+        part.with_slot(self.out, |part, out| {
+            let x = &part.slots[self.input.slot];
+            self.each(part, run, |row, mask| {
+                let products = x.at(row).iter().zip(mask).map(|(&x, &m)| x * m);
+                out.at_mut(row).iter_mut().zip(products).for_each(|(out, x)| *out = x);
+            });
+        });
+    }
 
-impl<T: Elementary> Task<T> for Mask<'_, T> {
-    type Out = ();
-    #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
-        self.stream.keep_mask_row(self.t, self.row, self.keep, self.mask);
+    fn backward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], run: &Context<'_, T>) {
+        part.with_gradient(self.input.slot, |part, dx| {
+            let dy = &part.d_slots[self.out];
+            self.each(part, run, |row, mask| {
+                let products = dy.at(row).iter().zip(mask).map(|(&d, &m)| d * m);
+                self.input.put_row(dx.at_mut(row), products);
+            });
+        });
+    }
+
+    fn reaches(&mut self) -> Vec<&mut Reach> {
+        vec![&mut self.input]
     }
 }
 
 /// y = x Wᵀ + b.
 pub(super) struct Linear<T> {
-    pub(super) input: SlotId,
+    pub(super) input: Reach,
     pub(super) out: SlotId,
     weight: ParamId,
-    bias: ParamId,
+    bias: Option<ParamId>,
     /// Columns of x and of y.
     pub(super) from: usize,
     pub(super) to: usize,
-    pub(super) accumulate: bool,
+    /// What y is.
+    kind: Slot,
     pub(super) isa: Isa,
     /// b, padded to whole registers with numbers no softmax can see.
     padded_bias: Buffer<T>,
-    forward: Panels<T>,
-    backward: Panels<T>,
+    /// W and its transpose.
+    panels: [Panels<T>; 2],
 }
 
 impl<T: Elementary> Linear<T> {
     pub(super) fn new(
         [input, out]: [SlotId; 2],
-        [weight, bias]: [ParamId; 2],
-        [from, to]: [usize; 2],
+        weight: ParamId,
+        bias: Option<ParamId>,
+        from: usize,
+        kind: Slot,
         isa: Isa,
     ) -> Self {
-        let lanes = isa.lanes::<T>();
+        let (lanes, to) = (isa.lanes::<T>(), kind.width());
         Self {
-            input,
+            input: Reach::new(input),
             out,
             weight,
             bias,
             from,
             to,
-            accumulate: false,
+            kind,
             isa,
             padded_bias: Buffer::new(to.next_multiple_of(lanes)),
-            forward: Panels::columns(from, to, lanes),
-            backward: Panels::columns(to, from, lanes),
+            panels: matrix(to, from, lanes),
         }
-    }
-
-    pub(super) fn pack(&mut self, crew: Crew, parameters: &Parameters, values: &[T]) {
-        let (weight, from, to) = (&values[parameters.range(self.weight)], self.from, self.to);
-        self.padded_bias.fill(T::from_f64(-3e38));
-        self.padded_bias[..to].copy_from_slice(&values[parameters.range(self.bias)]);
-        self.forward.fill(crew, |_, column, width, panel| {
-            let rows = width.min(to - column);
-            transpose_into(&weight[column * from..][..rows * from], from, panel, width, 0);
-        });
-        self.backward.fill(crew, |_, column, width, panel| {
-            let count = width.min(from - column);
-            for (row, line) in weight.chunks_exact(from).zip(panel.chunks_exact_mut(width)) {
-                line[..count].copy_from_slice(&row[column..][..count]);
-            }
-        });
     }
 
     /// `rows` rows of y from rows of x.
     pub(super) fn product(&self, rows: usize, x: &[T], x_stride: usize, y: &mut [T], y_stride: usize) {
         let a = Left::rows(x, x_stride, self.from);
-        self.forward.product(self.isa, rows, a, Start::Row(&self.padded_bias), y, y_stride);
+        self.panels[0].product(self.isa, rows, a, Start::Row(&self.padded_bias), y, y_stride);
     }
 
     /// `rows` rows of dx from rows of dy.
@@ -197,44 +186,113 @@ impl<T: Elementary> Linear<T> {
         dx: &mut [T],
         dx_stride: usize,
     ) {
-        let start = if self.accumulate { Start::There } else { Start::Zero };
+        let start = if self.input.adds { Start::There } else { Start::Zero };
         let a = Left::rows(dy, dy_stride, self.to);
-        self.backward.product(self.isa, rows, a, start, dx, dx_stride);
+        self.panels[1].product(self.isa, rows, a, start, dx, dx_stride);
     }
 
-    pub(super) fn forward(&self, part: &mut Part<T>) {
-        let mut y = take(&mut part.slots[self.out]);
-        let (x, stride) = (&part.slots[self.input], y.stride);
-        self.product(part.group.len, x.at(0), x.stride, y.at_mut(0), stride);
-        part.slots[self.out] = y;
-    }
-
-    pub(super) fn backward(&self, part: &mut Part<T>) {
-        let mut dx = take(&mut part.d_slots[self.input]);
-        let (dy, stride) = (&part.d_slots[self.out], dx.stride);
-        self.product_backward(part.group.len, dy.at(0), dy.stride, dx.at_mut(0), stride);
-        part.d_slots[self.input] = dx;
-    }
-
-    /// Gradients kept in the slots, as segments.
-    pub(super) fn segments<'a>(&self, parts: &'a [Part<T>]) -> Vec<Segment<'a, T>> {
-        let of_part = |p: &'a Part<T>| {
-            let (dy, x) = (&p.d_slots[self.out], &p.slots[self.input]);
-            let block = self.isa.lanes::<T>();
-            Segment { dz: dy.at(0), row: dy.stride, block, x: x.at(0), stride: x.stride, rows: p.group.len }
+    /// Rows of a slot of this kind, with the gradients of what was made of them.
+    pub(super) fn segments_of(
+        isa: Isa,
+        parts: &[Part<T>],
+        kind: Slot,
+        [input, out]: [SlotId; 2],
+    ) -> Vec<Segment<'_, T>> {
+        let of_part = |p| {
+            let part: &Part<T> = p;
+            let (dy, x) = (&part.d_slots[out], &part.slots[input]);
+            let block = isa.lanes::<T>();
+            Segment {
+                dz: dy.at(0),
+                row: dy.stride,
+                block,
+                x: x.at(0),
+                stride: x.stride,
+                rows: part.len(kind),
+            }
         };
         parts.iter().map(of_part).collect()
     }
 
-    pub(super) fn weight_gradients(
+    /// Gradients of a weight with `rows` rows of which each belongs to one column of dy.
+    pub(super) fn target(isa: Isa, rows: usize) -> Target<'static> {
+        Target { isa, lanes: isa.lanes::<T>(), hidden: rows, slots: &[0] }
+    }
+
+    /// y of a group.
+    pub(super) fn run(&self, part: &mut Part<T>) {
+        part.with_slot(self.out, |part, y| {
+            let (x, stride) = (&part.slots[self.input.slot], y.stride);
+            self.product(part.len(self.kind), x.at(0), x.stride, y.at_mut(0), stride);
+        });
+    }
+
+    /// dx of a group.
+    pub(super) fn run_back(&self, part: &mut Part<T>) {
+        part.with_gradient(self.input.slot, |part, dx| {
+            let (dy, stride) = (&part.d_slots[self.out], dx.stride);
+            self.product_backward(part.len(self.kind), dy.at(0), dy.stride, dx.at_mut(0), stride);
+        });
+    }
+
+    /// Adds the gradients of the weights, from the gradients in the slots.
+    pub(super) fn own_gradients(
+        &self,
+        crew: Crew,
+        parts: &[Part<T>],
+        run: &Context<'_, T>,
+        gradient: &mut [T],
+    ) {
+        let segments = Self::segments_of(self.isa, parts, self.kind, [self.input.slot, self.out]);
+        self.gradients_of(crew, &segments, run.parameters, gradient);
+    }
+
+    pub(super) fn gradients_of(
         &self,
         crew: Crew,
         segments: &[Segment<'_, T>],
         parameters: &Parameters,
         gradient: &mut [T],
     ) {
-        let target = Target { isa: self.isa, lanes: self.isa.lanes::<T>(), hidden: self.to, slots: &[0] };
+        let target = Self::target(self.isa, self.to);
         target.outer(crew, segments, self.from, &mut gradient[parameters.range(self.weight)]);
-        target.sums(crew, segments, &mut gradient[parameters.range(self.bias)]);
+        if let Some(bias) = self.bias {
+            target.sums(crew, segments, &mut gradient[parameters.range(bias)]);
+        }
+    }
+}
+
+impl<T: Elementary> Local<T> for Linear<T> {
+    fn pack(&mut self, crew: Crew, parameters: &Parameters, values: &[T]) {
+        let (weight, from, to) = (&values[parameters.range(self.weight)], self.from, self.to);
+        self.padded_bias.fill(T::from_f64(-3e38));
+        match self.bias {
+            Some(bias) => self.padded_bias[..to].copy_from_slice(&values[parameters.range(bias)]),
+            None => self.padded_bias[..to].fill(T::ZERO),
+        }
+        pack_matrix(&mut self.panels, crew, weight, from);
+    }
+
+    fn forward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], _run: &Context<'_, T>) {
+        self.run(part);
+    }
+
+    fn backward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], _run: &Context<'_, T>) {
+        self.run_back(part);
+    }
+
+    fn weight_gradients(
+        &self,
+        crew: Crew,
+        _op: usize,
+        parts: &[Part<T>],
+        run: &Context<'_, T>,
+        gradient: &mut [T],
+    ) {
+        self.own_gradients(crew, parts, run, gradient);
+    }
+
+    fn reaches(&mut self) -> Vec<&mut Reach> {
+        vec![&mut self.input]
     }
 }

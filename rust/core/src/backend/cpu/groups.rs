@@ -9,6 +9,8 @@
 /// that a batch makes work for several threads.
 const MOST_ROWS: usize = 8;
 
+use crate::program::Counted;
+
 /// One step of a group: packed rows `first .. first + active`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
@@ -36,6 +38,10 @@ pub(crate) struct Group {
     pub(crate) steps: Vec<Step>,
     /// Packed rows in all.
     pub(crate) len: usize,
+    /// The time of each packed row.
+    times: Vec<u32>,
+    /// For each packed row, the one of the same batch row whose step it is in reverse order.
+    pub(crate) reversed: Vec<u32>,
 }
 
 /// The sizes of the groups of a batch.
@@ -46,7 +52,8 @@ pub(crate) fn sizes(batch: usize) -> Vec<usize> {
 }
 
 /// Deals the rows to groups, longest first.
-pub(crate) fn deal(lengths: &[usize], groups: &mut [Group]) {
+pub(crate) fn deal(counted: &Counted, groups: &mut [Group]) {
+    let lengths = &counted.lengths;
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
     let mut order = order.into_iter();
@@ -61,6 +68,15 @@ pub(crate) fn deal(lengths: &[usize], groups: &mut [Group]) {
             let active = group.lengths.partition_point(|&n| n > t);
             group.steps.push(Step { first: group.len, active });
             group.len += active;
+        }
+        group.times.clear();
+        group.reversed.clear();
+        for (t, step) in group.steps.iter().enumerate() {
+            for i in 0..step.active {
+                group.times.push(counted.time(group.rows[i], t) as u32);
+                let back = group.lengths[i] - 1 - t;
+                group.reversed.push((group.steps[back].first + i) as u32);
+            }
         }
     }
 }
@@ -92,12 +108,17 @@ impl Group {
         runs
     }
 
-    /// Every packed row: its batch row, step and number.
+    /// Every packed row: its batch row, time and number.
     pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         self.steps
             .iter()
-            .enumerate()
-            .flat_map(move |(t, step)| (0..step.active).map(move |i| (self.rows[i], t, step.first + i)))
+            .flat_map(|step| (0..step.active).map(|i| (self.rows[i], step.first + i)))
+            .map(|(b, row)| (b, self.times[row] as usize, row))
+    }
+
+    /// The packed rows of the group's row `i`, step by step.
+    pub(crate) fn of_row(&self, i: usize) -> impl DoubleEndedIterator<Item = usize> {
+        self.steps[..self.lengths[i]].iter().map(move |step| step.first + i)
     }
 }
 
@@ -114,14 +135,20 @@ mod tests {
         }
     }
 
+    fn counted(lengths: &[usize]) -> Counted {
+        Counted::first(lengths.to_vec())
+    }
+
     #[test]
     fn ragged_rows_pack_and_point_back() {
         let mut groups = vec![Group::default()];
-        deal(&[1, 3, 0], &mut groups);
+        deal(&counted(&[1, 3, 0]), &mut groups);
         let group = &groups[0];
         assert_eq!(group.rows, [1, 0, 2]);
         assert_eq!(group.len, 4);
         assert_eq!(group.places().collect::<Vec<_>>(), [(1, 0, 0), (0, 0, 1), (1, 1, 2), (1, 2, 3)]);
+        assert_eq!(group.reversed, [3, 1, 2, 0]);
+        assert_eq!(group.of_row(0).collect::<Vec<_>>(), [0, 2, 3]);
         // Three leading rows, then the packed ones: step 0 reads row 0, steps 1 and 2 the rows 3 and 5.
         assert_eq!(
             group.runs(),
@@ -137,7 +164,7 @@ mod tests {
     #[test]
     fn equal_rows_are_one_run() {
         let mut groups = vec![Group::default()];
-        deal(&[5, 5], &mut groups);
+        deal(&counted(&[5, 5]), &mut groups);
         assert_eq!(groups[0].runs(), [Run { row: 0, prev: 0, len: 10 }]);
     }
 }

@@ -99,6 +99,10 @@ impl<T: Elementary, const L: usize> Lanes for Pack<T, L> {
     const ZEROS: Self = Self([T::ZERO; L]);
     const ONES: Self = Self([T::ONE; L]);
     #[inline(always)]
+    fn splat(x: f64) -> Self {
+        Self([T::from_f64(x); L])
+    }
+    #[inline(always)]
     fn sigmoid(self) -> Self {
         Self(T::sigmoid_each(self.0))
     }
@@ -113,6 +117,21 @@ impl<T: Elementary, const L: usize> Lanes for Pack<T, L> {
     #[inline(always)]
     fn positive(self) -> Self {
         Self(from_fn(|l| if self.0[l] > T::ZERO { T::ONE } else { T::ZERO }))
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Self(from_fn(|l| if self.0[l] < T::ZERO { -self.0[l] } else { self.0[l] }))
+    }
+    #[inline(always)]
+    fn clip(self, bound: f64) -> Self {
+        let bound = T::from_f64(bound);
+        let below = Self(from_fn(|l| if self.0[l] > bound { bound } else { self.0[l] }));
+        Self(from_fn(|l| if below.0[l] < -bound { -bound } else { below.0[l] }))
+    }
+    #[inline(always)]
+    fn within(self, bound: f64) -> Self {
+        let (size, bound) = (self.abs(), T::from_f64(bound));
+        Self(from_fn(|l| if size.0[l] < bound { T::ONE } else { T::ZERO }))
     }
     #[inline(always)]
     fn flush(self) -> Self {

@@ -90,6 +90,31 @@ impl<T: Elementary> Panels<T> {
     }
 }
 
+/// Room for a (rows, terms) weight and its transpose.
+pub(crate) fn matrix<T: Elementary>(rows: usize, terms: usize, lanes: usize) -> [Panels<T>; 2] {
+    [Panels::columns(terms, rows, lanes), Panels::columns(rows, terms, lanes)]
+}
+
+/// Packs a (rows, terms) weight, and its transpose.
+pub(crate) fn pack_matrix<T: Elementary>(
+    [forward, backward]: &mut [Panels<T>; 2],
+    crew: Crew,
+    weight: &[T],
+    terms: usize,
+) {
+    let rows = weight.len() / terms;
+    forward.fill(crew, |_, column, width, panel| {
+        let count = width.min(rows - column);
+        transpose_into(&weight[column * terms..][..count * terms], terms, panel, width, 0);
+    });
+    backward.fill(crew, |_, column, width, panel| {
+        let count = width.min(terms - column);
+        for (row, line) in weight.chunks_exact(terms).zip(panel.chunks_exact_mut(width)) {
+            line[..count].copy_from_slice(&row[column..][..count]);
+        }
+    });
+}
+
 /// Panel widths, in registers, for `columns` columns.
 pub(crate) fn widths(columns: usize, lanes: usize) -> Vec<usize> {
     let vectors = columns.div_ceil(lanes);

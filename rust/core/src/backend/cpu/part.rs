@@ -1,33 +1,18 @@
 //! What one group of a batch keeps during a run.
 
 use super::groups::{Group, Run};
-use super::scratch::{Buffer, Rows};
+use super::scan::Tape;
+use super::scratch::Rows;
 use crate::float::Float;
-
-/// The tape of one recurrent layer over one group.
-#[derive(Default)]
-pub(crate) struct Tape<T> {
-    /// The cell's slots, unit block by unit block, packed row by packed row: `[H / L][rows][S·L]`.
-    /// First the input's part, then activated gates, then, after the backward run, the
-    /// gradients of the pre-activations.
-    pub(crate) z: Buffer<T>,
-    /// c before the first step and after each.
-    pub(crate) c: Rows<T>,
-    /// r ⊙ h⟨t−1⟩, for the cells that have it.
-    pub(crate) reset: Rows<T>,
-    /// The gradient of the state, carried from step to step.
-    pub(crate) dh: Rows<T>,
-    pub(crate) dc: Rows<T>,
-    pub(crate) d_reset: Rows<T>,
-}
+use crate::program::{Slot, SlotId};
 
 /// One group of the batch, with everything it reads and writes.
 #[derive(Default)]
 pub(crate) struct Part<T> {
     pub(crate) group: Group,
     pub(crate) runs: Vec<Run>,
-    /// For a token input: which row of the table of distinct tokens each packed row reads.
-    pub(crate) token_rows: Vec<u32>,
+    /// For each slot of tokens: which row of the table of distinct tokens each packed row reads.
+    pub(crate) token_rows: Vec<Vec<u32>>,
     pub(crate) targets: Vec<i32>,
     pub(crate) log_probs: Vec<T>,
     /// The numbers of each slot, packed; empty for tokens.
@@ -35,30 +20,71 @@ pub(crate) struct Part<T> {
     pub(crate) d_slots: Vec<Rows<T>>,
     /// A tape for each op that is a recurrent layer.
     pub(crate) tapes: Vec<Tape<T>>,
+    /// For each op, the rows it asked for.
+    pub(crate) scratch: Vec<Vec<Rows<T>>>,
     /// Logits of a chunk of rows, and their gradients in place.
     pub(crate) logits: Rows<T>,
+    /// What penalties add to the loss.
+    pub(crate) penalty: T,
 }
 
 impl<T: Float> Part<T> {
-    /// Copies rows of `from`, (B, T, width), to packed rows.
+    /// Rows in use of a slot of this kind.
+    pub(crate) fn len(&self, slot: Slot) -> usize {
+        if slot.is_pooled() { self.group.rows.len() } else { self.group.len }
+    }
+
+    /// Every row of a slot of this kind: its batch row, time (0 after pooling) and number.
+    pub(crate) fn places(&self, slot: Slot) -> Vec<(usize, usize, usize)> {
+        if slot.is_pooled() {
+            self.group.rows.iter().enumerate().map(|(i, &b)| (b, 0, i)).collect()
+        } else {
+            self.group.places().collect()
+        }
+    }
+
+    /// Copies rows of `from`, (B, T, width) or (B, width), into a slot's numbers or gradients.
     pub(crate) fn pack(
         &mut self,
         from: &[T],
         steps: usize,
-        width: usize,
+        slot: Slot,
         to: impl Fn(&mut Self) -> &mut Rows<T>,
     ) {
-        let places: Vec<_> = self.group.places().collect();
+        let (width, steps) = (slot.width(), if slot.is_pooled() { 1 } else { steps });
+        let places = self.places(slot);
         let rows = to(self);
         for (b, t, row) in places {
             rows.at_mut(row)[..width].copy_from_slice(&from[(b * steps + t) * width..][..width]);
         }
     }
 
-    /// The reverse: packed rows into (B, T, width).
-    pub(crate) fn unpack(&self, rows: &Rows<T>, steps: usize, width: usize, to: &mut [T]) {
-        for (b, t, row) in self.group.places() {
+    /// The reverse: packed rows into (B, T, width) or (B, width).
+    pub(crate) fn unpack(&self, rows: &Rows<T>, steps: usize, slot: Slot, to: &mut [T]) {
+        let (width, steps) = (slot.width(), if slot.is_pooled() { 1 } else { steps });
+        for (b, t, row) in self.places(slot) {
             to[(b * steps + t) * width..][..width].copy_from_slice(&rows.at(row)[..width]);
         }
+    }
+
+    /// The numbers of one slot beside the gradients of others: taken out for as long as they are
+    /// written to.
+    pub(crate) fn with_slot<R>(&mut self, slot: SlotId, f: impl FnOnce(&mut Self, &mut Rows<T>) -> R) -> R {
+        let mut rows = std::mem::take(&mut self.slots[slot]);
+        let result = f(self, &mut rows);
+        self.slots[slot] = rows;
+        result
+    }
+
+    /// The same for the gradients of a slot.
+    pub(crate) fn with_gradient<R>(
+        &mut self,
+        slot: SlotId,
+        f: impl FnOnce(&mut Self, &mut Rows<T>) -> R,
+    ) -> R {
+        let mut rows = std::mem::take(&mut self.d_slots[slot]);
+        let result = f(self, &mut rows);
+        self.d_slots[slot] = rows;
+        result
     }
 }

@@ -8,7 +8,7 @@
 use crate::error::{Error, Result};
 use crate::float::Float;
 use std::array::from_fn;
-use std::ops::{Add, Mul, Neg, Sub};
+use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::OnceLock;
 
 /// An instruction set that the kernels are compiled for and this processor has: there is no way
@@ -149,6 +149,12 @@ impl<T: Float, const L: usize> Pack<T, L> {
     pub(crate) fn store(self, to: &mut [T]) {
         to[..L].copy_from_slice(&self.0);
     }
+
+    /// The lanes' sum, in a fixed order.
+    #[inline(always)]
+    pub(crate) fn sum(self) -> T {
+        self.0.into_iter().fold(T::ZERO, |sum, x| sum + x)
+    }
 }
 
 macro_rules! lane_wise {
@@ -165,6 +171,7 @@ macro_rules! lane_wise {
 lane_wise!(Add, add, +);
 lane_wise!(Sub, sub, -);
 lane_wise!(Mul, mul, *);
+lane_wise!(Div, div, /);
 
 impl<T: Float, const L: usize> Neg for Pack<T, L> {
     type Output = Self;

@@ -2,13 +2,19 @@
 //! batch and then gathered; on the way back the gradients of a token's rows are summed before
 //! any product. Halves the work of a one-layer character model, with the same gradients.
 
+use super::dense::token_mask;
 use super::gemm::Start;
+use super::local::Context;
 use super::math::Elementary;
 use super::part::Part;
-use super::scan::Scan;
+use super::scan::{NormRows, Scan};
 use super::scratch::{Buffer, Rows};
 use super::threads::Crew;
 use crate::float::Float;
+use crate::params::ParamId;
+use crate::program::SlotId;
+use crate::rng::Kind;
+use std::mem::take;
 
 /// The distinct tokens of a batch, or of several, in order of appearance. −1, the zero vector, is
 /// one of them.
@@ -36,18 +42,20 @@ impl Distinct {
     }
 
     /// Adds the tokens of (B, T) and notes in every part which of all each packed row reads.
-    pub(super) fn collect<T>(&mut self, tokens: &[i32], steps: usize, parts: &mut [Part<T>]) {
+    pub(super) fn collect<T>(&mut self, tokens: &[i32], steps: usize, slot: SlotId, parts: &mut [Part<T>]) {
         for part in parts {
-            part.token_rows.clear();
+            let mut rows = take(&mut part.token_rows[slot]);
+            rows.clear();
             for (b, t, _) in part.group.places() {
                 let token = tokens[b * steps + t];
-                let slot = (token + 1) as usize;
-                if self.seen[slot] != self.run {
-                    (self.seen[slot], self.place[slot]) = (self.run, self.tokens.len() as u32);
+                let place = (token + 1) as usize;
+                if self.seen[place] != self.run {
+                    (self.seen[place], self.place[place]) = (self.run, self.tokens.len() as u32);
                     self.tokens.push(token);
                 }
-                part.token_rows.push(self.place[slot]);
+                rows.push(self.place[place]);
             }
+            part.token_rows[slot] = rows;
         }
     }
 }
@@ -59,6 +67,8 @@ pub(super) struct Table<T> {
     pub(super) len: usize,
     /// As a tape's `z`: `[H / L][capacity][S·L]`; after the backward run the summed gradients.
     pub(super) z: Buffer<T>,
+    /// Of a normalised layer, as on its tape.
+    pub(super) norm: NormRows<T>,
     /// The embeddings of the tokens; empty for a one-hot input.
     pub(super) x: Rows<T>,
     pub(super) dx: Rows<T>,
@@ -67,8 +77,16 @@ pub(super) struct Table<T> {
 impl<T: Elementary> Table<T> {
     /// For at most `rows` distinct tokens.
     pub(super) fn new(scan: &Scan<T>, rows: usize, embedded: bool) -> Self {
-        let x = || if embedded { Rows::new(0, rows, scan.width, scan.lanes) } else { Rows::default() };
-        Self { capacity: rows, len: 0, z: Buffer::new(scan.blocks * rows * scan.line()), x: x(), dx: x() }
+        let x = || if embedded { Rows::new(0, rows, scan.inputs, scan.lanes) } else { Rows::default() };
+        let norm = if scan.normalises() { NormRows::new(scan, rows) } else { NormRows::default() };
+        Self {
+            capacity: rows,
+            len: 0,
+            z: Buffer::new(scan.blocks * rows * scan.line()),
+            norm,
+            x: x(),
+            dx: x(),
+        }
     }
 
     /// The input's part of one token in one unit block.
@@ -83,41 +101,50 @@ impl<T: Elementary> Table<T> {
         &mut self,
         crew: Crew,
         scan: &Scan<T>,
-        tokens: &[i32],
-        weight: &[T],
-        embedding: Option<&[T]>,
+        run: &Context<'_, T>,
+        embedding: Option<(ParamId, f64)>,
     ) {
-        let (first, line, lanes, width) = (self.len, scan.line(), scan.lanes, scan.width);
-        let fresh = &tokens[first..];
-        self.len = tokens.len();
+        let (first, line) = (self.len, scan.line());
+        let fresh = &run.tokens[first..];
+        let rows = fresh.len();
+        self.len = run.tokens.len();
         if let Some(embedding) = embedding {
-            for (row, &token) in (first..).zip(fresh) {
-                let to = &mut self.x.at_mut(row)[..width];
-                match usize::try_from(token) {
-                    Ok(token) => to.copy_from_slice(&embedding[token * width..][..width]),
-                    Err(_) => to.fill(T::ZERO),
-                }
-            }
-            let (rows, x) = (fresh.len(), &self.x);
-            each_block(crew, &mut self.z, self.capacity * line, |block, z| {
-                let z = &mut z[first * line..][..rows * line];
-                scan.project_block(block, rows, x.at(first), x.stride, z);
-            });
-            return;
+            self.look_up(first, scan.inputs, run, embedding);
         }
-        each_block(crew, &mut self.z, self.capacity * line, |block, z| {
-            let units = lanes.min(scan.hidden - block * lanes);
-            for (z, &token) in z[first * line..].chunks_exact_mut(line).zip(fresh) {
-                z.copy_from_slice(scan.bias(block));
-                let Ok(token) = usize::try_from(token) else { continue };
-                for (slot, &gate) in scan.layout.input.iter().enumerate() {
-                    for l in 0..units {
-                        z[slot * lanes + l] +=
-                            weight[(gate * scan.hidden + block * lanes + l) * width + token];
-                    }
-                }
+        let (x, capacity) = (&self.x, self.capacity);
+        let to = if scan.normalises() { &mut self.norm.x } else { &mut self.z };
+        let weight = &run.values[run.parameters.range(scan.recurrence.weights.ih)];
+        each_block(crew, to, capacity * line, |block, z| {
+            let z = &mut z[first * line..][..rows * line];
+            if embedding.is_some() {
+                scan.project_block(block, rows, x.at(first), x.stride, z);
+            } else {
+                columns(scan, block, fresh, weight, z);
             }
         });
+        scan.normalise_input(capacity, first, rows, &mut self.z, &mut self.norm);
+    }
+
+    /// The embeddings of the tokens from number `first` on.
+    fn look_up(&mut self, first: usize, width: usize, run: &Context<'_, T>, (id, dropout): (ParamId, f64)) {
+        let embedding = &run.values[run.parameters.range(id)];
+        let stream = run.stream(Kind::EmbeddingDropout, 0);
+        for (row, &token) in (first..).zip(&run.tokens[first..]) {
+            let to = &mut self.x.at_mut(row)[..width];
+            match usize::try_from(token) {
+                Ok(token) => {
+                    let mask = token_mask::<T>(stream, token, dropout);
+                    let from = &embedding[token * width..][..width];
+                    to.iter_mut().zip(from).for_each(|(to, &x)| *to = x * mask);
+                }
+                Err(_) => to.fill(T::ZERO),
+            }
+        }
+    }
+
+    /// After the backward run: the gradients of W_ih x, laid out as `z`.
+    pub(super) fn product_gradients(&self, scan: &Scan<T>) -> &[T] {
+        if scan.normalises() { &self.norm.x } else { &self.z }
     }
 
     /// Sums the gradients of each token's rows, group by group and row by row.
@@ -127,26 +154,28 @@ impl<T: Elementary> Table<T> {
             z[..rows * line].fill(T::ZERO);
             for part in parts {
                 let from = &part.tapes[scan.tape].z[block * part.group.len * line..];
-                for (dz, &token) in from.chunks_exact(line).zip(&part.token_rows) {
+                let rows = &part.token_rows[scan.tokens.map_or(0, |tokens| tokens.slot)];
+                for (dz, &token) in from.chunks_exact(line).zip(rows) {
                     add(&mut z[token as usize * line..][..line], dz);
                 }
             }
         });
+        scan.normalise_input_backward(self.capacity, rows, &self.z, &mut self.norm);
     }
-}
 
-impl<T: Elementary> Table<T> {
     /// Adds the gradients of the tokens' embeddings: the summed gradients times W_ih.
     pub(super) fn embedding_gradient(
         &mut self,
         crew: Crew,
         scan: &Scan<T>,
-        tokens: &[i32],
+        run: &Context<'_, T>,
+        (id, dropout): (ParamId, f64),
         gradient: &mut [T],
     ) {
-        let (rows, room, stride, width) = (self.len, self.capacity, self.dx.stride, scan.width);
         const AT_ONCE: usize = 64;
-        let z = &self.z;
+        let gradient = &mut gradient[run.parameters.range(id)];
+        let (rows, room, stride, width) = (self.len, self.capacity, self.dx.stride, scan.inputs);
+        let z = if scan.normalises() { &self.norm.x } else { &self.z };
         let mut jobs: Vec<_> = self.dx.at_mut(0)[..rows * stride].chunks_mut(AT_ONCE * stride).collect();
         crew.each(&mut jobs, |i, dx| {
             scan.project_backward(
@@ -158,9 +187,31 @@ impl<T: Elementary> Table<T> {
                 stride,
             );
         });
-        for (&token, dx) in tokens.iter().zip(self.dx.at(0).chunks_exact(stride)) {
+        let stream = run.stream(Kind::EmbeddingDropout, 0);
+        for (&token, dx) in run.tokens.iter().zip(self.dx.at(0).chunks_exact(stride)) {
             if let Ok(token) = usize::try_from(token) {
-                add(&mut gradient[token * width..][..width], dx);
+                let mask = token_mask::<T>(stream, token, dropout);
+                let to = &mut gradient[token * width..][..width];
+                to.iter_mut().zip(dx).for_each(|(to, &d)| *to += d * mask);
+            }
+        }
+    }
+}
+
+/// The columns of W_ih that tokens stand for: with the bias, unless they are normalised first.
+fn columns<T: Elementary>(scan: &Scan<T>, block: usize, tokens: &[i32], weight: &[T], z: &mut [T]) {
+    let (lanes, hidden, line) = (scan.lanes, scan.recurrence.hidden, scan.line());
+    let units = lanes.min(hidden - block * lanes);
+    for (z, &token) in z.chunks_exact_mut(line).zip(tokens) {
+        if scan.normalises() {
+            z.fill(T::ZERO);
+        } else {
+            z.copy_from_slice(scan.bias(block));
+        }
+        let Ok(token) = usize::try_from(token) else { continue };
+        for (slot, &gate) in scan.layout.input.iter().enumerate() {
+            for l in 0..units {
+                z[slot * lanes + l] += weight[(gate * hidden + block * lanes + l) * scan.inputs + token];
             }
         }
     }

@@ -1,60 +1,84 @@
 //! One recurrent layer: its packed weights and the products with its input. The run through the
-//! steps is in [`steps`], the weight gradients in [`gradients`], the state in and out in [`states`].
+//! steps is in [`steps`] and [`back`], the weight gradients in [`gradients`], the state in and out
+//! in [`states`], what is kept of a run in [`tape`].
 
+mod back;
 mod gradients;
+mod pack;
 mod states;
 mod steps;
+mod tape;
+
+pub(super) use tape::{NormRows, Tape};
 
 use super::gemm::{Left, Start, panel_product};
+use super::local::Reach;
 use super::math::Elementary;
-use super::panels::{Panels, transpose_into};
-use super::part::Tape;
-use super::scratch::{Buffer, Rows};
+use super::norm::{Gains, Norm, Spread};
+use super::panels::{Panels, matrix};
+use super::scratch::Buffer;
 use super::simd::{Isa, Strides};
-use super::threads::Crew;
-use crate::cells::{Cell, Layout, Operand};
-use crate::params::Parameters;
-use crate::program::{ScanWeights, SlotId};
+use crate::cells::{Layout, Operand, Product, Seen};
+use crate::params::ParamId;
+use crate::program::{NORM_EPS, Recurrence, SlotId};
+
+/// Where a layer that is fed by tokens finds them.
+#[derive(Clone, Copy)]
+pub(super) struct Tokens {
+    /// The slot of tokens it reads.
+    pub(super) slot: SlotId,
+    /// The embedding in between, with its dropout; none: one-hot.
+    pub(super) embedding: Option<(ParamId, f64)>,
+}
 
 /// A recurrent layer with its weights packed.
 pub(super) struct Scan<T> {
-    pub(super) cell: Cell,
+    pub(super) recurrence: Recurrence,
     pub(super) layout: Layout,
-    pub(super) weights: ScanWeights,
-    pub(super) input: SlotId,
-    pub(super) out: SlotId,
-    /// I and H.
-    pub(super) width: usize,
-    pub(super) hidden: usize,
+    pub(super) input: Reach,
+    /// Present where the input may be tokens.
+    pub(super) tokens: Option<Tokens>,
+    /// I.
+    pub(super) inputs: usize,
     /// This layer's place among the tapes.
     pub(super) tape: usize,
-    /// Whether another op adds to the input's gradient too.
-    pub(super) accumulate: bool,
     pub(super) isa: Isa,
     pub(super) lanes: usize,
     /// Unit blocks of one register.
     pub(super) blocks: usize,
     /// b_ih + b_hh of each slot, `[H / L][S·L]`.
     bias: Buffer<T>,
-    /// Peephole weights of the gates i, f, o, each padded to whole registers; or nothing.
+    /// Peephole weights, each padded to whole registers; or nothing.
     peephole: [Buffer<T>; 3],
     /// W_ih, and its transpose for the input's gradient; absent for a one-hot input.
-    pub(super) input_product: Option<[Panels<T>; 2]>,
+    input_product: Option<[Panels<T>; 2]>,
     /// Each recurrent product's weight and its transpose.
-    products: Vec<[Panels<T>; 2]>,
+    pub(super) products: Vec<[Panels<T>; 2]>,
+    /// W_hr and its transpose.
+    projection: Option<[Panels<T>; 2]>,
+    norm: Option<ScanNorm<T>>,
+}
+
+/// The gains of a normalised layer, laid out as the bias; and of its memory, one register a block.
+struct ScanNorm<T> {
+    input: Buffer<T>,
+    recurrent: Buffer<T>,
+    memory: Option<[Buffer<T>; 2]>,
+    /// The slots normalised together, of the input's products and of the recurrent ones.
+    input_slots: Vec<Vec<usize>>,
+    recurrent_slots: Vec<Vec<usize>>,
 }
 
 impl<T: Elementary> Scan<T> {
     pub(super) fn new(
-        cell: Cell,
-        weights: ScanWeights,
-        [input, out]: [SlotId; 2],
-        [width, hidden]: [usize; 2],
+        recurrence: &Recurrence,
+        tokens: Option<Tokens>,
+        always_tokens: bool,
+        inputs: usize,
         tape: usize,
-        one_hot: bool,
         isa: Isa,
     ) -> Self {
-        let (layout, lanes) = (cell.layout(), isa.lanes::<T>());
+        let (layout, lanes, hidden) = (recurrence.cell.layout(), isa.lanes::<T>(), recurrence.hidden);
         let blocks = hidden.div_ceil(lanes);
         let pair = |terms: usize, gates: usize| {
             [
@@ -62,42 +86,37 @@ impl<T: Elementary> Scan<T> {
                 Panels::columns(blocks * gates * lanes, terms, lanes),
             ]
         };
-        let diagonal = weights.ch.is_some() && layout.products.iter().all(|p| p.operand != Operand::C);
-        let peephole = || Buffer::new(if diagonal { blocks * lanes } else { 0 });
+        let line = blocks * layout.slots * lanes;
+        let peephole = |k: usize| Buffer::new(if k < layout.peepholes.len() { blocks * lanes } else { 0 });
+        let one_hot = always_tokens && tokens.is_some_and(|tokens| tokens.embedding.is_none());
+        let width = recurrence.width;
+        let terms = |operand| if operand == Operand::C { hidden } else { width };
+        let groups = |slots: Vec<usize>| -> Vec<Vec<usize>> {
+            layout.norms.iter().map(|gates| gates.iter().map(|&gate| slots[gate]).collect()).collect()
+        };
+        let norm = recurrence.weights.norm.map(|norm| ScanNorm {
+            input: Buffer::new(line),
+            recurrent: Buffer::new(line),
+            memory: norm.memory.map(|_| [Buffer::new(blocks * lanes), Buffer::new(blocks * lanes)]),
+            input_slots: groups(layout.input_slots()),
+            recurrent_slots: groups(layout.recurrent_slots()),
+        });
         Self {
-            cell,
+            recurrence: recurrence.clone(),
             layout,
-            weights,
-            input,
-            out,
-            width,
-            hidden,
+            input: Reach::new(recurrence.input),
+            tokens,
+            inputs,
             tape,
-            accumulate: false,
             isa,
             lanes,
             blocks,
-            bias: Buffer::new(blocks * layout.slots * lanes),
-            peephole: [peephole(), peephole(), peephole()],
-            input_product: (!one_hot).then(|| pair(width, layout.input.len())),
-            products: layout.products.iter().map(|p| pair(hidden, p.gates.len())).collect(),
-        }
-    }
-
-    /// A tape for a group of `batch` rows and `rows` packed rows.
-    pub(super) fn tape(&self, batch: usize, rows: usize) -> Tape<T> {
-        let rows_if = |lead: usize, rows: usize, wanted: bool| {
-            if wanted { Rows::new(lead, rows, self.hidden, self.lanes) } else { Rows::default() }
-        };
-        let memory = self.cell.has_memory();
-        let resets = self.layout.products.iter().any(|p| p.operand == Operand::ResetH);
-        Tape {
-            z: Buffer::new(self.blocks * rows * self.layout.slots * self.lanes),
-            c: rows_if(batch, rows, memory),
-            reset: rows_if(0, rows, resets),
-            dh: rows_if(0, batch, true),
-            dc: rows_if(0, batch, memory),
-            d_reset: rows_if(0, batch, resets),
+            bias: Buffer::new(line),
+            peephole: [0, 1, 2].map(peephole),
+            input_product: (!one_hot).then(|| pair(inputs, layout.input.len())),
+            products: layout.products.iter().map(|p| pair(terms(p.operand), p.gates.len())).collect(),
+            projection: recurrence.weights.hr.map(|_| matrix(width, hidden, lanes)),
+            norm,
         }
     }
 
@@ -106,67 +125,116 @@ impl<T: Elementary> Scan<T> {
         self.layout.slots * self.lanes
     }
 
-    /// Packs the weights anew.
-    pub(super) fn pack(&mut self, crew: Crew, parameters: &Parameters, values: &[T]) {
-        let (lanes, hidden, line) = (self.lanes, self.hidden, self.line());
-        let of = |id| &values[parameters.range(id)];
-        self.bias.fill(T::ZERO);
-        if let Some([ih, hh]) = self.weights.bias {
-            let mut add = |slot: usize, from: &[T]| {
-                for (u, &b) in from.iter().enumerate() {
-                    self.bias[u / lanes * line + slot * lanes + u % lanes] += b;
-                }
-            };
-            for (slot, &gate) in self.layout.input.iter().enumerate() {
-                add(slot, &of(ih)[gate * hidden..][..hidden]);
-            }
-            for product in self.layout.products.iter().filter(|p| p.operand != Operand::C) {
-                for (i, &gate) in product.gates.iter().enumerate() {
-                    add(product.slot + i, &of(hh)[gate * hidden..][..hidden]);
-                }
-            }
-        }
-        if let (Some(ch), false) = (self.weights.ch, self.peephole[0].is_empty()) {
-            for (gate, padded) in self.peephole.iter_mut().enumerate() {
-                padded[..hidden].copy_from_slice(&of(ch)[gate * hidden..][..hidden]);
-            }
-        }
-        if let Some(pair) = &mut self.input_product {
-            pack_pair(pair, crew, of(self.weights.ih), self.width, hidden, lanes, self.layout.input);
-        }
-        for (pair, product) in self.products.iter_mut().zip(self.layout.products) {
-            let weight = match (product.operand, self.weights.ch) {
-                (Operand::C, Some(ch)) => of(ch),
-                _ => of(self.weights.hh),
-            };
-            pack_pair(pair, crew, weight, hidden, hidden, lanes, product.gates);
-        }
+    /// Whether a gate sees the memory after the step.
+    fn sees_after(&self) -> bool {
+        self.layout.peepholes.iter().any(|sight| sight.seen == Seen::After)
+    }
+
+    /// Whether the gradient of h is shared out before a step goes back.
+    fn shares_gradient(&self) -> bool {
+        self.recurrence.noise.zoneout[0] > 0.0 || self.projection.is_some() || self.normalises_memory()
+    }
+
+    fn normalises_memory(&self) -> bool {
+        self.norm.as_ref().is_some_and(|norm| norm.memory.is_some())
+    }
+
+    /// Whether `z` holds other numbers than the gradients of the products.
+    pub(super) fn normalises(&self) -> bool {
+        self.norm.is_some()
     }
 
     /// The input's part of `z` for `rows` rows of features: b + W_ih x.
-    fn project(&self, rows: usize, x: &[T], x_stride: usize, z: &mut [T]) {
+    pub(super) fn project(&self, rows: usize, x: &[T], x_stride: usize, z: &mut [T], kept: &mut NormRows<T>) {
         let line = self.line();
         // Some rows at a time: they stay in the second cache while the panels stream by.
         for first in (0..rows).step_by(48) {
             let count = 48.min(rows - first);
             for block in 0..self.blocks {
-                let z = &mut z[(block * rows + first) * line..][..count * line];
-                self.project_block(block, count, &x[first * x_stride..], x_stride, z);
+                let at = (block * rows + first) * line;
+                let to = if self.normalises() { &mut kept.x[..] } else { &mut z[..] };
+                let to = &mut to[at..][..count * line];
+                self.project_block(block, count, &x[first * x_stride..], x_stride, to);
             }
+            self.normalise_input(rows, first, count, z, kept);
         }
     }
 
-    /// The same for one unit block.
+    /// The same for one unit block; of a normalised layer W_ih x alone.
     pub(super) fn project_block(&self, block: usize, rows: usize, x: &[T], x_stride: usize, z: &mut [T]) {
         let Some([input, _]) = &self.input_product else { return };
         let (bias, line, covered) = (self.bias(block), self.line(), self.layout.input.len() * self.lanes);
-        let a = Left::rows(x, x_stride, self.width);
-        panel_product(self.isa, rows, a, input.panel(block), Start::Row(bias), z, line);
+        let a = Left::rows(x, x_stride, self.inputs);
+        let start = if self.normalises() { Start::Zero } else { Start::Row(bias) };
+        panel_product(self.isa, rows, a, input.panel(block), start, z, line);
         if covered < line {
             for row in z.chunks_exact_mut(line) {
                 row[covered..].copy_from_slice(&bias[covered..]);
             }
         }
+    }
+
+    /// Normalises rows `first ..` of W_ih x, of `room` rows a unit block, into z.
+    pub(super) fn normalise_input(
+        &self,
+        room: usize,
+        first: usize,
+        count: usize,
+        z: &mut [T],
+        kept: &mut NormRows<T>,
+    ) {
+        let Some(norm) = &self.norm else { return };
+        let (line, at) = (self.line(), first * self.line());
+        let covered = self.layout.input.len() * self.lanes;
+        for block in 0..self.blocks {
+            for row in z[block * room * line + at..].chunks_exact_mut(line).take(count) {
+                row[covered..].copy_from_slice(&self.bias(block)[covered..]);
+            }
+        }
+        for (group, slots) in norm.input_slots.iter().enumerate() {
+            let gains = Gains { gain: &norm.input, bias: Some(&self.bias), block: line };
+            let scale = &mut kept.scale[group * room + first..][..count];
+            let x = &mut kept.x[at..];
+            self.of(room * line, slots).forward(count, x, gains, &mut z[at..], [line, room * line], scale);
+        }
+    }
+
+    /// Turns x̂ of W_ih x into its gradient, for all `rows` rows of a tape or table.
+    pub(super) fn normalise_input_backward(
+        &self,
+        room: usize,
+        rows: usize,
+        dz: &[T],
+        kept: &mut NormRows<T>,
+    ) {
+        let Some(norm) = &self.norm else { return };
+        let line = self.line();
+        kept.d_gain.fill(T::ZERO);
+        for (group, slots) in norm.input_slots.iter().enumerate() {
+            let gains = Gains { gain: &norm.input, bias: None, block: line };
+            let scale = &kept.scale[group * room..][..rows];
+            let (x, d_gain) = (&mut kept.x, &mut kept.d_gain);
+            self.of(room * line, slots).backward(rows, x, gains, dz, [line, room * line], scale, d_gain);
+        }
+    }
+
+    /// A normalisation over slots of rows laid out as `z`, its unit blocks `block` apart.
+    fn of<'a>(&self, block: usize, slots: &'a [usize]) -> Norm<'a> {
+        let spread = Spread { row: self.line(), block, slots };
+        Norm { isa: self.isa, units: self.recurrence.hidden, eps: NORM_EPS, spread }
+    }
+
+    /// A normalisation over rows of H numbers, `stride` apart.
+    fn rows_of(&self, stride: usize) -> Norm<'_> {
+        let spread = Spread { row: stride, block: self.lanes, slots: &[0] };
+        Norm { isa: self.isa, units: self.recurrence.hidden, eps: NORM_EPS, spread }
+    }
+
+    /// In which pass round the blocks a normalised group's product is made.
+    fn pass_of(&self, group: usize) -> usize {
+        let gate = self.layout.norms[group][0];
+        let waits = |p: &Product| p.operand == Operand::ResetH && p.gates.contains(&gate);
+        usize::from(self.layout.products.iter().any(waits))
     }
 
     /// The gradient of the input of `count` rows, from the gradients in `z`, unit blocks of `rows`
@@ -200,33 +268,4 @@ impl<T: Elementary> Scan<T> {
             terms: gates * self.lanes,
         }
     }
-}
-
-/// Packs the gates of a (G·H, terms) weight, and its transpose.
-fn pack_pair<T: Elementary>(
-    [forward, backward]: &mut [Panels<T>; 2],
-    crew: Crew,
-    weight: &[T],
-    terms: usize,
-    hidden: usize,
-    lanes: usize,
-    gates: &[usize],
-) {
-    forward.fill(crew, |block, _, width, panel| {
-        let units = lanes.min(hidden - block * lanes);
-        for (i, gate) in gates.iter().enumerate() {
-            let from = &weight[(gate * hidden + block * lanes) * terms..][..units * terms];
-            transpose_into(from, terms, panel, width, i * lanes);
-        }
-    });
-    backward.fill(crew, |_, column, width, panel| {
-        let count = width.min(terms - column);
-        for (i, gate) in gates.iter().enumerate() {
-            for unit in 0..hidden {
-                let line = (unit / lanes * gates.len() + i) * lanes + unit % lanes;
-                let from = &weight[(gate * hidden + unit) * terms + column..][..count];
-                panel[line * width..][..count].copy_from_slice(from);
-            }
-        }
-    });
 }

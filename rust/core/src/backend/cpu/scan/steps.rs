@@ -1,45 +1,112 @@
-//! The run of one layer through all steps of a group, forward and back.
+//! The run of one layer through all steps of a group.
 //!
 //! Per step and unit block: the block's pre-activations (the input's part is there already) take
 //! the recurrent product while they sit in registers, then the cell's step runs on them while
-//! they sit in the first cache.
+//! they sit in the first cache. Where all units have to be known first (a reset gate, layer
+//! normalisation) the blocks are gone round again.
 
 use super::super::gemm::{Left, Start, panel_product};
+use super::super::local::Context;
 use super::super::math::Elementary;
-use super::super::part::{Part, Tape};
-use super::super::pointwise::{ResetBackwardRows, ResetRows, StepBackwardRows, StepRows};
+use super::super::noise::{Blend, Extent, Multiply, choose};
+use super::super::norm::Gains;
+use super::super::panels::Panels;
+use super::super::part::Part;
+use super::super::pointwise::{EmitRows, MemoryRows, ResetRows, StepRows, Units};
 use super::super::scratch::Rows;
 use super::super::tokens::Table;
-use super::Scan;
+use super::{Scan, Tape};
 use crate::cells::{Operand, State, Step, Visit};
+use crate::rng::Kind;
 use std::mem::take;
 
 impl<T: Elementary> Scan<T> {
     /// Runs the group through all steps. The state before the first is in the leading rows.
-    pub(in super::super) fn forward(&self, part: &mut Part<T>, table: Option<&Table<T>>) {
+    pub(in super::super) fn forward(
+        &self,
+        part: &mut Part<T>,
+        table: Option<&Table<T>>,
+        products: &[[Panels<T>; 2]],
+        run: &Context<'_, T>,
+    ) {
         let mut tape = take(&mut part.tapes[self.tape]);
-        let mut out = take(&mut part.slots[self.out]);
+        let mut out = take(&mut part.slots[self.recurrence.out]);
         if table.is_none() {
-            let x = &part.slots[self.input];
-            self.project(part.group.len, x.at(0), x.stride, &mut tape.z);
+            let x = &part.slots[self.input.slot];
+            self.project(part.group.len, x.at(0), x.stride, &mut tape.z, &mut tape.norm.input);
         }
-        self.cell.visit(Forward { scan: self, part, tape: &mut tape, out: &mut out, table });
-        (part.tapes[self.tape], part.slots[self.out]) = (tape, out);
+        self.draw_masks(part, &mut tape, run);
+        self.see(&mut tape, &out, 0, part.group.rows.len(), 0);
+        let table = table.zip(self.tokens).map(|(table, tokens)| (table, &part.token_rows[tokens.slot][..]));
+        let forward = Forward { scan: self, part, tape: &mut tape, out: &mut out, products, table };
+        self.recurrence.cell.visit(forward);
+        (part.tapes[self.tape], part.slots[self.recurrence.out]) = (tape, out);
     }
 
-    /// The way back: `dh` and `dc` hold the gradient of the final state and are left with that
-    /// of the first; `z` is left with the gradients of the pre-activations.
-    pub(in super::super) fn backward(&self, part: &mut Part<T>, table: Option<&Table<T>>) {
-        let mut tape = take(&mut part.tapes[self.tape]);
-        self.cell.visit(Backward { scan: self, part, tape: &mut tape });
-        if table.is_none() {
-            let start = if self.accumulate { Start::There } else { Start::Zero };
-            let dx = &mut part.d_slots[self.input];
-            let stride = dx.stride;
-            let rows = part.group.len;
-            self.project_backward(rows, &tape.z, rows, start, dx.at_mut(0), stride);
+    /// Draws the run's masks. They are functions of the step's number in this layer's direction,
+    /// the row of the batch and the unit.
+    fn draw_masks(&self, part: &Part<T>, tape: &mut Tape<T>, run: &Context<'_, T>) {
+        let (noise, site) = (self.recurrence.noise, self.recurrence.layer);
+        let mask =
+            |kind, p: f64, rows: &mut Rows<T>, width: usize, kept: f64, without: f64, each_step: bool| {
+                if p == 0.0 {
+                    return;
+                }
+                let stream = run.stream(kind, site);
+                let mut draw = |t: usize, b: usize, row: usize| {
+                    let to = &mut rows.at_mut(row)[..width];
+                    match stream {
+                        Some(stream) => choose(self.isa, stream, [t, b], 1.0 - p, kept, to),
+                        None => to.fill(T::from_f64(without)),
+                    }
+                };
+                if each_step {
+                    for (t, step) in part.group.steps.iter().enumerate() {
+                        (0..step.active).for_each(|i| draw(t, part.group.rows[i], step.first + i));
+                    }
+                } else {
+                    part.group.rows.iter().enumerate().for_each(|(i, &b)| draw(0, b, i));
+                }
+            };
+        let (hidden, width) = (self.recurrence.hidden, self.recurrence.width);
+        let scaled = |p: f64| 1.0 / (1.0 - p);
+        let NoiseRows { seen, candidate, keep: [keep_h, keep_c] } = NoiseRows::of(tape);
+        mask(Kind::RecurrentDropout, noise.recurrent, seen, width, scaled(noise.recurrent), 1.0, false);
+        mask(Kind::CandidateDropout, noise.candidate, candidate, hidden, scaled(noise.candidate), 1.0, true);
+        let [p_h, p_c] = noise.zoneout;
+        mask(Kind::ZoneoutHidden, p_h, keep_h, width, 1.0, 1.0 - p_h, true);
+        mask(Kind::ZoneoutCell, p_c, keep_c, hidden, 1.0, 1.0 - p_c, true);
+    }
+
+    /// What the products see of the `rows` states from row `from` of the output on; their masks
+    /// begin at `mask`.
+    fn see(&self, tape: &mut Tape<T>, out: &Rows<T>, from: usize, rows: usize, mask: usize) {
+        if self.recurrence.noise.recurrent == 0.0 || rows == 0 {
+            return;
         }
-        part.tapes[self.tape] = tape;
+        let extent = Extent { rows, width: out.stride, stride: out.stride };
+        let at = from * out.stride;
+        let (a, b) = (&out.data[at..], tape.noise.mask.at(mask));
+        let out = &mut tape.noise.seen.data[at..];
+        self.isa.run(Multiply { extent, a, b, adds: false, out });
+    }
+
+    pub(super) fn peephole_at(&self, unit: usize) -> [&[T]; 3] {
+        [0, 1, 2].map(|gate| tail(&self.peephole[gate], unit))
+    }
+}
+
+/// The masks of a tape, to be drawn.
+struct NoiseRows<'a, T> {
+    seen: &'a mut Rows<T>,
+    candidate: &'a mut Rows<T>,
+    keep: [&'a mut Rows<T>; 2],
+}
+
+impl<'a, T> NoiseRows<'a, T> {
+    fn of(tape: &'a mut Tape<T>) -> Self {
+        let noise = &mut tape.noise;
+        Self { seen: &mut noise.mask, candidate: &mut noise.candidate, keep: noise.keep.each_mut() }
     }
 }
 
@@ -48,127 +115,234 @@ struct Forward<'a, T> {
     part: &'a Part<T>,
     tape: &'a mut Tape<T>,
     out: &'a mut Rows<T>,
-    table: Option<&'a Table<T>>,
+    products: &'a [[Panels<T>; 2]],
+    /// The input's part of every distinct token, and which of them each packed row reads.
+    table: Option<(&'a Table<T>, &'a [u32])>,
 }
 
 impl<T: Elementary> Visit for Forward<'_, T> {
     type Out = ();
-    fn visit<const S: usize, C: Step<S>>(self, cell: C) {
-        let Self { scan, part, tape, out, table } = self;
-        let (group, stride, lanes, isa) = (&part.group, out.stride, scan.lanes, scan.isa);
-        let line = S * lanes;
-        for (t, step) in group.steps.iter().enumerate() {
-            let (prev, now) = (group.prev(t), group.rows.len() + step.first);
-            let (h_before, h_now) = out.data.split_at_mut(now * stride);
-            let h_before = &h_before[prev * stride..];
-            let (c_before, c_now): (&[T], &mut [T]) = if C::MEMORY {
-                let (before, now) = tape.c.data.split_at_mut(now * stride);
-                (&before[prev * stride..], now)
-            } else {
-                (&[], &mut [])
-            };
-            let column = |s: usize| s * lanes;
+    fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
+        for t in 0..self.part.group.steps.len() {
             // Twice round the blocks where a product waits for the reset gate of all units.
             for pass in 0..1 + usize::from(C::RESETS) {
-                for block in 0..scan.blocks {
-                    let z = &mut tape.z[(block * group.len + step.first) * line..][..step.active * line];
-                    if let (Some(table), 0) = (table, pass) {
-                        let rows = &part.token_rows[step.first..][..step.active];
-                        for (row, &token) in z.chunks_exact_mut(line).zip(rows) {
-                            row.copy_from_slice(table.row(block, token as usize, line));
-                        }
+                let last = pass == usize::from(C::RESETS);
+                if self.scan.normalises() {
+                    (0..self.scan.blocks).for_each(|block| self.multiply(t, pass, block));
+                    self.normalise(t, pass);
+                }
+                for block in 0..self.scan.blocks {
+                    if !self.scan.normalises() {
+                        self.multiply(t, pass, block);
                     }
-                    for (product, [weight, _]) in scan.layout.products.iter().zip(&scan.products) {
-                        let (operand, mine): (&[T], _) = match product.operand {
-                            Operand::H => (h_before, pass == 0),
-                            Operand::C => (c_before, pass == 0),
-                            Operand::ResetH => (tape.reset.at(step.first), pass == 1),
-                        };
-                        if mine {
-                            let a = Left::rows(operand, stride, scan.hidden);
-                            let z = &mut z[column(product.slot)..];
-                            panel_product(isa, step.active, a, weight.panel(block), Start::There, z, line);
-                        }
-                    }
-                    let at = block * lanes;
-                    if C::RESETS && pass == 0 {
-                        let (h, reset) = (&h_before[at..], &mut tape.reset.at_mut(step.first)[at..]);
-                        isa.run(ResetRows { cell, rows: step.active, stride, z, h, reset });
+                    if !last {
+                        self.reset::<S, C>(cell, t, block);
+                    } else if self.scan.normalises_memory() {
+                        self.remember::<S, C>(cell, t, block);
                     } else {
-                        let prev = State { h: &h_before[at..], c: tail(c_before, at) };
-                        let next = State { h: &mut h_now[at..], c: tail_mut(c_now, at) };
-                        let peephole = scan.peephole_at(at);
-                        isa.run(StepRows { cell, rows: step.active, stride, z, prev, next, peephole });
+                        self.step::<S, C>(cell, t, block);
                     }
                 }
             }
+            if self.scan.normalises_memory() {
+                self.normalise_memory(t);
+                (0..self.scan.blocks).for_each(|block| self.emit::<S, C>(cell, t, block));
+            }
+            self.project(t);
+            self.zoneout(t);
+            let (now, rows) = self.now(t);
+            self.scan.see(self.tape, self.out, now, rows, 0);
         }
     }
 }
 
-struct Backward<'a, T> {
-    scan: &'a Scan<T>,
-    part: &'a Part<T>,
-    tape: &'a mut Tape<T>,
-}
+impl<T: Elementary> Forward<'_, T> {
+    /// The row of the output where step `t` begins, and its rows.
+    fn now(&self, t: usize) -> (usize, usize) {
+        let step = self.part.group.steps[t];
+        (self.part.group.rows.len() + step.first, step.active)
+    }
 
-impl<T: Elementary> Visit for Backward<'_, T> {
-    type Out = ();
-    fn visit<const S: usize, C: Step<S>>(self, cell: C) {
-        let Self { scan, part, tape } = self;
-        let (group, lanes, isa) = (&part.group, scan.lanes, scan.isa);
-        let (out, dy) = (&part.slots[scan.out], &part.d_slots[scan.out]);
-        let (stride, line) = (out.stride, S * lanes);
-        for (t, step) in group.steps.iter().enumerate().rev() {
-            let (prev, now, rows) = (group.prev(t), group.rows.len() + step.first, step.active);
-            let h_before = &out.data[prev * stride..];
-            for block in 0..scan.blocks {
-                let at = block * lanes;
-                let z = &mut tape.z[(block * group.len + step.first) * line..][..rows * line];
-                let memory = |row: usize| if C::MEMORY { &tape.c.data[row * stride + at..] } else { &[][..] };
-                let prev = State { h: &h_before[at..], c: memory(prev) };
-                let next = State { h: &out.data[now * stride + at..], c: memory(now) };
-                let dy = &dy.at(step.first)[at..];
-                let d = State { h: &mut tape.dh.data[at..], c: tail_mut(&mut tape.dc.data, at) };
-                let peephole = scan.peephole_at(at);
-                isa.run(StepBackwardRows { cell, rows, stride, z, prev, next, dy, d, peephole });
+    /// Where unit block `block` of step `t` lies in `z`.
+    fn place(&self, t: usize, block: usize) -> std::ops::Range<usize> {
+        let (group, line) = (&self.part.group, self.scan.line());
+        let start = (block * group.len + group.steps[t].first) * line;
+        start..start + group.steps[t].active * line
+    }
+
+    /// The products of this pass, into z or, where they are normalised, beside it.
+    fn multiply(&mut self, t: usize, pass: usize, block: usize) {
+        let (scan, place) = (self.scan, self.place(t, block));
+        let (group, line) = (&self.part.group, scan.line());
+        let (prev, step) = (group.prev(t), group.steps[t]);
+        if let (Some((table, rows)), 0) = (self.table, pass) {
+            let z = self.tape.z[place.clone()].chunks_exact_mut(line);
+            for (z, &token) in z.zip(&rows[step.first..]) {
+                z.copy_from_slice(table.row(block, token as usize, line));
             }
-            for (product, [_, transposed]) in scan.layout.products.iter().zip(&scan.products).rev() {
-                let z = &tape.z[step.first * line..];
-                let dz = scan.gradients(group.len, z, product.slot, product.gates.len());
-                let add = |start: Start<'_, T>, to: &mut [T]| {
-                    transposed.product(isa, rows, dz, start, to, stride);
+        }
+        let normalises = scan.normalises();
+        let Tape { z, norm, c, reset, noise, .. } = &mut *self.tape;
+        let (to, start) = if normalises {
+            (&mut norm.recurrent.x[place], Start::Zero)
+        } else {
+            (&mut z[place], Start::There)
+        };
+        for (product, [weight, _]) in scan.layout.products.iter().zip(self.products) {
+            let (operand, first, mine) = match product.operand {
+                Operand::H if noise.seen.stride > 0 => (&noise.seen.data, prev, pass == 0),
+                Operand::H => (&self.out.data, prev, pass == 0),
+                Operand::C => (&c.data, prev, pass == 0),
+                Operand::ResetH => (&reset.data, step.first, pass == 1),
+            };
+            if mine {
+                let (stride, terms) = match product.operand {
+                    Operand::C => (c.stride, scan.recurrence.hidden),
+                    _ => (self.out.stride, scan.recurrence.width),
                 };
-                match product.operand {
-                    Operand::H => add(Start::There, &mut tape.dh.data),
-                    Operand::C => add(Start::There, &mut tape.dc.data),
-                    Operand::ResetH => {
-                        add(Start::Zero, &mut tape.d_reset.data);
-                        for block in 0..scan.blocks {
-                            let at = block * lanes;
-                            let z = &mut tape.z[(block * group.len + step.first) * line..][..rows * line];
-                            let (h, d_reset) = (&h_before[at..], &tape.d_reset.data[at..]);
-                            let dh = &mut tape.dh.data[at..];
-                            isa.run(ResetBackwardRows { cell, rows, stride, z, h, d_reset, dh });
-                        }
-                    }
-                }
+                let a = Left::rows(&operand[first * stride..], stride, terms);
+                let to = &mut to[product.slot * scan.lanes..];
+                panel_product(scan.isa, step.active, a, weight.panel(block), start, to, line);
+            }
+        }
+    }
+
+    /// Adds the normalised products of this pass to z.
+    fn normalise(&mut self, t: usize, pass: usize) {
+        let (scan, group) = (self.scan, &self.part.group);
+        let Some(norm) = &scan.norm else { return };
+        let (line, block, step) = (scan.line(), group.len * scan.line(), group.steps[t]);
+        let Tape { z, norm: kept, .. } = &mut *self.tape;
+        for (index, slots) in norm.recurrent_slots.iter().enumerate() {
+            if scan.pass_of(index) == pass {
+                let gains = Gains { gain: &norm.recurrent, bias: None, block: line };
+                let at = step.first * line;
+                let scale = &mut kept.recurrent.scale[index * group.len + step.first..][..step.active];
+                let x = &mut kept.recurrent.x[at..];
+                scan.of(block, slots).forward(step.active, x, gains, &mut z[at..], [line, block], scale);
+            }
+        }
+    }
+
+    fn reset<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
+        let (scan, place) = (self.scan, self.place(t, block));
+        let (prev, step) = (self.part.group.prev(t), self.part.group.steps[t]);
+        let (at, stride) = (block * scan.lanes, self.out.stride);
+        let Tape { z, reset, noise, .. } = &mut *self.tape;
+        let h = if noise.seen.stride > 0 { &noise.seen.data } else { &self.out.data };
+        let (h, reset) = (&h[prev * stride + at..], &mut reset.at_mut(step.first)[at..]);
+        scan.isa.run(ResetRows { cell, rows: step.active, stride, z: &mut z[place], h, reset });
+    }
+
+    fn step<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
+        let (scan, place, at) = (self.scan, self.place(t, block), block * self.scan.lanes);
+        let (now, rows) = self.now(t);
+        let (prev, first) = (self.part.group.prev(t), self.part.group.steps[t].first);
+        let Tape { z, c, noise, wide, .. } = &mut *self.tape;
+        let z = &mut z[place];
+        let units =
+            Units { peephole: scan.peephole_at(at), candidate: row_or_none(&noise.candidate, first, at) };
+        let (c_before, c_now): (&[T], &mut [T]) = if C::MEMORY {
+            let (before, now) = c.data.split_at_mut(now * c.stride);
+            (&before[prev * c.stride + at..], &mut now[at..])
+        } else {
+            (&[], &mut [])
+        };
+        if scan.projection.is_some() {
+            let (stride, h) = (wide.stride, &mut wide.at_mut(first)[at..]);
+            let (prev, next) = (State { h: &[][..], c: c_before }, State { h, c: c_now });
+            scan.isa.run(StepRows { cell, rows, stride, z, prev, next, units });
+        } else {
+            let stride = self.out.stride;
+            let (h_before, h_now) = self.out.data.split_at_mut(now * stride);
+            let prev = State { h: &h_before[prev * stride + at..], c: c_before };
+            let next = State { h: &mut h_now[at..], c: c_now };
+            scan.isa.run(StepRows { cell, rows, stride, z, prev, next, units });
+        }
+    }
+
+    /// The first half of a step whose memory is normalised.
+    fn remember<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
+        let (scan, place, at) = (self.scan, self.place(t, block), block * self.scan.lanes);
+        let (now, rows) = self.now(t);
+        let (prev, first) = (self.part.group.prev(t), self.part.group.steps[t].first);
+        let Tape { z, c, noise, .. } = &mut *self.tape;
+        let units =
+            Units { peephole: scan.peephole_at(at), candidate: row_or_none(&noise.candidate, first, at) };
+        let stride = c.stride;
+        let (before, now) = c.data.split_at_mut(now * stride);
+        let (prev_c, next_c) = (&before[prev * stride + at..], &mut now[at..]);
+        scan.isa.run(MemoryRows { cell, rows, stride, z: &mut z[place], prev_c, next_c, units });
+    }
+
+    fn normalise_memory(&mut self, t: usize) {
+        let Some([gain, bias]) = self.scan.norm.as_ref().and_then(|norm| norm.memory.as_ref()) else {
+            return;
+        };
+        let ((now, rows), first) = (self.now(t), self.part.group.steps[t].first);
+        let Tape { c, norm, .. } = &mut *self.tape;
+        let (stride, lanes) = (c.stride, self.scan.lanes);
+        let x = norm.memory.at_mut(first);
+        x[..rows * stride].copy_from_slice(&c.data[now * stride..][..rows * stride]);
+        let gains = Gains { gain, bias: Some(bias), block: lanes };
+        let (y, scale) = (norm.seen.at_mut(first), &mut norm.memory_scale[first..][..rows]);
+        self.scan.rows_of(stride).forward(rows, x, gains, y, [stride, lanes], scale);
+    }
+
+    /// The second half: h from the normalised memory.
+    fn emit<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
+        let (scan, place, at) = (self.scan, self.place(t, block), block * self.scan.lanes);
+        let ((now, rows), first) = (self.now(t), self.part.group.steps[t].first);
+        let Tape { z, norm, wide, .. } = &mut *self.tape;
+        let (stride, seen) = (norm.seen.stride, &norm.seen.at(first)[at..]);
+        let h = if scan.projection.is_some() {
+            &mut wide.at_mut(first)[at..]
+        } else {
+            &mut self.out.data[now * stride + at..]
+        };
+        scan.isa.run(EmitRows { cell, rows, stride, z: &z[place], seen, h });
+    }
+
+    /// h ← W_hr h.
+    fn project(&mut self, t: usize) {
+        let Some([weight, _]) = &self.scan.projection else { return };
+        let ((now, rows), first) = (self.now(t), self.part.group.steps[t].first);
+        let (wide, stride) = (&self.tape.wide, self.out.stride);
+        let a = Left::rows(wide.at(first), wide.stride, self.scan.recurrence.hidden);
+        weight.product(self.scan.isa, rows, a, Start::Zero, &mut self.out.data[now * stride..], stride);
+    }
+
+    /// Some units keep their old state.
+    fn zoneout(&mut self, t: usize) {
+        let ((now, rows), first) = (self.now(t), self.part.group.steps[t].first);
+        let prev = self.part.group.prev(t);
+        let noise = &mut self.tape.noise;
+        if noise.new_c.stride > 0 {
+            let (stride, c) = (noise.new_c.stride, &self.tape.c.data);
+            noise.new_c.at_mut(first)[..rows * stride].copy_from_slice(&c[now * stride..][..rows * stride]);
+        }
+        for (values, keep) in [&mut *self.out, &mut self.tape.c].into_iter().zip(&noise.keep) {
+            if keep.stride > 0 {
+                let stride = values.stride;
+                let extent = Extent { rows, width: stride, stride };
+                let (before, after) = values.data.split_at_mut(now * stride);
+                let (prev, k) = (&before[prev * stride..], keep.at(first));
+                self.scan.isa.run(Blend { extent, prev, next: after, k });
             }
         }
     }
 }
 
-impl<T> Scan<T> {
-    fn peephole_at(&self, unit: usize) -> [&[T]; 3] {
-        [0, 1, 2].map(|gate| tail(&self.peephole[gate], unit))
-    }
+/// From unit `at` of packed row `row` on, or nothing where there are no rows.
+pub(super) fn row_or_none<T: Elementary>(rows: &Rows<T>, row: usize, at: usize) -> &[T] {
+    if rows.stride == 0 { &[] } else { &rows.at(row)[at..] }
 }
 
 /// From `at` on, or nothing of nothing.
-fn tail<T>(all: &[T], at: usize) -> &[T] {
+pub(super) fn tail<T>(all: &[T], at: usize) -> &[T] {
     if all.is_empty() { all } else { &all[at..] }
 }
 
-fn tail_mut<T>(all: &mut [T], at: usize) -> &mut [T] {
+pub(super) fn tail_mut<T>(all: &mut [T], at: usize) -> &mut [T] {
     if all.is_empty() { all } else { &mut all[at..] }
 }

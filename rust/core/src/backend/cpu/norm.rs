@@ -1,0 +1,290 @@
+//! Layer normalisation (Ba et al. 2016) over rows of numbers:
+//!
+//! ```text
+//! x̂ = (x − mean x) / √(var x + eps)        y = gain ⊙ x̂ + bias
+//! dx = (g − mean g − x̂ mean (g ⊙ x̂)) / √(var x + eps),   g = dy ⊙ gain
+//! ```
+//! A row's numbers lie in blocks of registers: the slots of a recurrent layer's unit blocks, or
+//! simply one register after the other.
+
+use super::dense::Linear;
+use super::local::{Context, Local, Reach};
+use super::math::Elementary;
+use super::part::Part;
+use super::scratch::{Buffer, Rows};
+use super::simd::{Isa, Pack, Task};
+use super::threads::Crew;
+use super::tokens::add;
+use crate::cells::Lanes;
+use crate::params::{ParamId, Parameters};
+use crate::program::{Slot, SlotId};
+
+/// Where a row's numbers lie: register `slot` of block `b` of row `r` at `r·row + b·block + slot·L`.
+#[derive(Clone, Copy)]
+pub(super) struct Spread<'a> {
+    pub(super) row: usize,
+    pub(super) block: usize,
+    /// Registers of a block that are normalised together.
+    pub(super) slots: &'a [usize],
+}
+
+/// Gain and shift, laid out like one row with `block` numbers a block.
+#[derive(Clone, Copy)]
+pub(super) struct Gains<'a, T> {
+    pub(super) gain: &'a [T],
+    /// None: y is added to what is there.
+    pub(super) bias: Option<&'a [T]>,
+    pub(super) block: usize,
+}
+
+/// What all rows of a normalisation share.
+#[derive(Clone, Copy)]
+pub(super) struct Norm<'a> {
+    pub(super) isa: Isa,
+    /// Numbers in a block's register that exist, block by block; the rest is padding.
+    pub(super) units: usize,
+    pub(super) eps: f64,
+    pub(super) spread: Spread<'a>,
+}
+
+impl Norm<'_> {
+    /// `x` becomes x̂, `y` its gain and shift, `scale` 1 / √(var + eps) of each row.
+    pub(super) fn forward<T: Elementary>(
+        &self,
+        rows: usize,
+        x: &mut [T],
+        gains: Gains<'_, T>,
+        y: &mut [T],
+        y_at: [usize; 2],
+        scale: &mut [T],
+    ) {
+        self.isa.run(Forward { norm: *self, rows, x, gains, y, y_at, scale });
+    }
+
+    /// `x` goes from x̂ to dx; the gradient of the gain is added to `d_gain`, laid out as the gain.
+    pub(super) fn backward<T: Elementary>(
+        &self,
+        rows: usize,
+        x: &mut [T],
+        gains: Gains<'_, T>,
+        dy: &[T],
+        dy_at: [usize; 2],
+        scale: &[T],
+        d_gain: &mut [T],
+    ) {
+        self.isa.run(Backward { norm: *self, rows, x, gains, dy, dy_at, scale, d_gain });
+    }
+
+    /// Numbers a row.
+    fn count<T: Elementary>(&self) -> T {
+        T::from_f64((self.units * self.spread.slots.len()) as f64)
+    }
+
+    fn blocks<const L: usize>(&self) -> usize {
+        self.units.div_ceil(L)
+    }
+
+    /// 1 for the lanes of a block that exist.
+    #[inline(always)]
+    fn exist<T: Elementary, const L: usize>(&self, block: usize) -> Pack<T, L> {
+        Pack(std::array::from_fn(|l| if block * L + l < self.units { T::ONE } else { T::ZERO }))
+    }
+}
+
+struct Forward<'a, T> {
+    norm: Norm<'a>,
+    rows: usize,
+    x: &'a mut [T],
+    gains: Gains<'a, T>,
+    y: &'a mut [T],
+    y_at: [usize; 2],
+    scale: &'a mut [T],
+}
+
+impl<T: Elementary> Task<T> for Forward<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<const L: usize, const FMA: bool>(self) {
+        let Self { norm, rows, x, gains, y, y_at, scale } = self;
+        let Spread { row, block, slots } = norm.spread;
+        let (blocks, n) = (norm.blocks::<L>(), norm.count::<T>());
+        for r in 0..rows {
+            let mut sum = Pack::<T, L>::ZEROS;
+            for b in 0..blocks {
+                for &s in slots {
+                    sum = sum + Pack::load(&x[r * row + b * block + s * L..]);
+                }
+            }
+            let mean = Pack([sum.sum() / n; L]);
+            let mut squares = Pack::<T, L>::ZEROS;
+            for b in 0..blocks {
+                let exist = norm.exist::<T, L>(b);
+                for &s in slots {
+                    let d = (Pack::load(&x[r * row + b * block + s * L..]) - mean) * exist;
+                    squares = squares + d * d;
+                }
+            }
+            scale[r] = T::ONE / (squares.sum() / n + T::from_f64(norm.eps)).sqrt();
+            let by = Pack([scale[r]; L]);
+            for b in 0..blocks {
+                let by = by * norm.exist::<T, L>(b);
+                for &s in slots {
+                    let x = &mut x[r * row + b * block + s * L..];
+                    let hat = (Pack::load(x) - mean) * by;
+                    hat.store(x);
+                    let at = b * gains.block + s * L;
+                    let y = &mut y[r * y_at[0] + b * y_at[1] + s * L..];
+                    let start = match gains.bias {
+                        Some(bias) => Pack::load(&bias[at..]),
+                        None => Pack::load(y),
+                    };
+                    (start + hat * Pack::load(&gains.gain[at..])).store(y);
+                }
+            }
+        }
+    }
+}
+
+struct Backward<'a, T> {
+    norm: Norm<'a>,
+    rows: usize,
+    x: &'a mut [T],
+    gains: Gains<'a, T>,
+    dy: &'a [T],
+    dy_at: [usize; 2],
+    scale: &'a [T],
+    d_gain: &'a mut [T],
+}
+
+impl<T: Elementary> Task<T> for Backward<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<const L: usize, const FMA: bool>(self) {
+        let Self { norm, rows, x, gains, dy, dy_at, scale, d_gain } = self;
+        let Spread { row, block, slots } = norm.spread;
+        let (blocks, n) = (norm.blocks::<L>(), norm.count::<T>());
+        for r in 0..rows {
+            let (mut sum, mut along) = (Pack::<T, L>::ZEROS, Pack::<T, L>::ZEROS);
+            for b in 0..blocks {
+                for &s in slots {
+                    let at = b * gains.block + s * L;
+                    let hat = Pack::load(&x[r * row + b * block + s * L..]);
+                    let dy = Pack::load(&dy[r * dy_at[0] + b * dy_at[1] + s * L..]);
+                    let g = dy * Pack::load(&gains.gain[at..]);
+                    (Pack::load(&d_gain[at..]) + dy * hat).store(&mut d_gain[at..]);
+                    sum = sum + g;
+                    along = along + g * hat;
+                }
+            }
+            let (mean, along, by) =
+                (Pack([sum.sum() / n; L]), Pack([along.sum() / n; L]), Pack([scale[r]; L]));
+            for b in 0..blocks {
+                let by = by * norm.exist::<T, L>(b);
+                for &s in slots {
+                    let x = &mut x[r * row + b * block + s * L..];
+                    let hat = Pack::load(x);
+                    let dy = Pack::load(&dy[r * dy_at[0] + b * dy_at[1] + s * L..]);
+                    let g = dy * Pack::load(&gains.gain[b * gains.block + s * L..]);
+                    ((g - mean - hat * along) * by).flush().store(x);
+                }
+            }
+        }
+    }
+}
+
+/// The op: rows of one slot.
+pub(super) struct LayerNorm<T> {
+    input: Reach,
+    out: SlotId,
+    kind: Slot,
+    gain: ParamId,
+    bias: ParamId,
+    eps: f64,
+    isa: Isa,
+    padded_gain: Buffer<T>,
+    padded_bias: Buffer<T>,
+}
+
+impl<T: Elementary> LayerNorm<T> {
+    pub(super) fn new(
+        [input, out]: [SlotId; 2],
+        [gain, bias]: [ParamId; 2],
+        eps: f64,
+        kind: Slot,
+        isa: Isa,
+    ) -> Self {
+        let padded = || Buffer::new(kind.width().next_multiple_of(isa.lanes::<T>()));
+        let (padded_gain, padded_bias) = (padded(), padded());
+        Self { input: Reach::new(input), out, kind, gain, bias, eps, isa, padded_gain, padded_bias }
+    }
+
+    fn norm(&self, row: usize) -> Norm<'_> {
+        let spread = Spread { row, block: self.isa.lanes::<T>(), slots: &[0] };
+        Norm { isa: self.isa, units: self.kind.width(), eps: self.eps, spread }
+    }
+
+    fn gains(&self) -> Gains<'_, T> {
+        Gains { gain: &self.padded_gain, bias: Some(&self.padded_bias), block: self.isa.lanes::<T>() }
+    }
+}
+
+impl<T: Elementary> Local<T> for LayerNorm<T> {
+    /// x̂; each row's scale; the gradient of the gain.
+    fn scratch(&self, batch: usize, rows: usize, lanes: usize) -> Vec<Rows<T>> {
+        let (width, rows) = (self.kind.width(), if self.kind.is_pooled() { batch } else { rows });
+        vec![Rows::new(0, rows, width, lanes), Rows::new(0, 1, rows, lanes), Rows::new(0, 1, width, lanes)]
+    }
+
+    fn pack(&mut self, _crew: Crew, parameters: &Parameters, values: &[T]) {
+        let width = self.kind.width();
+        self.padded_gain[..width].copy_from_slice(&values[parameters.range(self.gain)]);
+        self.padded_bias[..width].copy_from_slice(&values[parameters.range(self.bias)]);
+    }
+
+    fn forward(&self, part: &mut Part<T>, own: &mut [Rows<T>], _run: &Context<'_, T>) {
+        let [hat, scale, _] = own else { unreachable!("asked for in scratch") };
+        let (rows, width) = (part.len(self.kind), self.kind.width());
+        let input = &part.slots[self.input.slot];
+        for r in 0..rows {
+            hat.at_mut(r)[..width].copy_from_slice(&input.at(r)[..width]);
+        }
+        let out = &mut part.slots[self.out];
+        let at = [out.stride, self.isa.lanes::<T>()];
+        self.norm(hat.stride).forward(rows, &mut hat.data, self.gains(), out.at_mut(0), at, &mut scale.data);
+    }
+
+    fn backward(&self, part: &mut Part<T>, own: &mut [Rows<T>], _run: &Context<'_, T>) {
+        let [hat, scale, d_gain] = own else { unreachable!("asked for in scratch") };
+        let (rows, width) = (part.len(self.kind), self.kind.width());
+        let dy = &part.d_slots[self.out];
+        d_gain.data.fill(T::ZERO);
+        let at = [dy.stride, self.isa.lanes::<T>()];
+        let (dy, d_gain) = (dy.at(0), &mut d_gain.data);
+        self.norm(hat.stride).backward(rows, &mut hat.data, self.gains(), dy, at, &scale.data, d_gain);
+        let dx = &mut part.d_slots[self.input.slot];
+        for r in 0..rows {
+            self.input.put_row(&mut dx.at_mut(r)[..width], hat.at(r)[..width].iter().copied());
+        }
+    }
+
+    fn weight_gradients(
+        &self,
+        crew: Crew,
+        op: usize,
+        parts: &[Part<T>],
+        run: &Context<'_, T>,
+        gradient: &mut [T],
+    ) {
+        let gain = &mut gradient[run.parameters.range(self.gain)];
+        for part in parts {
+            add(gain, &part.scratch[op][2].data);
+        }
+        let segments = Linear::segments_of(self.isa, parts, self.kind, [self.input.slot, self.out]);
+        let bias = &mut gradient[run.parameters.range(self.bias)];
+        Linear::<T>::target(self.isa, self.kind.width()).sums(crew, &segments, bias);
+    }
+
+    fn reaches(&mut self) -> Vec<&mut Reach> {
+        vec![&mut self.input]
+    }
+}

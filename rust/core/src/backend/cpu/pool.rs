@@ -1,0 +1,93 @@
+//! Pooling over time: one vector for each row from its steps.
+
+use super::local::{Context, Local, Reach};
+use super::math::Elementary;
+use super::part::Part;
+use super::scratch::Rows;
+use crate::program::{Pooling, SlotId};
+
+/// The last step, the mean or the largest number; 0 for a row without steps.
+pub(super) struct Pool {
+    pub(super) input: Reach,
+    pub(super) out: SlotId,
+    pub(super) width: usize,
+    pub(super) how: Pooling,
+}
+
+impl Pool {
+    /// The first step of group row `i` that holds the largest number of unit `u`.
+    fn largest<T: Elementary>(part: &Part<T>, x: &Rows<T>, i: usize, u: usize) -> Option<usize> {
+        part.group.of_row(i).reduce(|best, row| if x.at(row)[u] > x.at(best)[u] { row } else { best })
+    }
+}
+
+impl<T: Elementary> Local<T> for Pool {
+    fn forward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], _run: &Context<'_, T>) {
+        part.with_slot(self.out, |part, out| {
+            let x = &part.slots[self.input.slot];
+            for i in 0..part.group.rows.len() {
+                let to = &mut out.at_mut(i)[..self.width];
+                to.fill(T::ZERO);
+                match self.how {
+                    Pooling::Last => {
+                        if let Some(row) = part.group.of_row(i).next_back() {
+                            to.copy_from_slice(&x.at(row)[..self.width]);
+                        }
+                    }
+                    Pooling::Mean => {
+                        let share = share(part.group.lengths[i]);
+                        for row in part.group.of_row(i) {
+                            to.iter_mut().zip(x.at(row)).for_each(|(to, &x)| *to += x * share);
+                        }
+                    }
+                    Pooling::Max => {
+                        for (u, to) in to.iter_mut().enumerate() {
+                            if let Some(row) = Self::largest(part, x, i, u) {
+                                *to = x.at(row)[u];
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    fn backward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], _run: &Context<'_, T>) {
+        part.with_gradient(self.input.slot, |part, dx| {
+            let (x, dy) = (&part.slots[self.input.slot], &part.d_slots[self.out]);
+            if !self.input.adds {
+                (0..part.group.len).for_each(|row| dx.at_mut(row)[..self.width].fill(T::ZERO));
+            }
+            for i in 0..part.group.rows.len() {
+                let dy = &dy.at(i)[..self.width];
+                let mut add_to = |row: usize, share: T| {
+                    dx.at_mut(row).iter_mut().zip(dy).for_each(|(dx, &d)| *dx += d * share);
+                };
+                match self.how {
+                    Pooling::Last => {
+                        part.group.of_row(i).next_back().into_iter().for_each(|row| add_to(row, T::ONE))
+                    }
+                    Pooling::Mean => {
+                        let share = share(part.group.lengths[i]);
+                        part.group.of_row(i).for_each(|row| add_to(row, share));
+                    }
+                    Pooling::Max => {
+                        for (u, &d) in dy.iter().enumerate() {
+                            if let Some(row) = Self::largest(part, x, i, u) {
+                                dx.at_mut(row)[u] += d;
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    fn reaches(&mut self) -> Vec<&mut Reach> {
+        vec![&mut self.input]
+    }
+}
+
+fn share<T: Elementary>(steps: usize) -> T {
+    T::ONE / T::from_f64(steps.max(1) as f64)
+}

@@ -1,0 +1,257 @@
+//! The run of one layer back through all steps of a group: the reverse of [`super::steps`].
+//!
+//! `dh` and `dc` hold the gradient of the state after the step at hand and are left with that
+//! before it; `z` is left with the gradients of the pre-activations, and of a normalised layer
+//! x̂ with those of the products.
+
+use super::super::gemm::{Left, Start};
+use super::super::math::Elementary;
+use super::super::noise::{Extent, Multiply, Share};
+use super::super::norm::Gains;
+use super::super::panels::Panels;
+use super::super::part::Part;
+use super::super::pointwise::{
+    Above, EmitBackwardRows, MemoryBackwardRows, ResetBackwardRows, StepBackwardRows, Units,
+};
+use super::super::tokens::add;
+use super::steps::{row_or_none, tail_mut};
+use super::{Scan, Tape};
+use crate::cells::{Operand, Product, State, Step, Visit};
+use std::mem::take;
+
+impl<T: Elementary> Scan<T> {
+    /// The way back, from the gradients of the final state and of the output.
+    pub(in super::super) fn backward(
+        &self,
+        part: &mut Part<T>,
+        from_table: bool,
+        products: &[[Panels<T>; 2]],
+    ) {
+        let mut tape = take(&mut part.tapes[self.tape]);
+        tape.norm.recurrent.d_gain.fill(T::ZERO);
+        tape.norm.d_memory.iter_mut().for_each(|d| d.fill(T::ZERO));
+        self.recurrence.cell.visit(Backward { scan: self, part, tape: &mut tape, products });
+        if !from_table {
+            let rows = part.group.len;
+            self.normalise_input_backward(rows, rows, &tape.z, &mut tape.norm.input);
+            let start = if self.input.adds { Start::There } else { Start::Zero };
+            let dx = &mut part.d_slots[self.input.slot];
+            let (stride, dz) = (dx.stride, self.input_gradients(&tape));
+            self.project_backward(rows, dz, rows, start, dx.at_mut(0), stride);
+        }
+        part.tapes[self.tape] = tape;
+    }
+
+    /// After the backward run: the gradients of W_ih x, laid out as `z`.
+    pub(super) fn input_gradients<'a>(&self, tape: &'a Tape<T>) -> &'a [T] {
+        if self.normalises() { &tape.norm.input.x } else { &tape.z }
+    }
+
+    /// After the backward run: the gradients of the recurrent products, laid out as `z`.
+    pub(super) fn recurrent_gradients<'a>(&self, tape: &'a Tape<T>) -> &'a [T] {
+        if self.normalises() { &tape.norm.recurrent.x } else { &tape.z }
+    }
+}
+
+struct Backward<'a, T> {
+    scan: &'a Scan<T>,
+    part: &'a Part<T>,
+    tape: &'a mut Tape<T>,
+    products: &'a [[Panels<T>; 2]],
+}
+
+impl<T: Elementary> Visit for Backward<'_, T> {
+    type Out = ();
+    fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
+        for t in (0..self.part.group.steps.len()).rev() {
+            self.share_gradient(t);
+            if self.scan.normalises_memory() {
+                (0..self.scan.blocks).for_each(|block| self.emit::<S, C>(cell, t, block));
+                self.normalise_memory(t);
+                (0..self.scan.blocks).for_each(|block| self.remember::<S, C>(cell, t, block));
+            } else {
+                (0..self.scan.blocks).for_each(|block| self.step::<S, C>(cell, t, block));
+            }
+            self.join_memory(t);
+            self.tape.noise.d_seen.data.fill(T::ZERO);
+            for (product, panels) in self.scan.layout.products.iter().zip(self.products).rev() {
+                self.normalise(t, product);
+                self.multiply(t, product, panels);
+                if product.operand == Operand::ResetH {
+                    (0..self.scan.blocks).for_each(|block| self.reset::<S, C>(cell, t, block));
+                }
+            }
+            self.unsee(t);
+        }
+    }
+}
+
+impl<T: Elementary> Backward<'_, T> {
+    /// Where unit block `block` of step `t` lies in `z`.
+    fn place(&self, t: usize, block: usize) -> std::ops::Range<usize> {
+        let (group, line) = (&self.part.group, self.scan.line());
+        let start = (block * group.len + group.steps[t].first) * line;
+        start..start + group.steps[t].active * line
+    }
+
+    /// Where projection or zoneout stand behind the step: the share of h's gradient, with that from
+    /// above, that goes to what the step made; then back through the projection. Of c likewise.
+    fn share_gradient(&mut self, t: usize) {
+        let (scan, step) = (self.scan, self.part.group.steps[t]);
+        let rows = step.active;
+        let Tape { dh, dc, noise, d_new, d_wide, .. } = &mut *self.tape;
+        if scan.shares_gradient() {
+            let stride = dh.stride;
+            let extent = Extent { rows, width: stride, stride };
+            let above = self.part.d_slots[scan.recurrence.out].at(step.first);
+            let (k, new) = (row_or_none(&noise.keep[0], step.first, 0), d_new.at_mut(step.first));
+            scan.isa.run(Share { extent, d: &mut dh.data, above, k, new });
+        }
+        if let Some([_, transposed]) = &scan.projection {
+            let a = Left::rows(d_new.at(step.first), d_new.stride, scan.recurrence.width);
+            let stride = d_wide.stride;
+            transposed.product(scan.isa, rows, a, Start::Zero, &mut d_wide.data, stride);
+        }
+        if noise.keep[1].stride > 0 {
+            let stride = dc.stride;
+            let extent = Extent { rows, width: stride, stride };
+            let (k, new) = (noise.keep[1].at(step.first), &mut noise.d_new_c.data);
+            scan.isa.run(Share { extent, d: &mut dc.data, above: &[], k, new });
+        }
+    }
+
+    /// What zoneout kept of c's gradient joins what came through the step.
+    fn join_memory(&mut self, t: usize) {
+        let noise = &self.tape.noise;
+        if noise.keep[1].stride > 0 {
+            let size = self.part.group.steps[t].active * noise.d_new_c.stride;
+            add(&mut self.tape.dc.data[..size], &noise.d_new_c.data[..size]);
+        }
+    }
+
+    fn step<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
+        let (scan, place, at) = (self.scan, self.place(t, block), block * self.scan.lanes);
+        let (prev, step, out) = (self.part.group.prev(t), self.part.group.steps[t], scan.recurrence.out);
+        let (h, dy) = (&self.part.slots[out], &self.part.d_slots[out]);
+        let Tape { z, c, dh, dc, noise, d_new, d_wide, .. } = &mut *self.tape;
+        let units = Units {
+            peephole: scan.peephole_at(at),
+            candidate: row_or_none(&noise.candidate, step.first, at),
+        };
+        let dc = if noise.keep[1].stride > 0 { &mut noise.d_new_c } else { dc };
+        let c = if C::MEMORY { &c.data[prev * c.stride + at..] } else { &[][..] };
+        let (stride, h, above, dh) = if scan.projection.is_some() {
+            (d_wide.stride, &[][..], Above::Whole(&d_wide.data[at..]), &mut [][..])
+        } else {
+            let above = if scan.shares_gradient() {
+                Above::Whole(&d_new.at(step.first)[at..])
+            } else {
+                Above::Beside(&dy.at(step.first)[at..])
+            };
+            (h.stride, &h.data[prev * h.stride + at..], above, &mut dh.data[at..])
+        };
+        let (prev, d) = (State { h, c }, State { h: dh, c: tail_mut(&mut dc.data, at) });
+        let z = &mut z[place];
+        scan.isa.run(StepBackwardRows { cell, rows: step.active, stride, z, prev, dh: above, d, units });
+    }
+
+    /// Back through h from the normalised memory, of which the gradient takes the place.
+    fn emit<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
+        let (scan, place, at) = (self.scan, self.place(t, block), block * self.scan.lanes);
+        let step = self.part.group.steps[t];
+        let Tape { z, norm, d_new, d_wide, .. } = &mut *self.tape;
+        let dh = if scan.projection.is_some() { &d_wide.data[at..] } else { &d_new.at(step.first)[at..] };
+        let (stride, seen) = (norm.seen.stride, &mut norm.seen.at_mut(step.first)[at..]);
+        scan.isa.run(EmitBackwardRows { cell, rows: step.active, stride, z: &mut z[place], seen, dh });
+    }
+
+    /// Adds to c's gradient what comes through its normalisation.
+    fn normalise_memory(&mut self, t: usize) {
+        let Some([gain, _]) = self.scan.norm.as_ref().and_then(|norm| norm.memory.as_ref()) else { return };
+        let step = self.part.group.steps[t];
+        let Tape { norm, noise, dc, .. } = &mut *self.tape;
+        let (stride, lanes) = (norm.seen.stride, self.scan.lanes);
+        let (x, dy) = (norm.memory.at_mut(step.first), norm.seen.at(step.first));
+        let [d_gain, d_bias] = &mut norm.d_memory;
+        for row in dy.chunks_exact(stride).take(step.active) {
+            add(d_bias, row);
+        }
+        let gains = Gains { gain, bias: None, block: lanes };
+        let scale = &norm.memory_scale[step.first..][..step.active];
+        self.scan.rows_of(stride).backward(step.active, x, gains, dy, [stride, lanes], scale, d_gain);
+        let dc = if noise.keep[1].stride > 0 { &mut noise.d_new_c } else { dc };
+        add(&mut dc.data[..step.active * stride], x);
+    }
+
+    fn remember<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
+        let (scan, place, at) = (self.scan, self.place(t, block), block * self.scan.lanes);
+        let (prev, step) = (self.part.group.prev(t), self.part.group.steps[t]);
+        let Tape { z, c, dc, noise, .. } = &mut *self.tape;
+        let units = Units {
+            peephole: scan.peephole_at(at),
+            candidate: row_or_none(&noise.candidate, step.first, at),
+        };
+        let dc = if noise.keep[1].stride > 0 { &mut noise.d_new_c } else { dc };
+        let (stride, prev_c, dc) = (c.stride, &c.data[prev * c.stride + at..], &mut dc.data[at..]);
+        let (rows, z) = (step.active, &mut z[place]);
+        scan.isa.run(MemoryBackwardRows { cell, rows, stride, z, prev_c, dc, units });
+    }
+
+    /// Back through the normalisation of a product: x̂ becomes the product's gradient.
+    fn normalise(&mut self, t: usize, product: &Product) {
+        let (scan, group) = (self.scan, &self.part.group);
+        let Some(norm) = &scan.norm else { return };
+        let (line, block, step) = (scan.line(), group.len * scan.line(), group.steps[t]);
+        let Tape { z, norm: kept, .. } = &mut *self.tape;
+        for (index, slots) in norm.recurrent_slots.iter().enumerate() {
+            if !product.gates.contains(&scan.layout.norms[index][0]) {
+                continue;
+            }
+            let gains = Gains { gain: &norm.recurrent, bias: None, block: line };
+            let at = step.first * line;
+            let scale = &kept.recurrent.scale[index * group.len + step.first..][..step.active];
+            let (x, d_gain) = (&mut kept.recurrent.x[at..], &mut kept.recurrent.d_gain);
+            scan.of(block, slots).backward(step.active, x, gains, &z[at..], [line, block], scale, d_gain);
+        }
+    }
+
+    /// Back through a product to what it multiplied.
+    fn multiply(&mut self, t: usize, product: &Product, [_, transposed]: &[Panels<T>; 2]) {
+        let (scan, group, step) = (self.scan, &self.part.group, self.part.group.steps[t]);
+        let Tape { z, norm, dh, dc, d_reset, noise, .. } = &mut *self.tape;
+        let dz: &[T] = if scan.normalises() { &norm.recurrent.x } else { z };
+        let dz =
+            scan.gradients(group.len, &dz[step.first * scan.line()..], product.slot, product.gates.len());
+        let (to, start) = match product.operand {
+            Operand::H if noise.d_seen.stride > 0 => (&mut noise.d_seen, Start::There),
+            Operand::H => (dh, Start::There),
+            Operand::C => (dc, Start::There),
+            Operand::ResetH => (d_reset, Start::Zero),
+        };
+        let stride = to.stride;
+        transposed.product(scan.isa, step.active, dz, start, &mut to.data, stride);
+    }
+
+    fn reset<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
+        let (scan, place, at) = (self.scan, self.place(t, block), block * self.scan.lanes);
+        let (prev, rows) = (self.part.group.prev(t), self.part.group.steps[t].active);
+        let Tape { z, dh, d_reset, noise, .. } = &mut *self.tape;
+        let out = &self.part.slots[scan.recurrence.out];
+        let masked = noise.seen.stride > 0;
+        let (h, dh) = if masked { (&noise.seen, &mut noise.d_seen) } else { (out, dh) };
+        let (stride, h) = (h.stride, &h.data[prev * h.stride + at..]);
+        let (z, d_reset, dh) = (&mut z[place], &d_reset.data[at..], &mut dh.data[at..]);
+        scan.isa.run(ResetBackwardRows { cell, rows, stride, z, h, d_reset, dh });
+    }
+
+    /// From what the products saw of h to h.
+    fn unsee(&mut self, t: usize) {
+        let Tape { dh, noise, .. } = &mut *self.tape;
+        if noise.d_seen.stride > 0 {
+            let (rows, stride) = (self.part.group.steps[t].active, dh.stride);
+            let extent = Extent { rows, width: stride, stride };
+            let (a, b) = (&noise.d_seen.data[..], &noise.mask.data[..]);
+            self.scan.isa.run(Multiply { extent, a, b, adds: true, out: &mut dh.data });
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Packing a layer's weights, as they are or with some of them dropped.
+
+use super::super::math::Elementary;
+use super::super::noise::choose;
+use super::super::panels::{Panels, pack_matrix, transpose_into};
+use super::super::threads::Crew;
+use super::Scan;
+use crate::cells::Operand;
+use crate::params::{ParamId, Parameters};
+use crate::program::DropoutKey;
+use crate::rng::{Kind, Stream};
+
+impl<T: Elementary> Scan<T> {
+    /// Packs the weights anew.
+    pub(in super::super) fn pack(&mut self, crew: Crew, parameters: &Parameters, values: &[T]) {
+        let (lanes, hidden, line) = (self.lanes, self.recurrence.hidden, self.line());
+        let weights = self.recurrence.weights;
+        let of = |id: ParamId| &values[parameters.range(id)];
+        // Adds H numbers of each gate to the slots they belong to.
+        let spread = |to: &mut [T], from: &[T], slots: &[usize]| {
+            for (gate, &slot) in from.chunks_exact(hidden).zip(slots) {
+                for (u, &x) in gate.iter().enumerate() {
+                    to[u / lanes * line + slot * lanes + u % lanes] += x;
+                }
+            }
+        };
+        let (input_slots, recurrent_slots) = (self.layout.input_slots(), self.layout.recurrent_slots());
+        self.bias.fill(T::ZERO);
+        for (bias, slots) in [(weights.bias_ih, &input_slots), (weights.bias_hh, &recurrent_slots)] {
+            if let Some(bias) = bias {
+                spread(&mut self.bias, of(bias), slots);
+            }
+        }
+        if let (Some(own), Some(norm)) = (&mut self.norm, weights.norm) {
+            own.input.fill(T::ZERO);
+            own.recurrent.fill(T::ZERO);
+            spread(&mut own.input, of(norm.gain_ih), &input_slots);
+            spread(&mut own.recurrent, of(norm.gain_hh), &recurrent_slots);
+            for (padded, id) in own.memory.iter_mut().flatten().zip(norm.memory.iter().flatten()) {
+                padded[..hidden].copy_from_slice(of(*id));
+            }
+        }
+        if let Some(ch) = weights.ch.filter(|_| !self.layout.peepholes.is_empty()) {
+            for (padded, own) in self.peephole.iter_mut().zip(of(ch).chunks_exact(hidden)) {
+                padded[..hidden].copy_from_slice(own);
+            }
+        }
+        if let (Some(pair), Some(weight)) = (&mut self.projection, weights.hr) {
+            pack_matrix(pair, crew, of(weight), hidden);
+        }
+        if let Some(pair) = &mut self.input_product {
+            pack_gates(pair, crew, of(weights.ih), self.inputs, hidden, lanes, self.layout.input);
+        }
+        let mut products = std::mem::take(&mut self.products);
+        self.pack_products(&mut products, crew, |operand| match operand {
+            Operand::C => weights.ch.map(&of),
+            Operand::H | Operand::ResetH => weights.hh.map(&of),
+        });
+        self.products = products;
+    }
+
+    /// Packs the recurrent products from the weights of each operand.
+    fn pack_products<'a>(
+        &self,
+        products: &mut [[Panels<T>; 2]],
+        crew: Crew,
+        weight: impl Fn(Operand) -> Option<&'a [T]>,
+    ) {
+        let (hidden, width) = (self.recurrence.hidden, self.recurrence.width);
+        for (pair, product) in products.iter_mut().zip(self.layout.products) {
+            let terms = if product.operand == Operand::C { hidden } else { width };
+            if let Some(weight) = weight(product.operand) {
+                pack_gates(pair, crew, weight, terms, hidden, self.lanes, product.gates);
+            }
+        }
+    }
+
+    /// Packs the recurrent products with W_hh under its dropout mask.
+    pub(in super::super) fn pack_dropped(
+        &self,
+        products: &mut Option<Vec<[Panels<T>; 2]>>,
+        crew: Crew,
+        parameters: &Parameters,
+        values: &[T],
+        key: DropoutKey,
+    ) {
+        let weights = self.recurrence.weights;
+        let Some(hh) = weights.hh else { return };
+        let mut dropped = values[parameters.range(hh)].to_vec();
+        self.drop_weights(key, &mut dropped);
+        let (hidden, width, lanes) = (self.recurrence.hidden, self.recurrence.width, self.lanes);
+        let fresh = || {
+            let pair = |p: &crate::cells::Product| {
+                let terms = if p.operand == Operand::C { hidden } else { width };
+                [
+                    Panels::equal(terms, self.blocks, p.gates.len(), lanes),
+                    Panels::columns(self.blocks * p.gates.len() * lanes, terms, lanes),
+                ]
+            };
+            self.layout.products.iter().map(pair).collect()
+        };
+        self.pack_products(products.get_or_insert_with(fresh), crew, |operand| match operand {
+            Operand::C => weights.ch.map(|ch| &values[parameters.range(ch)]),
+            Operand::H | Operand::ResetH => Some(&dropped),
+        });
+    }
+
+    /// Multiplies numbers laid out as W_hh by its dropout mask (DropConnect, Wan et al. 2013).
+    pub(in super::super) fn drop_weights(&self, key: DropoutKey, numbers: &mut [T]) {
+        let keep = 1.0 - self.recurrence.noise.weights;
+        let stream = Stream::new(key.seed, Kind::WeightDropout, self.recurrence.layer as u32, key.step);
+        let mut mask = vec![T::ZERO; self.recurrence.width];
+        for (row, numbers) in numbers.chunks_exact_mut(self.recurrence.width).enumerate() {
+            choose(self.isa, stream, [0, row], keep, 1.0 / keep, &mut mask);
+            numbers.iter_mut().zip(&mask).for_each(|(x, &m)| *x *= m);
+        }
+    }
+}
+
+/// Packs the gates of a (G·H, terms) weight, and its transpose.
+fn pack_gates<T: Elementary>(
+    [forward, backward]: &mut [Panels<T>; 2],
+    crew: Crew,
+    weight: &[T],
+    terms: usize,
+    hidden: usize,
+    lanes: usize,
+    gates: &[usize],
+) {
+    forward.fill(crew, |block, _, width, panel| {
+        let units = lanes.min(hidden - block * lanes);
+        for (i, gate) in gates.iter().enumerate() {
+            let from = &weight[(gate * hidden + block * lanes) * terms..][..units * terms];
+            transpose_into(from, terms, panel, width, i * lanes);
+        }
+    });
+    backward.fill(crew, |_, column, width, panel| {
+        let count = width.min(terms - column);
+        for (i, gate) in gates.iter().enumerate() {
+            for unit in 0..hidden {
+                let line = (unit / lanes * gates.len() + i) * lanes + unit % lanes;
+                let from = &weight[(gate * hidden + unit) * terms + column..][..count];
+                panel[line * width..][..count].copy_from_slice(from);
+            }
+        }
+    });
+}
