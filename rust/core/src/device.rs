@@ -12,9 +12,29 @@ pub use crate::backend::cpu::{Isa, num_threads, set_num_threads};
 
 /// An element type every device can run: `f32` or `f64`.
 #[allow(private_bounds)]
-pub trait Element: Elementary + Lanes {}
-impl Element for f32 {}
-impl Element for f64 {}
+pub trait Element: Elementary + Lanes {
+    /// Puts a program on a device, its weights all 0.
+    ///
+    /// Not generic, so that the kernels are compiled with this crate and not again with every
+    /// program that uses it.
+    #[doc(hidden)]
+    fn backend(device: Device, program: Program) -> Box<dyn Backend<Self>>;
+}
+
+macro_rules! element {
+    ($t:ty) => {
+        impl Element for $t {
+            fn backend(device: Device, program: Program) -> Box<dyn Backend<Self>> {
+                match device {
+                    Device::Cpu(isa) => Box::new(Cpu::<$t>::new(program, isa)),
+                    Device::Reference => Box::new(Reference::<$t>::new(program)),
+                }
+            }
+        }
+    };
+}
+element!(f32);
+element!(f64);
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +70,7 @@ impl Device {
     /// Puts a program on the device, its weights all 0.
     #[must_use]
     pub fn backend<T: Element>(self, program: Program) -> Box<dyn Backend<T>> {
-        match self {
-            Self::Cpu(isa) => Box::new(Cpu::new(program, isa)),
-            Self::Reference => Box::new(Reference::new(program)),
-        }
+        T::backend(self, program)
     }
 }
 

@@ -65,7 +65,7 @@ impl<T: Elementary> Visit for Backward<'_, T> {
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
         for t in (0..self.part.group.steps.len()).rev() {
             self.share_gradient(t);
-            if self.scan.normalises_memory() {
+            if C::MEMORY && self.scan.normalises_memory() {
                 (0..self.scan.blocks).for_each(|block| self.emit::<S, C>(cell, t, block));
                 self.normalise_memory(t);
                 (0..self.scan.blocks).for_each(|block| self.remember::<S, C>(cell, t, block));
@@ -77,7 +77,7 @@ impl<T: Elementary> Visit for Backward<'_, T> {
             for (product, panels) in self.scan.layout.products.iter().zip(self.products).rev() {
                 self.normalise(t, product);
                 self.multiply(t, product, panels);
-                if product.operand == Operand::ResetH {
+                if C::RESETS && product.operand == Operand::ResetH {
                     (0..self.scan.blocks).for_each(|block| self.reset::<S, C>(cell, t, block));
                 }
             }

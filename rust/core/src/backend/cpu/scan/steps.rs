@@ -135,16 +135,17 @@ impl<T: Elementary> Visit for Forward<'_, T> {
                     if !self.scan.normalises() {
                         self.multiply(t, pass, block);
                     }
-                    if !last {
+                    // What a cell has not is not compiled for it.
+                    if C::RESETS && !last {
                         self.reset::<S, C>(cell, t, block);
-                    } else if self.scan.normalises_memory() {
+                    } else if C::MEMORY && self.scan.normalises_memory() {
                         self.remember::<S, C>(cell, t, block);
                     } else {
                         self.step::<S, C>(cell, t, block);
                     }
                 }
             }
-            if self.scan.normalises_memory() {
+            if C::MEMORY && self.scan.normalises_memory() {
                 self.normalise_memory(t);
                 (0..self.scan.blocks).for_each(|block| self.emit::<S, C>(cell, t, block));
             }
