@@ -3,11 +3,13 @@
 
 mod common;
 
-use common::{Data, Draw, cell, outcome};
+use common::{CELLS, Data, Draw, MODELS, SETTINGS, cell, fits, outcome, stack_of};
 use seqrs::device::{Element, set_num_threads};
 use seqrs::float::Float;
+use seqrs::layers::Spec;
 use seqrs::optim::{Optimizer, Rule};
 use seqrs::prelude::*;
+use seqrs::program::{Program, Slot};
 
 /// Large enough that a call is worth a team of threads.
 const SHAPE: Shape = Shape { batch: 33, steps: 20 };
@@ -54,25 +56,46 @@ fn learn_and_write<T: Element + Float>(form: (&str, &str), embedding_size: Optio
     bits
 }
 
-/// Forward and backward of a stack that reads numbers.
-fn run_features<T: Element + Float>(form: (&str, &str)) -> Vec<u64> {
-    let stack = Recurrent { dropout: 0.2, ..Recurrent::new(cell(form), 40, 2) };
-    let program = stack.program(30).expect("a stack");
-    let data = Data::<T>::draw(&mut Draw::new(9), &program, SHAPE, false);
+/// Forward and backward of a program, as bits.
+fn run<T: Element + Float>(program: Program) -> Vec<u64> {
+    let tokens = matches!(program.slots[program.input], Slot::Tokens { .. });
+    let data = Data::<T>::draw(&mut Draw::new(9), &program, SHAPE, tokens);
     let network = Network::new(program, Device::open("cpu").expect("cpu"), 2).expect("a network");
     outcome(&network, &data).iter().flat_map(|(_, values)| values).map(|x| x.to_f64().to_bits()).collect()
 }
 
+/// A stack that reads numbers.
+fn stack(form: (&str, &str)) -> Program {
+    let stack = Recurrent { dropout: 0.2, ..Recurrent::new(cell(form), 40, 2) };
+    stack.program(30).expect("a stack")
+}
+
+/// The same with every option that fits the cell.
+fn stack_with_all(cell: &str) -> Program {
+    let mut stack = stack_of(cell, 40);
+    for (name, set) in SETTINGS.iter().filter(|(name, _)| fits(cell, name)) {
+        // With another start, or without a bias, there would be less to see.
+        if !["widths", "without bias", "forget_bias", "orthogonal"].contains(name) {
+            set(&mut stack);
+        }
+    }
+    stack.program(30).expect("a stack")
+}
+
 fn everything() -> Vec<Vec<u64>> {
-    vec![
+    let mut all = vec![
         learn_and_write::<f32>(("lstm", "none"), Some(24)),
         learn_and_write::<f32>(("lstm", "full"), None),
         learn_and_write::<f32>(("gru", "before"), Some(24)),
         learn_and_write::<f64>(("gru", "after"), None),
         learn_and_write::<f64>(("rnn", "tanh"), Some(24)),
-        run_features::<f32>(("lstm", "current")),
-        run_features::<f64>(("gru", "before")),
-    ]
+        run::<f32>(stack(("lstm", "current"))),
+        run::<f64>(stack(("gru", "before"))),
+    ];
+    all.extend(CELLS.into_iter().map(|cell| run::<f32>(stack_with_all(cell))));
+    let model = |model| Spec::parse(model).and_then(|spec| spec.program()).expect("a model");
+    all.extend(MODELS.into_iter().map(|spec| run::<f32>(model(spec))));
+    all
 }
 
 #[test]
