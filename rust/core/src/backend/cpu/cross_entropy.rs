@@ -1,7 +1,7 @@
 //! The head and its loss in one: logits of some rows, their softmax, their gradients and both
 //! products of the way back while they are hot. Only a chunk of the logits is computed at once.
 
-use super::dense::Linear;
+use super::linear::Linear;
 use super::math::Elementary;
 use super::part::Part;
 use super::scratch::Rows;

@@ -2,10 +2,12 @@
 
 use super::attention::AttentionPool;
 use super::combine::{Add, Concat, Reverse};
-use super::dense::{Dropout, Gather, Linear};
+use super::dropout::Dropout;
+use super::embedding::Gather;
+use super::layer_norm::LayerNorm;
+use super::linear::Linear;
 use super::local::{Local, Reach};
 use super::math::Elementary;
-use super::norm::LayerNorm;
 use super::penalty::Penalty;
 use super::pool::Pool;
 use super::scan::{Scan, Tokens};

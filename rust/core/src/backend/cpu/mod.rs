@@ -8,10 +8,13 @@
 mod attention;
 mod combine;
 mod cross_entropy;
-mod dense;
+mod dropout;
+mod embedding;
 mod gemm;
 mod groups;
 mod kernels;
+mod layer_norm;
+mod linear;
 mod local;
 mod math;
 mod noise;

@@ -2,7 +2,7 @@
 //! batch and then gathered; on the way back the gradients of a token's rows are summed before
 //! any product. Halves the work of a one-layer character model, with the same gradients.
 
-use super::dense::token_mask;
+use super::embedding::token_mask;
 use super::gemm::Start;
 use super::local::Context;
 use super::math::Elementary;

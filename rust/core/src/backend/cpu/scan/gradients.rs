@@ -1,6 +1,6 @@
 //! The weight gradients of one recurrent layer, from the tapes of all groups.
 
-use super::super::dense::Linear;
+use super::super::linear::Linear;
 use super::super::local::Context;
 use super::super::math::Elementary;
 use super::super::part::Part;

@@ -1,9 +1,10 @@
 //! One recurrent layer: its packed weights and the products with its input. The run through the
-//! steps is in [`steps`] and [`back`], the weight gradients in [`gradients`], the state in and out
-//! in [`states`], what is kept of a run in [`tape`].
+//! steps is in [`steps`] and [`back`], its random masks in [`masks`], the weight gradients in
+//! [`gradients`], the state in and out in [`states`], what is kept of a run in [`tape`].
 
 mod back;
 mod gradients;
+mod masks;
 mod pack;
 mod states;
 mod steps;

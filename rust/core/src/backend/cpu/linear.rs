@@ -1,9 +1,8 @@
-//! The ops without time over one group, each forward beside its backward.
+//! A linear map over one group, forward beside backward.
 
 use super::gemm::{Left, Start};
 use super::local::{Context, Local, Reach};
 use super::math::Elementary;
-use super::noise::choose;
 use super::panels::{Panels, matrix, pack_matrix};
 use super::part::Part;
 use super::scratch::{Buffer, Rows};
@@ -12,122 +11,6 @@ use super::threads::Crew;
 use super::weights::{Segment, Target};
 use crate::params::{ParamId, Parameters};
 use crate::program::{Slot, SlotId};
-use crate::rng::{Kind, Stream};
-
-/// An embedding whose rows are needed one by one (something stands between it and the layer).
-pub(super) struct Gather {
-    pub(super) tokens: SlotId,
-    pub(super) table: ParamId,
-    pub(super) dropout: f64,
-    pub(super) out: SlotId,
-    pub(super) width: usize,
-}
-
-/// What embedding dropout multiplies a token's vector by.
-pub(super) fn token_mask<T: Elementary>(stream: Option<Stream>, token: usize, p: f64) -> T {
-    stream.filter(|_| p > 0.0).map_or(T::ONE, |stream| stream.keep_mask(token as u32, 1.0 - p))
-}
-
-impl<T: Elementary> Local<T> for Gather {
-    fn forward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], run: &Context<'_, T>) {
-        let table = &run.values[run.parameters.range(self.table)];
-        let stream = run.stream(Kind::EmbeddingDropout, 0);
-        part.with_slot(self.out, |part, out| {
-            for (row, &place) in part.token_rows[self.tokens].iter().enumerate() {
-                let to = &mut out.at_mut(row)[..self.width];
-                match usize::try_from(run.tokens[place as usize]) {
-                    Ok(token) => {
-                        let mask = token_mask::<T>(stream, token, self.dropout);
-                        let from = &table[token * self.width..][..self.width];
-                        to.iter_mut().zip(from).for_each(|(to, &x)| *to = x * mask);
-                    }
-                    Err(_) => to.fill(T::ZERO),
-                }
-            }
-        });
-    }
-
-    fn backward(&self, _part: &mut Part<T>, _own: &mut [Rows<T>], _run: &Context<'_, T>) {}
-
-    /// Adds every row's gradient to its token's, group by group and row by row.
-    fn weight_gradients(
-        &self,
-        _crew: Crew,
-        _op: usize,
-        parts: &[Part<T>],
-        run: &Context<'_, T>,
-        gradient: &mut [T],
-    ) {
-        let gradient = &mut gradient[run.parameters.range(self.table)];
-        let stream = run.stream(Kind::EmbeddingDropout, 0);
-        for part in parts {
-            let d = &part.d_slots[self.out];
-            for (row, &place) in part.token_rows[self.tokens].iter().enumerate() {
-                if let Ok(token) = usize::try_from(run.tokens[place as usize]) {
-                    let mask = token_mask::<T>(stream, token, self.dropout);
-                    let to = &mut gradient[token * self.width..][..self.width];
-                    to.iter_mut().zip(d.at(row)).for_each(|(to, &d)| *to += d * mask);
-                }
-            }
-        }
-    }
-
-    fn reaches(&mut self) -> Vec<&mut Reach> {
-        Vec::new()
-    }
-}
-
-/// Dropout; in a run without training its output is its input.
-pub(super) struct Dropout {
-    pub(super) input: Reach,
-    pub(super) out: SlotId,
-    pub(super) kind: Slot,
-    pub(super) p: f64,
-    pub(super) variational: bool,
-    pub(super) site: u32,
-}
-
-impl Dropout {
-    /// Calls `f` with every row's number and mask.
-    fn each<T: Elementary>(&self, part: &Part<T>, run: &Context<'_, T>, mut f: impl FnMut(usize, &[T])) {
-        let stream = run.stream(Kind::Dropout, self.site as usize);
-        let keep = 1.0 - self.p;
-        let mut mask = vec![T::ONE; self.kind.width()];
-        for (b, t, row) in part.places(self.kind) {
-            if let Some(stream) = stream {
-                let t = if self.variational { 0 } else { t };
-                choose(run.isa, stream, [t, b], keep, 1.0 / keep, &mut mask);
-            }
-            f(row, &mask);
-        }
-    }
-}
-
-impl<T: Elementary> Local<T> for Dropout {
-    fn forward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], run: &Context<'_, T>) {
-        part.with_slot(self.out, |part, out| {
-            let x = &part.slots[self.input.slot];
-            self.each(part, run, |row, mask| {
-                let products = x.at(row).iter().zip(mask).map(|(&x, &m)| x * m);
-                out.at_mut(row).iter_mut().zip(products).for_each(|(out, x)| *out = x);
-            });
-        });
-    }
-
-    fn backward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], run: &Context<'_, T>) {
-        part.with_gradient(self.input.slot, |part, dx| {
-            let dy = &part.d_slots[self.out];
-            self.each(part, run, |row, mask| {
-                let products = dy.at(row).iter().zip(mask).map(|(&d, &m)| d * m);
-                self.input.put_row(dx.at_mut(row), products);
-            });
-        });
-    }
-
-    fn reaches(&mut self) -> Vec<&mut Reach> {
-        vec![&mut self.input]
-    }
-}
 
 /// y = x Wᵀ + b.
 pub(super) struct Linear<T> {

@@ -1,0 +1,156 @@
+//! The phases of a forward run.
+
+use super::super::Cpu;
+use super::super::groups::deal;
+use super::super::kernels::Kernel;
+use super::super::local::Context;
+use super::super::math::Elementary;
+use super::super::threads::{Crew, enter};
+use super::super::tokens::Table;
+use super::{Work, products, with_scratch};
+use crate::error::Result;
+use crate::program::{Batch, Input, StartState};
+use std::mem::take;
+
+/// Distinct tokens kept projected from run to run.
+const TOKENS_KEPT: usize = 4096;
+
+impl<T: Elementary> Work<T> {
+    pub(in super::super) fn forward(&mut self, cpu: &Cpu<T>, batch: &Batch<'_, T>) -> Result<()> {
+        let counted = batch.check(&cpu.program)?;
+        self.ready = None;
+        self.steps = batch.shape.steps;
+        self.training = batch.training;
+        let mut groups: Vec<_> = self.parts.iter_mut().map(|p| take(&mut p.group)).collect();
+        deal(&counted, &mut groups);
+        for (part, group) in self.parts.iter_mut().zip(groups) {
+            part.runs = group.runs();
+            part.group = group;
+            part.penalty = T::ZERO;
+        }
+        let operations = if self.parts.len() > 1 || batch.training.is_some() {
+            cpu.row_operations * self.rows() as f64
+        } else {
+            0.0
+        };
+        enter(operations, |crew| self.run(cpu, batch, crew))?;
+        self.ready = batch.training.is_some().then_some(cpu.version);
+        Ok(())
+    }
+
+    fn run(&mut self, cpu: &Cpu<T>, batch: &Batch<'_, T>, crew: Crew) {
+        let (program, steps) = (&cpu.program, self.steps);
+        self.from_initial = matches!(batch.start, StartState::Zero);
+        match batch.start {
+            StartState::Zero => program.initial_state(&cpu.values, batch.shape.batch, &mut self.state),
+            StartState::Carry => {}
+            StartState::From(state) => self.state.copy_from_slice(state),
+        }
+        match batch.input {
+            Input::Tokens(tokens) => {
+                self.from_tokens = true;
+                self.collect(cpu, tokens);
+            }
+            Input::Features(x) => {
+                self.from_tokens = false;
+                let input = program.input;
+                let kind = program.slots[input];
+                crew.each(&mut self.parts, |_, part| part.pack(x, steps, kind, |p| &mut p.slots[input]));
+            }
+        }
+        let distinct = take(&mut self.distinct.tokens);
+        let context = self.context(cpu, &distinct);
+        if context.from_tokens {
+            self.project(cpu, crew, &context);
+        }
+        self.drop_weights(cpu, crew);
+        let (state, tables, dropped) = (&self.state, &self.tables, &self.dropped);
+        crew.each(&mut self.parts, |_, part| {
+            for (scan, at) in cpu.scans_in_state(batch.shape.batch) {
+                scan.load_state(part, state, at);
+            }
+            for (i, op) in cpu.ops.iter().enumerate() {
+                match op {
+                    Kernel::Local(op) => with_scratch(part, i, |part, own| op.forward(part, own, &context)),
+                    Kernel::Head(_) if batch.targets.is_some() => {}
+                    Kernel::Head(head) => head.run(part),
+                    Kernel::Scan(scan) => {
+                        let table = tables[i].as_ref().filter(|_| context.from_tokens);
+                        scan.forward(part, table, products(scan, &dropped[i], &context), &context);
+                    }
+                }
+            }
+        });
+        for (scan, at) in cpu.scans_in_state(batch.shape.batch) {
+            self.parts.iter().for_each(|part| scan.save_state(part, &mut self.state, at));
+        }
+        if batch.training.is_some() {
+            self.gradient.resize(program.parameters.len(), T::ZERO);
+            self.gradient.fill(T::ZERO);
+        }
+        if let Some(targets) = batch.targets {
+            self.score(cpu, targets, crew);
+        }
+        self.distinct.tokens = distinct;
+    }
+
+    /// Collects the batch's distinct tokens. Without training those of earlier runs stay, while
+    /// the weights do: a text is drawn with each token projected once.
+    fn collect(&mut self, cpu: &Cpu<T>, tokens: &[i32]) {
+        let stays = self.training.is_none() && self.projected == Some(cpu.version);
+        if !stays || self.distinct.tokens.len() > TOKENS_KEPT {
+            self.distinct.clear();
+            self.tables.iter_mut().flatten().for_each(|table| table.len = 0);
+        }
+        self.projected = self.training.is_none().then_some(cpu.version);
+        self.distinct.collect(tokens, self.steps, cpu.program.input, &mut self.parts);
+    }
+
+    /// Projects the distinct tokens for the layers that are fed by them.
+    fn project(&mut self, cpu: &Cpu<T>, crew: Crew, context: &Context<'_, T>) {
+        let most = context.tokens.len();
+        for (op, table) in cpu.ops.iter().zip(&mut self.tables) {
+            let Kernel::Scan(scan) = op else { continue };
+            let Some(tokens) = scan.tokens else { continue };
+            if table.as_ref().is_none_or(|t| t.capacity < most) {
+                *table = Some(Table::new(scan, most.next_power_of_two(), tokens.embedding.is_some()));
+            }
+            if let Some(table) = table {
+                table.project(crew, scan, context, tokens.embedding);
+            }
+        }
+    }
+
+    /// Packs the recurrent weights under their masks.
+    fn drop_weights(&mut self, cpu: &Cpu<T>, crew: Crew) {
+        let Some(key) = self.training else { return };
+        for (op, dropped) in cpu.ops.iter().zip(&mut self.dropped) {
+            if let Kernel::Scan(scan) = op
+                && scan.drops_weights()
+            {
+                scan.pack_dropped(dropped, crew, &cpu.program.parameters, &cpu.values, key);
+            }
+        }
+    }
+
+    /// The head and its loss.
+    fn score(&mut self, cpu: &Cpu<T>, targets: &[i32], crew: Crew) {
+        let steps = self.steps;
+        let mut scored = 0;
+        for part in &mut self.parts {
+            part.targets.clear();
+            part.targets.extend(part.group.places().map(|(b, t, _)| targets[b * steps + t]));
+            scored += part.targets.iter().filter(|&&t| t >= 0).count();
+            part.log_probs.clear();
+            part.log_probs.resize(part.group.len, T::ZERO);
+        }
+        let head = cpu.ops.iter().find_map(|op| match op {
+            Kernel::Head(linear) => Some(linear),
+            _ => None,
+        });
+        if let Some(head) = head {
+            let training = self.training.map(|_| (scored, &cpu.program.parameters, &mut self.gradient[..]));
+            head.cross_entropy(crew, &mut self.parts, training);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! One run: what a plan holds. The order of the phases is in [`forward`] and [`backward`].
+
+mod backward;
+mod forward;
+
+use super::Cpu;
+use super::cross_entropy::rows_at_once;
+use super::groups::sizes;
+use super::kernels::Kernel;
+use super::local::Context;
+use super::math::Elementary;
+use super::panels::Panels;
+use super::part::Part;
+use super::scan::Scan;
+use super::scratch::Rows;
+use super::tokens::{Distinct, Table};
+use crate::backend::Quantity;
+use crate::program::{DropoutKey, Slot};
+use crate::shape::Shape;
+use std::mem::take;
+
+/// Scratch for batches of one shape, and the tape of the last run.
+pub(super) struct Work<T> {
+    steps: usize,
+    parts: Vec<Part<T>>,
+    distinct: Distinct,
+    /// The weights' version for which the tables hold projections of all of `distinct`.
+    projected: Option<u64>,
+    /// For each op that is a layer fed by tokens: its projection of the distinct ones.
+    tables: Vec<Option<Table<T>>>,
+    /// For each op that is a layer with dropped weights: its recurrent products of this run.
+    dropped: Vec<Option<Vec<[Panels<T>; 2]>>>,
+    from_tokens: bool,
+    /// Whether the state started from the program's own.
+    from_initial: bool,
+    training: Option<DropoutKey>,
+    /// The weights' version of a training run that no backward run has followed yet.
+    ready: Option<u64>,
+    /// All h, scan by scan (B, H), then all c; and their gradients.
+    state: Vec<T>,
+    d_state: Vec<T>,
+    gradient: Vec<T>,
+}
+
+impl<T: Elementary> Work<T> {
+    pub(super) fn new(cpu: &Cpu<T>, shape: Shape) -> Self {
+        let program = &cpu.program;
+        let sizes = sizes(shape.batch);
+        let lanes = cpu.isa.lanes::<T>();
+        let state = vec![T::ZERO; program.state_width() * shape.batch];
+        let mut work = Self {
+            steps: shape.steps,
+            parts: Vec::with_capacity(sizes.len()),
+            distinct: Distinct::new(program.slots[program.input].width()),
+            projected: None,
+            tables: cpu.ops.iter().map(|_| None).collect(),
+            dropped: cpu.ops.iter().map(|_| None).collect(),
+            from_tokens: false,
+            from_initial: false,
+            training: None,
+            ready: None,
+            d_state: state.clone(),
+            state,
+            gradient: Vec::new(),
+        };
+        for batch in sizes {
+            let rows = batch * shape.steps;
+            let slot = |slot: &Slot| match *slot {
+                Slot::Tokens { .. } => Rows::default(),
+                Slot::Features(width) => Rows::new(batch, rows, width, lanes),
+                Slot::Pooled(width) => Rows::new(0, batch, width, lanes),
+            };
+            let scratch = |op: &Kernel<T>| match op {
+                Kernel::Local(op) => op.scratch(batch, rows, lanes),
+                Kernel::Head(_) | Kernel::Scan(_) => Vec::new(),
+            };
+            let mut part = Part {
+                slots: program.slots.iter().map(slot).collect(),
+                d_slots: program.slots.iter().map(slot).collect(),
+                token_rows: vec![Vec::new(); program.slots.len()],
+                tapes: cpu.scans().map(|scan| scan.tape(batch, rows)).collect(),
+                scratch: cpu.ops.iter().map(scratch).collect(),
+                ..Part::default()
+            };
+            if program.has_loss() {
+                let vocabulary = program.slots[program.output].width();
+                part.logits = Rows::new(0, rows_at_once(rows, vocabulary), vocabulary, lanes);
+            }
+            work.parts.push(part);
+        }
+        work
+    }
+
+    pub(super) fn gradient(&mut self) -> &mut Vec<T> {
+        &mut self.gradient
+    }
+
+    /// Packed rows of the last run.
+    fn rows(&self) -> usize {
+        self.parts.iter().map(|p| p.group.len).sum()
+    }
+
+    /// Rows of the batch.
+    fn batch(&self) -> usize {
+        self.parts.iter().map(|p| p.group.rows.len()).sum()
+    }
+
+    /// What every group sees of the run.
+    fn context<'a>(&self, cpu: &'a Cpu<T>, tokens: &'a [i32]) -> Context<'a, T> {
+        let later = |p: &Part<T>| p.group.lengths.iter().map(|n| n.saturating_sub(1)).sum::<usize>();
+        Context {
+            isa: cpu.isa,
+            parameters: &cpu.program.parameters,
+            values: &cpu.values,
+            training: self.training,
+            tokens,
+            from_tokens: self.from_tokens,
+            steps: self.rows(),
+            pairs: self.parts.iter().map(later).sum(),
+        }
+    }
+
+    pub(super) fn read(&self, cpu: &Cpu<T>, quantity: Quantity, out: &mut [T]) {
+        let program = &cpu.program;
+        match quantity {
+            Quantity::State => out.copy_from_slice(&self.state),
+            Quantity::StateGradient => out.copy_from_slice(&self.d_state),
+            Quantity::ParameterGradient => out.copy_from_slice(&self.gradient),
+            Quantity::Penalty => out[0] = self.parts.iter().fold(T::ZERO, |sum, part| sum + part.penalty),
+            Quantity::Output | Quantity::InputGradient | Quantity::LogProbs => {
+                out.fill(T::ZERO);
+                let kind = |slot: usize| program.slots[slot];
+                for part in &self.parts {
+                    match quantity {
+                        Quantity::Output => {
+                            part.unpack(&part.slots[program.output], self.steps, kind(program.output), out);
+                        }
+                        Quantity::InputGradient => {
+                            part.unpack(&part.d_slots[program.input], self.steps, kind(program.input), out);
+                        }
+                        _ => {
+                            for (b, t, row) in part.group.places() {
+                                out[b * self.steps + t] = part.log_probs[row];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lends an op the rows it asked for.
+fn with_scratch<T: Elementary>(part: &mut Part<T>, op: usize, f: impl FnOnce(&mut Part<T>, &mut [Rows<T>])) {
+    let mut own = take(&mut part.scratch[op]);
+    f(part, &mut own);
+    part.scratch[op] = own;
+}
+
+/// A layer's recurrent products: under a mask in training, if it drops weights.
+fn products<'a, T: Elementary>(
+    scan: &'a Scan<T>,
+    dropped: &'a Option<Vec<[Panels<T>; 2]>>,
+    context: &Context<'_, T>,
+) -> &'a [[Panels<T>; 2]] {
+    match dropped {
+        Some(dropped) if context.training.is_some() => dropped,
+        _ => &scan.products,
+    }
+}
+
+impl<T: Elementary> Cpu<T> {
+    fn scans(&self) -> impl Iterator<Item = &Scan<T>> {
+        self.ops.iter().filter_map(|op| match op {
+            Kernel::Scan(scan) => Some(&**scan),
+            _ => None,
+        })
+    }
+
+    /// The recurrent layers, with where the h and c of each begin in a state of `batch` rows.
+    fn scans_in_state(&self, batch: usize) -> impl Iterator<Item = (&Scan<T>, [usize; 2])> {
+        self.scans().map(move |scan| {
+            (scan, [0, 1].map(|part| self.program.state_offset(part, scan.recurrence.layer, batch)))
+        })
+    }
+}
