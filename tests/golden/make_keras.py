@@ -41,15 +41,16 @@ for activation in ("relu", "sigmoid", "hard_sigmoid", "linear", "softsign"):
         CASES[f"{cell}_{activation}"] = [{**CELLS[cell], "units": H, "activation": activation}]
 
 
-def hard_sigmoid(x: torch.Tensor) -> torch.Tensor:
-    """Keras's, by its definition: PyTorch's own derivative of it holds 1/6 in float32, whatever x is."""
+@keras.saving.register_keras_serializable()  # Bidirectional makes its layers from a description
+def hard_sigmoid_by_definition(x: torch.Tensor) -> torch.Tensor:
+    """Keras's hard sigmoid: PyTorch's own derivative of it holds 1/6 in float32, whatever x is."""
     return keras.ops.relu6(x + 3) / 6
 
 
 def layer(call: dict[str, Any]) -> keras.layers.Layer:
     options = dict(call)
     if options.get("activation") == "hard_sigmoid":
-        options["activation"] = hard_sigmoid
+        options["activation"] = hard_sigmoid_by_definition
     merge = options.pop("merge_mode", None)
     made = getattr(keras.layers, options.pop("class"))(
         **options, dtype="float64", return_sequences=True, return_state=True, zero_output_for_mask=True
