@@ -96,8 +96,9 @@ impl<T: Element> Network<T> {
     /// # Errors
     /// Where the device refuses.
     pub fn new(program: Program, device: Device, seed: u64) -> Result<Self> {
+        let values = program.parameters.initialise(seed)?;
         let mut backend = device.backend(program.clone());
-        backend.upload(0, &program.parameters.initialise(seed))?;
+        backend.upload(0, &values)?;
         Ok(Self { program, backend, device, plans: Mutex::new(Vec::new()) })
     }
 

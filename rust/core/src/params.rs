@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::rng::{Kind, Stream};
-use crate::shape::checked_product;
+use crate::shape::{checked_product, zeros};
 use std::ops::Range;
 
 /// How a parameter starts.
@@ -169,18 +169,21 @@ impl Parameters {
     }
 
     /// Fresh values: a function of the seed and each parameter's place in the list.
-    pub fn initialise<T: Float>(&self, seed: u64) -> Vec<T> {
-        let mut values = vec![T::ZERO; self.len];
+    ///
+    /// # Errors
+    /// Where there is no memory for them.
+    pub fn initialise<T: Float>(&self, seed: u64) -> Result<Vec<T>> {
+        let mut values = zeros("model size", self.len)?;
         for (site, parameter) in self.list.iter().enumerate() {
             let stream = Stream::new(seed, Kind::Init, site as u32, 0);
             let columns = parameter.shape.last().copied().unwrap_or(1);
-            let mut drawn = vec![0.0; parameter.range.len()];
+            let mut drawn = zeros("model size", parameter.range.len())?;
             parameter.init.fill(&stream, 0, columns, &mut drawn);
             for (value, drawn) in values[parameter.range.clone()].iter_mut().zip(drawn) {
                 *value = T::from_f64(drawn);
             }
         }
-        values
+        Ok(values)
     }
 }
 
@@ -194,7 +197,7 @@ mod tests {
             let mut parameters = Parameters::default();
             let blocks = Init::Blocks(vec![Init::Orthogonal, Init::Constant(1.0), Init::Orthogonal]);
             parameters.add("w", &[3 * rows, columns], blocks).expect("a size");
-            let values = parameters.initialise::<f64>(3);
+            let values = parameters.initialise::<f64>(3).expect("memory");
             let (first, rest) = values.split_at(rows * columns);
             assert!(rest[..rows * columns].iter().all(|&x| x == 1.0));
             assert_ne!(first, &rest[rows * columns..]);
@@ -214,10 +217,10 @@ mod tests {
     fn frozen_parameters_lie_last() {
         let mut parameters = Parameters::default();
         let [a, b, c] = [2, 3, 4].map(|n| parameters.add(n.to_string(), &[n], Init::Normal).expect("a size"));
-        let before = parameters.initialise::<f64>(0)[2..5].to_vec();
+        let before = parameters.initialise::<f64>(0).expect("memory")[2..5].to_vec();
         parameters.freeze(b);
         assert_eq!([a, c, b].map(|id| parameters.range(id)), [0..2, 2..6, 6..9]);
         assert_eq!((parameters.len(), parameters.trainable()), (9, 6));
-        assert_eq!(parameters.initialise::<f64>(0)[6..], before);
+        assert_eq!(parameters.initialise::<f64>(0).expect("memory")[6..], before);
     }
 }

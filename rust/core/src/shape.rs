@@ -29,6 +29,15 @@ pub fn checked_product(name: &'static str, factors: &[usize]) -> Result<usize> {
         .ok_or_else(|| Error::value(name, "a size that fits in memory", format!("{factors:?} numbers")))
 }
 
+/// `n` zeros, or an error where the machine has no room for them.
+pub fn zeros<T: Clone + Default>(name: &'static str, n: usize) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(n)
+        .map_err(|_| Error::value(name, "a size that fits in memory", format!("{n} numbers")))?;
+    all.resize(n, T::default());
+    Ok(all)
+}
+
 /// The number of steps of each row: `given`, or all of them.
 pub fn check_lengths(given: Option<&[usize]>, shape: Shape) -> Result<Vec<usize>> {
     let Some(lengths) = given else { return Ok(vec![shape.steps; shape.batch]) };

@@ -28,6 +28,9 @@ pub enum Merge {
     Mean,
 }
 
+/// More layers than this are a mistake.
+const MOST_LAYERS: usize = 1024;
+
 /// A stack of recurrent layers.
 ///
 /// # Examples
@@ -140,13 +143,19 @@ impl Recurrent {
     /// H of every layer.
     ///
     /// # Errors
-    /// If there is no layer.
+    /// If there is no layer, or more than a thousand.
     pub fn widths(&self) -> Result<Vec<usize>> {
-        let widths = match &self.hidden_size {
-            Widths::Same(width) => vec![*width; self.num_layers],
-            Widths::Each(widths) => widths.clone(),
+        let layers = match &self.hidden_size {
+            Widths::Same(_) => self.num_layers,
+            Widths::Each(widths) => widths.len(),
         };
-        if widths.is_empty() { Err(Error::value("num_layers", "a positive number", 0)) } else { Ok(widths) }
+        if !(1..=MOST_LAYERS).contains(&layers) {
+            return Err(Error::value("num_layers", format!("a number from 1 to {MOST_LAYERS}"), layers));
+        }
+        Ok(match &self.hidden_size {
+            Widths::Same(width) => vec![*width; layers],
+            Widths::Each(widths) => widths.clone(),
+        })
     }
 
     /// Appends the stack to a program; its parameters are named after `prefix`.
