@@ -2,7 +2,7 @@
 //!
 //! Letters used throughout: **B** sequences in a batch, **T** steps, **I** inputs of a layer,
 //! **H** its hidden units, **V** tokens in a vocabulary, **L** layers in a stack. Arrays are row
-//! major and batch first: features are (B, T, I), states (L, B, H).
+//! major and batch first: features are (B, T, I), states (B, H) for each layer and direction.
 //!
 //! A model is a [`program::Program`], a list of ops over whole sequences; a [`device::Device`]
 //! makes it a [`network::Network`] that runs, learns and draws.

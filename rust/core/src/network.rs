@@ -22,7 +22,7 @@ const PLANS_KEPT: usize = 4;
 /// let model = LanguageModel { vocab_size: 2, embedding_size: None, layers };
 /// let mut network: Network<f32> = Network::new(model.program()?, Device::open("cpu")?, 0)?;
 /// let rule = Rule::Adam { betas: (0.9, 0.999), eps: 1e-8 };
-/// let mut adam = Optimizer::new(rule, 0.0, Some(5.0), None, network.num_parameters())?;
+/// let mut adam = Optimizer::new(rule, 0.0, Some(5.0), None, network.num_trainable())?;
 /// let batch = Batch {
 ///     shape: Shape { batch: 1, steps: 4 },
 ///     input: Input::Tokens(&[-1, 0, 1, 0]),
@@ -67,7 +67,7 @@ pub struct Gradients<T> {
 /// The outcome of one training step.
 #[derive(Clone, Debug)]
 pub struct TrainStep<T> {
-    /// Mean of −log p over the scored tokens, nats, before the update.
+    /// Mean of −log p over the scored tokens, nats, before the update; without penalties.
     pub loss: f64,
     /// Global norm of the gradients before clipping.
     pub gradient_norm: f64,

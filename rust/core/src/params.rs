@@ -34,9 +34,11 @@ impl Init {
                 Self::Normal.fill(stream, from, columns, values);
                 let rows = values.len().checked_div(columns).unwrap_or(0);
                 if rows <= columns {
-                    orthonormalise(values, rows, columns, columns, 1);
+                    orthonormalise(values, columns);
                 } else {
-                    orthonormalise(values, columns, rows, 1, columns);
+                    let mut turned = transpose(values, columns);
+                    orthonormalise(&mut turned, rows);
+                    values.copy_from_slice(&transpose(&turned, rows));
                 }
             }
             Self::Blocks(blocks) => {
@@ -49,20 +51,32 @@ impl Init {
     }
 }
 
-/// Makes `count` vectors of `len` numbers orthonormal (modified Gram-Schmidt, twice for the last
-/// digits); number k of vector i lies at `i * vector + k * number`.
-fn orthonormalise(values: &mut [f64], count: usize, len: usize, vector: usize, number: usize) {
-    let at = |i: usize, k: usize| i * vector + k * number;
-    for i in 0..count {
-        for _ in 0..2 {
-            for j in 0..i {
-                let along: f64 = (0..len).map(|k| values[at(i, k)] * values[at(j, k)]).sum();
-                (0..len).for_each(|k| values[at(i, k)] -= along * values[at(j, k)]);
-            }
+/// Makes rows of `len` numbers orthonormal (modified Gram-Schmidt, twice for the last digits).
+fn orthonormalise(values: &mut [f64], len: usize) {
+    for i in 0..values.len() / len.max(1) {
+        let (before, rest) = values.split_at_mut(i * len);
+        let row = &mut rest[..len];
+        for other in before.chunks_exact(len).chain(before.chunks_exact(len)) {
+            let along = dot(row, other);
+            row.iter_mut().zip(other).for_each(|(x, o)| *x -= along * o);
         }
-        let norm = (0..len).map(|k| values[at(i, k)].powi(2)).sum::<f64>().sqrt();
-        (0..len).for_each(|k| values[at(i, k)] /= norm);
+        let norm = dot(row, row).sqrt();
+        row.iter_mut().for_each(|x| *x /= norm);
     }
+}
+
+/// Eight partial sums, so that the additions need not wait for each other.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    for (a, b) in a.chunks(8).zip(b.chunks(8)) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    sums.iter().sum()
+}
+
+fn transpose(values: &[f64], columns: usize) -> Vec<f64> {
+    let rows = values.len() / columns;
+    (0..columns).flat_map(|c| (0..rows).map(move |r| values[r * columns + c])).collect()
 }
 
 /// One parameter: its name and shape as in PyTorch, and where it lies in the buffer.
@@ -95,11 +109,15 @@ pub struct Parameters {
 impl Parameters {
     /// Appends a parameter.
     pub fn add(&mut self, name: impl Into<String>, shape: &[usize], init: Init) -> Result<ParamId> {
+        let name = name.into();
+        if self.list.iter().any(|p| p.name == name) {
+            return Err(Error::value("name", "one that no other parameter has", format!("{name:?}")));
+        }
         let size = checked_product("model size", shape)?;
         checked_product("model size", &[self.len + size])?;
         // Its place is found below.
         let range = 0..size;
-        self.list.push(Parameter { name: name.into(), shape: shape.to_vec(), range, init, frozen: false });
+        self.list.push(Parameter { name, shape: shape.to_vec(), range, init, frozen: false });
         self.place();
         Ok(ParamId(self.list.len() - 1))
     }

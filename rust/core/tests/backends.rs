@@ -124,7 +124,9 @@ fn on_every_instruction_set<T: Element + Float>() {
     for (number, cell) in CELLS.into_iter().enumerate() {
         let mut draw = Draw::new(number as u64);
         for (at, [batch, steps, input, hidden]) in cases(&mut draw).into_iter().enumerate() {
-            let stack = drawn_stack(&mut draw, cell, hidden);
+            let mut stack = drawn_stack(&mut draw, cell, hidden);
+            // Normalised layers of few units are chaos, too, after many steps in single precision.
+            stack.layer_norm &= T::NAME == "float64" || steps <= 17;
             let program = stack.program(input).expect("a stack");
             let tokens = draw.one_of(&[true, false]);
             let data = Data::<T>::draw(&mut draw, &program, Shape { batch, steps }, tokens);

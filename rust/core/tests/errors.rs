@@ -2,8 +2,10 @@
 
 use seqrs::device::Device;
 use seqrs::io::ModelFile;
+use seqrs::layers::Spec;
 use seqrs::optim::{Optimizer, Rule};
 use seqrs::prelude::*;
+use seqrs::program::{Builder, Pooling, Slot};
 use seqrs::{Error, Result};
 
 /// A network without a vocabulary: 3 features in, 2 units out.
@@ -31,6 +33,47 @@ fn a_value_outside_its_range() {
     let error = Device::open("abacus").unwrap_err();
     assert!(matches!(error, Error::Value { name: "device", .. }));
     assert_eq!(error.to_string(), "device: expected \"cpu\", \"reference\" or \"auto\", got \"abacus\"");
+}
+
+#[test]
+fn a_model_that_no_op_stands_for() {
+    let of = |blocks: &str| {
+        let json = format!(r#"{{"input": {{"features": 3}}, "blocks": [{blocks}]}}"#);
+        Spec::parse(&json).and_then(|spec| spec.program()).map(|_| ()).unwrap_err().to_string()
+    };
+    let gru = |options: &str| {
+        let layer = r#""block": "recurrent", "name": "", "cell": "gru", "form": "after", "hidden_size": 2"#;
+        of(&format!("{{{layer}, {options}}}"))
+    };
+    assert!(gru(r#""dropout": 7.0"#).starts_with("dropout: expected a number from 0"));
+    assert!(
+        gru(r#""num_layers": 9000000000000000000"#).starts_with("num_layers: expected a number from 1 to")
+    );
+    assert!(gru(r#""proj_size": 2"#).starts_with("proj_size: expected an LSTM"));
+    assert!(gru(r#""zoneout": [0.1, 0.1]"#).starts_with("zoneout: expected a cell with a memory"));
+    assert!(gru(r#""cell_clip": 1.0"#).starts_with("spec: expected a description of blocks"));
+    let norm = r#"{"block": "layer_norm", "name": "", "eps": 1e-5}"#;
+    assert!(of(&format!("{norm}, {norm}")).starts_with("name: expected one that no other parameter has"));
+    let pool = r#"{"block": "pool", "name": "", "kind": "max"}"#;
+    assert!(of(&format!("{pool}, {pool}")).starts_with("blocks: expected steps for pooling"));
+    let linear = r#"{"block": "linear", "name": "", "size": 3, "bias": false, "tied": "x"}"#;
+    assert!(of(linear).starts_with("unknown parameter"), "{}", of(linear));
+    let tokens = r#"{"input": {"tokens": 3}, "blocks": []}"#;
+    let error = Spec::parse(tokens).and_then(|spec| spec.program()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.starts_with("blocks: expected an embedding"), "{error}");
+}
+
+#[test]
+fn slots_that_do_not_go_together() {
+    let (mut builder, x) = Builder::new(Slot::Features(2)).unwrap();
+    let pooled = builder.pool(x, Pooling::Last).unwrap();
+    assert!(builder.sum(pooled, x, 1.0).is_err());
+    assert!(builder.concat(x, pooled).is_err());
+    assert!(builder.reverse(pooled).is_err());
+    let logits = builder.linear("", pooled, 2, true, None).unwrap();
+    assert!(builder.finish_with_cross_entropy(logits).is_err());
+    let (builder, x) = Builder::new(Slot::Features(2)).unwrap();
+    assert!(builder.finish_with_cross_entropy(x).is_err());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::optim::Optimizer;
 use crate::program::Batch;
 use crate::shape::Shape;
 use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A program compiled for one shape: scratch, and the tape of the last run.
 pub struct Plan {
@@ -34,7 +35,14 @@ impl Plan {
 }
 
 /// What a backward run says when its forward run saw other weights.
-pub(crate) const WEIGHTS_CHANGED: Error = Error::Tape("the weights have changed since the forward run");
+pub(crate) const WEIGHTS_CHANGED: Error =
+    Error::Tape("the weights have changed since the forward run, or are another network's");
+
+/// A number for a state of a network's weights that no other network or state has.
+pub(crate) fn next_version() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
 
 const FOREIGN: Error = Error::Tape("made by another device or element type");
 

@@ -1,11 +1,9 @@
 //! Non-linearities, each with its derivative written in terms of its own output.
 
 use super::Lanes;
-use serde::{Deserialize, Serialize};
 
 /// A non-linearity by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// Hyperbolic tangent.
     Tanh,

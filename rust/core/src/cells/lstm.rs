@@ -14,11 +14,9 @@
 //! c' may be cut to ±clip.
 
 use super::{Lanes, Layout, Nonlinear, Operand, Product, Seen, Sight, State, Step, Unit};
-use serde::{Deserialize, Serialize};
 
 /// Which memory the gates see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peephole {
     /// None.
     None,

@@ -49,7 +49,8 @@ impl<A: Nonlinear> Step<2> for MinGru<A> {
 #[derive(Clone, Copy, Debug)]
 pub struct MinLstm<A>(pub A);
 
-/// Keeps the share of two gates that are both shut from being 0 / 0.
+/// Keeps the share of two gates that are both shut from being 0 / 0. In single precision it begins to
+/// matter where both pre-activations are below −83; the old state is kept then.
 const TINY: f64 = 1e-37;
 
 impl<A: Nonlinear> Step<3> for MinLstm<A> {

@@ -164,6 +164,9 @@ impl Recurrent {
     /// For sizes of 0, probabilities outside 0 to 1, options that do not go together, or weights
     /// too many for memory.
     pub fn append(&self, builder: &mut Builder, prefix: &str, input: SlotId) -> Result<SlotId> {
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::value("dropout", "a number from 0 to less than 1", self.dropout));
+        }
         let mut slot = input;
         for (layer, hidden) in self.widths()?.into_iter().enumerate() {
             if layer > 0 {
@@ -187,9 +190,9 @@ impl Recurrent {
             };
             let mut out = builder.scan(prefix, &format!("l{layer}"), slot, &options)?;
             if self.bidirectional {
-                let reversed = builder.reverse(slot);
+                let reversed = builder.reverse(slot)?;
                 let back = builder.scan(prefix, &format!("l{layer}_reverse"), reversed, &options)?;
-                let back = builder.reverse(back);
+                let back = builder.reverse(back)?;
                 out = match self.merge {
                     Merge::Concat => builder.concat(out, back)?,
                     Merge::Sum => builder.sum(out, back, 1.0)?,
@@ -207,9 +210,6 @@ impl Recurrent {
     /// # Errors
     /// As [`Recurrent::append`].
     pub fn program(&self, input_size: usize) -> Result<Program> {
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::value("dropout", "a number from 0 to less than 1", self.dropout));
-        }
         let (mut builder, input) = Builder::new(Slot::Features(input_size))?;
         let output = self.append(&mut builder, "", input)?;
         Ok(builder.finish(output))

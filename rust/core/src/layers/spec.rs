@@ -115,7 +115,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Reads JSON.
+    /// Reads JSON. What it does not know by name is passed over.
     ///
     /// # Errors
     /// If it is no such description.
@@ -136,7 +136,10 @@ impl Spec {
         for block in &self.blocks {
             slot = block.append(&mut builder, slot)?;
         }
-        Ok(builder.finish(slot))
+        match builder.slot(slot) {
+            Slot::Tokens { .. } => Err(Error::value("blocks", "an embedding or a recurrent layer", "none")),
+            _ => Ok(builder.finish(slot)),
+        }
     }
 }
 

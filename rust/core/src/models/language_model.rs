@@ -40,6 +40,6 @@ impl LanguageModel {
         slot = self.layers.append(&mut builder, "rnn.", slot)?;
         slot = builder.dropout(slot, dropout, false)?;
         let logits = builder.linear("head.", slot, self.vocab_size, true, None)?;
-        Ok(builder.finish_with_cross_entropy(logits))
+        builder.finish_with_cross_entropy(logits)
     }
 }

@@ -136,7 +136,7 @@ fn size(name: &'static str, got: usize, want: usize, shape: &str) -> Result<()> 
 }
 
 fn check_tokens(name: &'static str, tokens: &[i32], vocabulary: usize) -> Result<()> {
-    match tokens.iter().find(|&&t| t < -1 || t >= vocabulary as i32) {
+    match tokens.iter().find(|&&t| t < -1 || i64::from(t) >= vocabulary as i64) {
         Some(t) => Err(Error::value(name, format!("tokens from -1 to {}", vocabulary as i64 - 1), t)),
         None => Ok(()),
     }

@@ -97,7 +97,11 @@ impl Builder {
 
     /// The steps in reverse order. What an embedding made is made again from the tokens reversed,
     /// so that a layer can still read it token by token.
-    pub fn reverse(&mut self, input: SlotId) -> SlotId {
+    ///
+    /// # Errors
+    /// If the slot is pooled.
+    pub fn reverse(&mut self, input: SlotId) -> Result<SlotId> {
+        self.steps(input, "reversal")?;
         let made = self.program.ops.iter().find_map(|op| match *op {
             Op::Gather { tokens, table, dropout, out } if out == input => Some((tokens, table, dropout)),
             _ => None,
@@ -105,21 +109,36 @@ impl Builder {
         let kind = self.slot(input);
         match made {
             Some((tokens, table, dropout)) => {
-                let tokens = self.reverse(tokens);
-                self.push(kind, |out| Op::Gather { tokens, table, dropout, out })
+                let tokens = self.reverse(tokens)?;
+                Ok(self.push(kind, |out| Op::Gather { tokens, table, dropout, out }))
             }
-            None => self.push(kind, |out| Op::Reverse { input, out }),
+            None => Ok(self.push(kind, |out| Op::Reverse { input, out })),
         }
     }
 
+    fn same_kind(&self, a: SlotId, b: SlotId) -> Result<()> {
+        if self.slot(a).is_pooled() == self.slot(b).is_pooled() {
+            return Ok(());
+        }
+        Err(Error::value("blocks", "two outputs with steps, or two without", "one of each"))
+    }
+
     /// Two slots side by side.
+    ///
+    /// # Errors
+    /// If one is pooled and the other is not, or they are tokens.
     pub fn concat(&mut self, a: SlotId, b: SlotId) -> Result<SlotId> {
+        self.same_kind(a, b)?;
         let kind = self.like(a, self.width(a) + self.width(b))?;
         Ok(self.push(kind, |out| Op::Concat { inputs: [a, b], out }))
     }
 
     /// (a + b) · scale.
+    ///
+    /// # Errors
+    /// If the two differ in width or kind, or are tokens.
     pub fn sum(&mut self, a: SlotId, b: SlotId, scale: f64) -> Result<SlotId> {
+        self.same_kind(a, b)?;
         if self.width(a) != self.width(b) {
             let (a, b) = (self.width(a), self.width(b));
             return Err(Error::value(
@@ -161,6 +180,10 @@ impl Builder {
         let weight = match tied {
             Some(other) => {
                 let id = self.program.parameters.id(other)?;
+                let embeds = |op: &Op| matches!(op, Op::Gather { table, .. } if *table == id);
+                if !self.program.ops.iter().any(embeds) {
+                    return Err(Error::value("tied", "the weight of an embedding", format!("{other:?}")));
+                }
                 let shape = &self.program.parameters.get(id).shape;
                 if shape != &[width, from] {
                     return Err(Error::shape("tied", format!("({width}, {from})"), shape));
@@ -204,6 +227,7 @@ impl Builder {
             }
         }
         self.steps(input, "a penalty")?;
+        self.like(input, 0)?;
         if activation > 0.0 || temporal > 0.0 {
             self.program.ops.push(Op::Penalty { input, activation, temporal });
         }
@@ -217,9 +241,20 @@ impl Builder {
     }
 
     /// Ends the program in logits and their loss.
-    pub fn finish_with_cross_entropy(mut self, logits: SlotId) -> Program {
+    ///
+    /// # Errors
+    /// If the logits are not what a linear map of every step has just made.
+    pub fn finish_with_cross_entropy(mut self, logits: SlotId) -> Result<Program> {
+        let last = matches!(self.program.ops.last(), Some(Op::Linear { out, .. }) if *out == logits);
+        if !last || self.slot(logits).is_pooled() {
+            return Err(Error::value(
+                "logits",
+                "what the last linear map made at every step",
+                "another slot",
+            ));
+        }
         self.program.ops.push(Op::CrossEntropy { logits });
-        self.finish(logits)
+        Ok(self.finish(logits))
     }
 }
 

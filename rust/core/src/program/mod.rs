@@ -133,12 +133,13 @@ impl Program {
 
     /// Whether the input may be tokens: it is declared so, or only recurrent layers read it.
     pub fn takes_tokens(&self) -> bool {
-        (0..self.slots.len()).filter(|&slot| self.is_of_input(slot)).all(|slot| {
-            self.ops
-                .iter()
-                .filter(|op| op.inputs().contains(&slot))
-                .all(|op| matches!(op, Op::Scan(_) | Op::Gather { .. } | Op::Reverse { .. }))
-        })
+        !self.is_of_input(self.output)
+            && (0..self.slots.len()).filter(|&slot| self.is_of_input(slot)).all(|slot| {
+                self.ops
+                    .iter()
+                    .filter(|op| op.inputs().contains(&slot))
+                    .all(|op| matches!(op, Op::Scan(_) | Op::Gather { .. } | Op::Reverse { .. }))
+            })
     }
 
     /// Whether a slot is the input or the input reversed: tokens where the input is.

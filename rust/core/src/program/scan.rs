@@ -121,12 +121,12 @@ impl Builder {
         let ScanOptions { cell, hidden, init, .. } = *options;
         let layout = cell.layout();
         let width = options.projection.unwrap_or(hidden);
-        let rows = checked_product("model size", &[4, hidden, hidden]).map(|_| layout.gates * hidden)?;
+        let rows = checked_product("model size", &[layout.gates, hidden])?;
         let uniform = Init::Uniform(1.0 / (hidden as f64).sqrt());
         let (ih, hh, bias) = match init {
             InitScheme::Uniform => (uniform.clone(), uniform.clone(), uniform),
             InitScheme::Orthogonal => (
-                Init::Uniform((6.0 / (inputs + rows) as f64).sqrt()),
+                Init::Uniform((6.0 / (inputs as f64 + rows as f64)).sqrt()),
                 Init::Blocks(vec![Init::Orthogonal; layout.gates]),
                 Init::Constant(0.0),
             ),

@@ -28,7 +28,7 @@ pub fn cell(form: (&str, &str)) -> Cell {
 }
 
 /// Every cell with every option of its own, as in a specification of blocks.
-pub const CELLS: [&str; 25] = [
+pub const CELLS: [&str; 26] = [
     r#"{"cell": "rnn", "form": "tanh"}"#,
     r#"{"cell": "rnn", "form": "relu"}"#,
     r#"{"cell": "rnn", "form": "hard_sigmoid"}"#,
@@ -51,6 +51,7 @@ pub const CELLS: [&str; 25] = [
     r#"{"cell": "lstm", "form": "current", "coupled": true, "cell_clip": 0.2}"#,
     r#"{"cell": "lstm", "form": "none", "activation": "softsign", "output_activation": "hard_sigmoid"}"#,
     r#"{"cell": "lstm", "form": "current", "activation": "identity", "output_activation": "relu"}"#,
+    r#"{"cell": "lstm", "form": "none", "activation": "sigmoid"}"#,
     r#"{"cell": "mingru"}"#,
     r#"{"cell": "minlstm"}"#,
     r#"{"cell": "minlstm", "activation": "tanh"}"#,

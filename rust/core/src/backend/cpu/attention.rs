@@ -106,7 +106,7 @@ impl<T: Elementary> Local<T> for AttentionPool<T> {
                 let (dy, y) = (&dy.at(i)[..self.width], &y.at(i)[..self.width]);
                 for row in part.group.of_row(i) {
                     let (weight, x) = (a.at(row)[0], x.at(row));
-                    self.input.put_row(&mut dx.at_mut(row)[..self.width], dy.iter().map(|&d| d * weight));
+                    self.input.put_row(dx.row_mut(row), dy.iter().map(|&d| d * weight));
                     // ds_t = a_t (dy · x_t − Σ_s a_s dy · x_s), and that sum is dy · y.
                     let along = (0..self.width).fold(T::ZERO, |sum, k| sum + dy[k] * (x[k] - y[k]));
                     let d_score = weight * along;

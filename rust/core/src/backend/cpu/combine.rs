@@ -38,7 +38,7 @@ impl<T: Elementary> Local<T> for Reverse {
             let dy = &part.d_slots[self.out];
             for (row, &from) in part.group.reversed.iter().enumerate() {
                 let dy = dy.at(from as usize)[..self.width].iter().copied();
-                self.input.put_row(&mut dx.at_mut(row)[..self.width], dy);
+                self.input.put_row(dx.row_mut(row), dy);
             }
         });
     }
@@ -74,7 +74,7 @@ impl<T: Elementary> Local<T> for Concat {
                 let dy = &part.d_slots[self.out];
                 for row in 0..part.len(self.kind) {
                     let dy = dy.at(row)[start..][..width].iter().copied();
-                    input.put_row(&mut dx.at_mut(row)[..width], dy);
+                    input.put_row(dx.row_mut(row), dy);
                 }
             });
         }
@@ -112,7 +112,7 @@ impl<T: Elementary> Local<T> for Add {
                 let dy = &part.d_slots[self.out];
                 for row in 0..part.len(self.kind) {
                     let dy = dy.at(row)[..width].iter().map(|&d| d * scale);
-                    input.put_row(&mut dx.at_mut(row)[..width], dy);
+                    input.put_row(dx.row_mut(row), dy);
                 }
             });
         }

@@ -50,7 +50,7 @@ impl<T: Elementary> Local<T> for Dropout {
             let dy = &part.d_slots[self.out];
             self.each(part, run, |row, mask| {
                 let products = dy.at(row).iter().zip(mask).map(|(&d, &m)| d * m);
-                self.input.put_row(dx.at_mut(row), products);
+                self.input.put_row(dx.row_mut(row), products);
             });
         });
     }

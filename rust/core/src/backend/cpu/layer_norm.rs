@@ -83,7 +83,7 @@ impl<T: Elementary> Local<T> for LayerNorm<T> {
         self.norm(hat.stride).backward(rows, &mut hat.data, self.gains(), dy, at, &scale.data, d_gain);
         let dx = &mut part.d_slots[self.input.slot];
         for r in 0..rows {
-            self.input.put_row(&mut dx.at_mut(r)[..width], hat.at(r)[..width].iter().copied());
+            self.input.put_row(dx.row_mut(r), hat.at(r)[..width].iter().copied());
         }
     }
 

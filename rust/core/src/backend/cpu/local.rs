@@ -50,10 +50,17 @@ impl Reach {
         *to = if self.adds { *to + value } else { value };
     }
 
-    /// The same for a row.
+    /// The same for a row and its padding, which is cleared when the row is set: a run that was not
+    /// finite may have left NaN there, and NaN times a padded weight of 0 is NaN.
     #[inline(always)]
     pub(super) fn put_row<T: Elementary>(self, to: &mut [T], values: impl Iterator<Item = T>) {
-        to.iter_mut().zip(values).for_each(|(to, value)| self.put(to, value));
+        let mut places = to.iter_mut();
+        for (value, to) in values.zip(&mut places) {
+            self.put(to, value);
+        }
+        if !self.adds {
+            places.for_each(|padding| *padding = T::ZERO);
+        }
     }
 }
 

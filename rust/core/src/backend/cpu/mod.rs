@@ -39,7 +39,7 @@ pub(crate) use math::Elementary;
 pub(crate) use simd::Task;
 pub(crate) use threads::{Crew, enter};
 
-use super::{Backend, Plan, Quantity, Upstream};
+use super::{Backend, Plan, Quantity, Upstream, next_version};
 use crate::error::Result;
 use crate::optim::Optimizer;
 use crate::program::{Batch, Program};
@@ -53,7 +53,7 @@ pub(crate) struct Cpu<T> {
     program: Program,
     isa: Isa,
     values: Vec<T>,
-    /// Counts the changes of the weights.
+    /// Changes with the weights.
     version: u64,
     ops: Vec<Kernel<T>>,
     /// Floating point operations of one row's forward run.
@@ -64,12 +64,12 @@ impl<T: Elementary> Cpu<T> {
     pub(crate) fn new(program: Program, isa: Isa) -> Self {
         let values = vec![T::ZERO; program.parameters.len()];
         let (ops, row_operations) = kernels::compile(&program, isa);
-        Self { program, isa, values, version: 0, ops, row_operations }
+        Self { program, isa, values, version: next_version(), ops, row_operations }
     }
 
     /// Packs every weight anew.
     fn pack(&mut self) -> Result<()> {
-        self.version += 1;
+        self.version = next_version();
         let Self { program, values, ops, .. } = self;
         enter(values.len() as f64 * 8.0, |crew| {
             for op in ops.iter_mut() {

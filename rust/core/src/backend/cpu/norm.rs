@@ -76,10 +76,10 @@ impl Norm<'_> {
         self.units.div_ceil(L)
     }
 
-    /// 1 for the lanes of a block that exist.
+    /// The lanes of a block that exist; 0 in the others, whatever they hold.
     #[inline(always)]
-    fn exist<T: Elementary, const L: usize>(&self, block: usize) -> Pack<T, L> {
-        Pack(std::array::from_fn(|l| if block * L + l < self.units { T::ONE } else { T::ZERO }))
+    fn real<T: Elementary, const L: usize>(&self, block: usize, x: Pack<T, L>) -> Pack<T, L> {
+        Pack(std::array::from_fn(|l| if block * L + l < self.units { x.0[l] } else { T::ZERO }))
     }
 }
 
@@ -104,25 +104,23 @@ impl<T: Elementary> Task<T> for Forward<'_, T> {
             let mut sum = Pack::<T, L>::ZEROS;
             for b in 0..blocks {
                 for &s in slots {
-                    sum = sum + Pack::load(&x[r * row + b * block + s * L..]);
+                    sum = sum + norm.real(b, Pack::load(&x[r * row + b * block + s * L..]));
                 }
             }
             let mean = Pack([sum.sum() / n; L]);
             let mut squares = Pack::<T, L>::ZEROS;
             for b in 0..blocks {
-                let exist = norm.exist::<T, L>(b);
                 for &s in slots {
-                    let d = (Pack::load(&x[r * row + b * block + s * L..]) - mean) * exist;
+                    let d = norm.real(b, Pack::load(&x[r * row + b * block + s * L..]) - mean);
                     squares = squares + d * d;
                 }
             }
             scale[r] = T::ONE / (squares.sum() / n + T::from_f64(norm.eps)).sqrt();
             let by = Pack([scale[r]; L]);
             for b in 0..blocks {
-                let by = by * norm.exist::<T, L>(b);
                 for &s in slots {
                     let x = &mut x[r * row + b * block + s * L..];
-                    let hat = (Pack::load(x) - mean) * by;
+                    let hat = norm.real(b, (Pack::load(x) - mean) * by);
                     hat.store(x);
                     let at = b * gains.block + s * L;
                     let y = &mut y[r * y_at[0] + b * y_at[1] + s * L..];
@@ -161,7 +159,7 @@ impl<T: Elementary> Task<T> for Backward<'_, T> {
                 for &s in slots {
                     let at = b * gains.block + s * L;
                     let hat = Pack::load(&x[r * row + b * block + s * L..]);
-                    let dy = Pack::load(&dy[r * dy_at[0] + b * dy_at[1] + s * L..]);
+                    let dy = norm.real(b, Pack::load(&dy[r * dy_at[0] + b * dy_at[1] + s * L..]));
                     let g = dy * Pack::load(&gains.gain[at..]);
                     (Pack::load(&d_gain[at..]) + dy * hat).store(&mut d_gain[at..]);
                     sum = sum + g;
@@ -171,13 +169,12 @@ impl<T: Elementary> Task<T> for Backward<'_, T> {
             let (mean, along, by) =
                 (Pack([sum.sum() / n; L]), Pack([along.sum() / n; L]), Pack([scale[r]; L]));
             for b in 0..blocks {
-                let by = by * norm.exist::<T, L>(b);
                 for &s in slots {
                     let x = &mut x[r * row + b * block + s * L..];
                     let hat = Pack::load(x);
                     let dy = Pack::load(&dy[r * dy_at[0] + b * dy_at[1] + s * L..]);
                     let g = dy * Pack::load(&gains.gain[b * gains.block + s * L..]);
-                    ((g - mean - hat * along) * by).flush().store(x);
+                    norm.real(b, (g - mean - hat * along) * by).flush().store(x);
                 }
             }
         }

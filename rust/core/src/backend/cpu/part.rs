@@ -35,12 +35,10 @@ impl<T: Float> Part<T> {
     }
 
     /// Every row of a slot of this kind: its batch row, time (0 after pooling) and number.
-    pub(crate) fn places(&self, slot: Slot) -> Vec<(usize, usize, usize)> {
-        if slot.is_pooled() {
-            self.group.rows.iter().enumerate().map(|(i, &b)| (b, 0, i)).collect()
-        } else {
-            self.group.places().collect()
-        }
+    pub(crate) fn places(&self, slot: Slot) -> impl Iterator<Item = (usize, usize, usize)> {
+        let (rows, steps) = if slot.is_pooled() { (usize::MAX, 0) } else { (0, usize::MAX) };
+        let pooled = self.group.rows.iter().enumerate().map(|(i, &b)| (b, 0, i));
+        pooled.take(rows).chain(self.group.places().take(steps))
     }
 
     /// Copies rows of `from`, (B, T, width) or (B, width), into a slot's numbers or gradients.
@@ -52,7 +50,7 @@ impl<T: Float> Part<T> {
         to: impl Fn(&mut Self) -> &mut Rows<T>,
     ) {
         let (width, steps) = (slot.width(), if slot.is_pooled() { 1 } else { steps });
-        let places = self.places(slot);
+        let places: Vec<_> = self.places(slot).collect();
         let rows = to(self);
         for (b, t, row) in places {
             rows.at_mut(row)[..width].copy_from_slice(&from[(b * steps + t) * width..][..width]);

@@ -50,15 +50,15 @@ impl<T: Elementary> Local<T> for Penalty {
                 let rows: Vec<_> = part.group.of_row(i).collect();
                 for (s, &row) in rows.iter().enumerate() {
                     let neighbours = [s.checked_sub(1), Some(s + 1).filter(|&s| s < rows.len())];
-                    let to = &mut dx.at_mut(row)[..self.width];
-                    for (u, to) in to.iter_mut().enumerate() {
+                    let slope = |u: usize| {
                         let x_here = x.at(row)[u];
                         let changes = neighbours
                             .iter()
                             .flatten()
                             .fold(T::ZERO, |sum, &s| sum + (x_here - x.at(rows[s])[u]));
-                        self.input.put(to, activation * x_here + temporal * changes);
-                    }
+                        activation * x_here + temporal * changes
+                    };
+                    self.input.put_row(dx.row_mut(row), (0..self.width).map(slope));
                 }
             }
         });

@@ -15,9 +15,10 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// The first step of group row `i` that holds the largest number of unit `u`.
+    /// The first step of group row `i` that holds the largest number of unit `u`; NaN counts as larger.
     fn largest<T: Elementary>(part: &Part<T>, x: &Rows<T>, i: usize, u: usize) -> Option<usize> {
-        part.group.of_row(i).reduce(|best, row| if x.at(row)[u] > x.at(best)[u] { row } else { best })
+        let above = |a: T, b: T| a > b || a.partial_cmp(&a).is_none();
+        part.group.of_row(i).reduce(|best, row| if above(x.at(row)[u], x.at(best)[u]) { row } else { best })
     }
 }
 
@@ -56,7 +57,7 @@ impl<T: Elementary> Local<T> for Pool {
         part.with_gradient(self.input.slot, |part, dx| {
             let (x, dy) = (&part.slots[self.input.slot], &part.d_slots[self.out]);
             if !self.input.adds {
-                (0..part.group.len).for_each(|row| dx.at_mut(row)[..self.width].fill(T::ZERO));
+                (0..part.group.len).for_each(|row| dx.row_mut(row).fill(T::ZERO));
             }
             for i in 0..part.group.rows.len() {
                 let dy = &dy.at(i)[..self.width];

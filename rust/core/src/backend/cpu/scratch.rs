@@ -73,6 +73,13 @@ impl<T: Float> Rows<T> {
         &self.data[(self.lead + row) * self.stride..]
     }
 
+    /// Packed row `row` with its padding, to be written to.
+    #[inline]
+    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [T] {
+        let stride = self.stride;
+        &mut self.at_mut(row)[..stride]
+    }
+
     /// From packed row `row` to the end, to be written to.
     #[inline]
     pub(crate) fn at_mut(&mut self, row: usize) -> &mut [T] {

@@ -12,7 +12,7 @@ mod pool;
 mod scan;
 mod work;
 
-use super::{Backend, Plan, Quantity, Upstream, WEIGHTS_CHANGED};
+use super::{Backend, Plan, Quantity, Upstream, WEIGHTS_CHANGED, next_version};
 use crate::cells::Lanes;
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -26,14 +26,14 @@ use work::Work;
 pub(crate) struct Reference<T> {
     program: Program,
     values: Vec<T>,
-    /// Counts the changes of the weights.
+    /// Changes with the weights.
     version: u64,
 }
 
 impl<T: Float + Lanes> Reference<T> {
     pub(crate) fn new(program: Program) -> Self {
         let values = vec![T::ZERO; program.parameters.len()];
-        Self { program, values, version: 0 }
+        Self { program, values, version: next_version() }
     }
 
     /// A parameter's numbers.
@@ -49,7 +49,7 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
 
     fn upload(&mut self, from: usize, values: &[T]) -> Result<()> {
         self.values[from..from + values.len()].copy_from_slice(values);
-        self.version += 1;
+        self.version = next_version();
         Ok(())
     }
 
@@ -136,8 +136,11 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
 
     fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
         let learn = self.program.parameters.trainable();
-        self.version += 1;
-        optimizer.update(&mut self.values[..learn], &gradient[..learn], lr)
+        let norm = optimizer.update(&mut self.values[..learn], &gradient[..learn], lr)?;
+        if norm.is_finite() {
+            self.version = next_version();
+        }
+        Ok(norm)
     }
 }
 

@@ -61,9 +61,10 @@ fn rows<T>(work: &Work<T>) -> Vec<std::ops::Range<usize>> {
     rows.map(|(b, &n)| b * work.shape.steps..b * work.shape.steps + n).collect()
 }
 
-/// The first place of the largest number.
+/// The first place of the largest number; NaN counts as larger.
 fn largest<T: Float>(steps: std::ops::Range<usize>, x: impl Fn(usize) -> T) -> usize {
-    steps.clone().fold(steps.start, |best, at| if x(at) > x(best) { at } else { best })
+    let above = |a: T, b: T| a > b || a.partial_cmp(&a).is_none();
+    steps.clone().fold(steps.start, |best, at| if above(x(at), x(best)) { at } else { best })
 }
 
 /// What attention computes of one row.

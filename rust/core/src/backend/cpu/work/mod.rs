@@ -51,7 +51,11 @@ impl<T: Elementary> Work<T> {
         let mut work = Self {
             steps: shape.steps,
             parts: Vec::with_capacity(sizes.len()),
-            distinct: Distinct::new(program.slots[program.input].width()),
+            distinct: Distinct::new(if program.takes_tokens() {
+                program.slots[program.input].width()
+            } else {
+                0
+            }),
             projected: None,
             tables: cpu.ops.iter().map(|_| None).collect(),
             dropped: cpu.ops.iter().map(|_| None).collect(),
