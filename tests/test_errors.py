@@ -1,5 +1,6 @@
 """Bad arguments to layers: the class of each exception, and a message that says what to change."""
 
+import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -57,7 +58,7 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (TypeError, r"hidden_size: expected an integer, got str '5'", lambda: nn.RNN(3, "5")),
     (TypeError, r"num_layers: expected an integer, got bool True", lambda: nn.RNN(3, 5, True)),
     (TypeError, r"num_layers: expected an integer, got an array of int64", lambda: nn.RNN(3, 5, np.array([2]))),
-    (ValueError, r'nonlinearity: expected "tanh" or "relu", got \'sigmoid\'', lambda: nn.RNN(3, 5, nonlinearity="sigmoid")),
+    (ValueError, r'nonlinearity: expected "tanh", "relu", .* or "softsign", got \'elu\'', lambda: nn.RNN(3, 5, nonlinearity="elu")),
     (ValueError, r'reset: expected "after", "before" or "none", got \'both\'', lambda: gru(reset="both")),
     (TypeError, r'reset: expected "after", "before" or "none", got NoneType', lambda: gru(reset=None)),
     (ValueError, r'peephole: expected "none", "full", "prev" or "current", got \'all\'', lambda: nn.LSTM(3, 5, peephole="all")),
@@ -84,14 +85,15 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (TypeError, r"x: expected float32, got list", lambda: gru()([["a", "b"]])),
     (TypeError, r"x: expected float32, got NoneType", lambda: gru()(None)),
     (ValueError, r"x: expected shape \(B, T, 3\), got \(2, 4, 4\)", lambda: gru()(np.zeros((2, 4, 4), F32))),
-    (ValueError, r"x: expected shape \(B, T, 3\), got \(4, 3\)", lambda: gru()(X[0])),
+    (ValueError, r"x: expected shape \(T, 3\), got \(4, 2\)", lambda: gru()(X[0, :, :2])),
     (ValueError, r"x: expected shape \(B, T, 3\), got \(\)", lambda: gru()(F32(1))),
     (ValueError, r"x: expected finite numbers, got nan at \[1, 3, 2\]", lambda: gru()(replaced(X, (1, 3, 2), np.nan))),
     (ValueError, r"x: expected finite numbers, got -inf at \[0, 0, 1\]", lambda: gru()(replaced(X, (0, 0, 1), -np.inf))),
     (ValueError, r"x: expected tokens from -1 to 2, got 3 at \[0, 1\]", lambda: gru()([[0, 3]])),
     (ValueError, r"x: expected tokens from -1 to 2, got -2 at \[0, 0\]", lambda: gru()([[-2, 0]])),
     (ValueError, r"x: expected tokens from -1 to 2, got 18446744073709551615 at \[0, 0\]", lambda: gru()(np.array([[2**64 - 1]], np.uint64))),
-    (ValueError, r"x: expected tokens of shape \(B, T\), got \(3,\)", lambda: gru()([0, 1, 2])),
+    (ValueError, r"x: expected tokens of shape \(B, T\), got \(\)", lambda: gru()(0)),
+    (ValueError, r"x: expected tokens of shape \(B, T\), got \(1, 1, 3\)", lambda: gru()([[[0, 1, 2]]])),
     (ValueError, r"x: expected shape \(B, 3\), got \(2, 4, 3\)", lambda: gru().step(X)),
     (ValueError, r"x: expected tokens of shape \(B,\), got \(1, 2\)", lambda: gru().step([[0, 1]])),
     (TypeError, r"training: expected True or False, got str 'yes'", lambda: gru().forward(X, training="yes")),
@@ -123,7 +125,7 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (ValueError, r"dy: expected finite numbers, got nan at \[0, 0, 0\]", lambda: backward(dy=np.full((2, 4, 5), np.nan, F32))),
     (ValueError, r"dstate: expected shape \(1, 2, 5\), got \(1, 2, 4\)", lambda: backward(dstate=H[..., :4])),
     # Weights
-    (ValueError, r"state_dict: expected the parameters of GRU\(3, 5, num_layers=1, reset='after', bias=True\), got missing bias_hh_l0", lambda: load(bias_hh_l0=None)),
+    (ValueError, r"state_dict: expected the parameters of GRU\(3, 5\), got missing bias_hh_l0", lambda: load(bias_hh_l0=None)),
     (ValueError, r"state_dict: .*, got unexpected weight_ih_l0_reverse; unexpected x", lambda: load(weight_ih_l0_reverse=X, x=X)),
     (ValueError, r"state_dict: .*, got weight_ih_l0 of shape \(3, 15\) instead of \(15, 3\)", lambda: load(weight_ih_l0=np.zeros((3, 15)))),
     (ValueError, r"state_dict: .*, got missing bias_ih_l0; unexpected b; bias_hh_l0 of shape .*", lambda: load(bias_ih_l0=None, b=H, bias_hh_l0=H)),
@@ -193,6 +195,10 @@ def test_exceptions_are_also_builtin_ones(name: str, base: type[Exception]) -> N
 
 
 ODD_NUMBERS = st.sampled_from([-(2**63), -1, 0, 1, 2, 3, 2**31, 2**63, 2**64, 0.5, float("nan"), None, "x"])
+# Sizes that a machine can hold, or none can: what lies between depends on the machine.
+ODD_SIZES = st.sampled_from(
+    [-1, 0, 1, 2, 3, 2**40, 2**63, 2**64, 0.5, float("nan"), None, "x", True, [], [2, 0]]
+)
 ODD_ARRAYS = st.builds(
     lambda shape, dtype, fill: np.full(shape, fill, dtype),
     st.lists(st.integers(0, 4), max_size=4).map(tuple),
@@ -207,35 +213,27 @@ STATES = st.none() | st.lists(ODD_ARRAYS, max_size=3).map(tuple)
     x=ODD_ARRAYS,
     state=STATES,
     lengths=st.none() | ODD_ARRAYS,
+    mask=st.none() | ODD_ARRAYS,
     dy=ODD_ARRAYS,
     dstate=STATES,
     step=ODD_NUMBERS,
 )
 def test_no_argument_makes_the_core_panic(
-    device: str, x: Any, state: Any, lengths: Any, dy: Any, dstate: Any, step: Any
+    device: str, x: Any, state: Any, lengths: Any, mask: Any, dy: Any, dstate: Any, step: Any
 ) -> None:
     """Past the facade's checks, straight into the binding: it answers, or raises an Exception.
 
     A panic would be a PanicException, which is no Exception, and fail this test.
     """
-    network = _native.Network.recurrent(
-        cell="lstm",
-        form="full",
-        input_size=3,
-        hidden_size=2,
-        num_layers=2,
-        bias=True,
-        dropout=0.5,
-        dtype="float32",
-        device=device,
-        seed=0,
-    )
-    _, _, tape = network.forward(np.zeros((1, 2, 3), F32), None, None, True, 0, 0)
+    network = nn.LSTM(3, 2, 2, peephole="full", dropout=0.5, device=device, seed=0).network
+    _, _, tape = network.forward(np.zeros((1, 2, 3), F32), None, None, None, True, 0, 0)
+    optimizer = _native.Optimizer(network.num_parameters, "float32", "sgd")
     for call in (
-        lambda: network.forward(x, state, lengths, True, 0, step),
+        lambda: network.forward(x, state, lengths, mask, True, 0, step),
         lambda: network.step(x, state),
         lambda: network.backward(tape, dy, dstate),
-        lambda: network.set("weight_hh_l0", x),
+        lambda: network.apply(dy, optimizer, 0.1),
+        lambda: network.set({"weight_hh_l0": x}),
         lambda: network.get(step),
     ):
         with suppress(ValueError, TypeError, IndexError, OverflowError):
@@ -248,9 +246,10 @@ def test_no_argument_makes_the_core_panic(
         optional={
             "cell": st.sampled_from(["rnn", "gru", "lstm", "cnn", ""]),
             "form": st.sampled_from(["tanh", "after", "full", "none", ""]),
-            "input_size": ODD_NUMBERS,
-            "hidden_size": ODD_NUMBERS,
-            "num_layers": ODD_NUMBERS,
+            "vocab_size": ODD_SIZES,
+            "embedding_size": ODD_SIZES,
+            "hidden_size": ODD_SIZES,
+            "num_layers": st.sampled_from([-1, 0, 1, 2, 3, 0.5, float("nan"), None, "x"]),
             "dropout": ODD_NUMBERS,
             "dtype": st.sampled_from(["float16", "", None]),
             "device": st.sampled_from(["gpu", "", None]),
@@ -262,15 +261,65 @@ def test_no_option_makes_the_core_panic(options: dict[str, Any]) -> None:
     defaults = {
         "cell": "gru",
         "form": "after",
-        "input_size": 2,
+        "vocab_size": 2,
+        "embedding_size": None,
         "hidden_size": 2,
         "num_layers": 1,
-        "bias": True,
         "dropout": 0.0,
         "dtype": "float32",
         "device": "cpu",
         "seed": 0,
     }
     with suppress(ValueError, TypeError, OverflowError, MemoryError):
-        network = _native.Network.recurrent(**defaults | options)
+        network = _native.Network.language_model(**defaults | options)
         assert network.num_parameters > 0
+
+
+ODD_OPTIONS = st.sampled_from([-1, 0, 0.5, 1, 2, float("inf"), None, "tanh", "x", True, [0.5, 0.5], [0.1]])
+RECURRENT = [
+    "bias", "dropout", "variational", "bidirectional", "merge", "coupled", "cell_clip", "activation",
+    "output_activation", "proj_size", "residual", "layer_norm", "learn_initial_state", "recurrent_dropout",
+    "candidate_dropout", "weight_dropout", "zoneout", "activation_penalty", "temporal_penalty", "init",
+    "forget_bias",
+]  # fmt: skip
+BLOCKS = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "block": st.just("recurrent"),
+            "name": st.sampled_from(["", "0"]),
+            "cell": st.sampled_from(["rnn", "gru", "lstm", "mingru", "minlstm"]),
+            "form": st.sampled_from(["tanh", "after", "full", "none", ""]),
+            "hidden_size": ODD_SIZES | st.just(2),
+        },
+        optional=dict.fromkeys(RECURRENT, ODD_OPTIONS),
+    ),
+    st.fixed_dictionaries(
+        {
+            "block": st.sampled_from(["embedding", "linear", "dropout", "layer_norm", "pool", "", None]),
+            "name": st.sampled_from(["", "1", None]),
+            "size": ODD_SIZES | st.just(2),
+            "bias": st.booleans(),
+            "tied": st.sampled_from([None, "weight", "nothing"]),
+            "kind": st.sampled_from(["last", "attention", "x"]),
+            "p": ODD_OPTIONS,
+            "variational": st.booleans(),
+            "eps": ODD_OPTIONS,
+        },
+    ),
+)
+
+
+@given(
+    takes=st.sampled_from([{"features": 2}, {"tokens": 2}]) | st.fixed_dictionaries({"features": ODD_SIZES}),
+    blocks=st.lists(BLOCKS, min_size=1, max_size=3),
+)
+def test_no_description_makes_the_core_panic(takes: Any, blocks: list[Any]) -> None:
+    """What builds runs as well, on both devices."""
+    spec = json.dumps({"input": takes, "blocks": blocks})
+    for device in ("cpu", "reference"):
+        with suppress(ValueError, MemoryError):
+            network = _native.Network.build(spec, dtype="float32", device=device, seed=0)
+            for x in (np.ones((2, 3, 2), F32), np.ones((2, 3), np.int32)):
+                with suppress(ValueError):
+                    y, _, tape = network.forward(x, None, None, None, True, 0, 0)
+                    network.backward(tape, np.ones_like(y), None)

@@ -17,6 +17,9 @@ NAMES = ["anna", "bob", "eve", "otto", "hannah", "ada", "bob"]
 # Small and quick: what the tests are about is elsewhere.
 SMALL: dict[str, Any] = {"hidden_size": 16, "num_layers": 1, "seed": 0}
 QUIET: dict[str, Any] = {"progress": False}
+every_form = pytest.mark.parametrize(
+    ("cell", "form"), [form for form in FORMS if form[0] in ("rnn", "gru", "lstm")]
+)
 
 
 def option_of(cell: str, form: str) -> dict[str, str]:
@@ -55,7 +58,7 @@ def test_learns_a_verse_by_heart(parrot: LanguageModel) -> None:
     assert parrot.sample(90, prompt=VERSE, temperature=0) == VERSE * 2
 
 
-@pytest.mark.parametrize(("cell", "form"), FORMS)
+@every_form
 def test_every_cell_learns(cell: str, form: str) -> None:
     model = LanguageModel(**SMALL, **option_of(cell, form), dropout=0.1, embedding_size=8)
     model.fit(VERSE * 20, epochs=12, seq_len=20, batch_size=8, lr=1e-2, **QUIET)
@@ -365,7 +368,7 @@ def test_weights_can_be_exchanged(parrot: LanguageModel) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("cell", "form"), FORMS)
+@every_form
 def test_a_saved_model_is_the_same_to_the_bit(cell: str, form: str, dtype: str, tmp_path: Path) -> None:
     model = LanguageModel("word", **SMALL, **option_of(cell, form), dtype=dtype, embedding_size=5)
     model.fit("ünïcode wörds \n go round " * 30, epochs=1, seq_len=10, **QUIET)

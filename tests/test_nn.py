@@ -1,5 +1,6 @@
 """What the layers promise beyond their equations: shapes, lengths, states, weights, dropout."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ GATES = {
     ("gru", "after"): 3,
     ("gru", "before"): 3,
     ("gru", "none"): 2,
+    ("mingru", ""): 2,
+    ("minlstm", ""): 3,
 }
 
 
@@ -52,10 +55,13 @@ def test_shapes_and_dtypes(cell: str, form: str, dtype: str, device: str) -> Non
 def test_parameters_have_pytorchs_names_order_and_shapes(cell: str, form: str) -> None:
     gates = GATES.get((cell, form), 4)
     peephole = {"full": (15, 5), "prev": (15,), "current": (15,)}.get(form)
-    expected = []
+    minimal = cell in ("mingru", "minlstm")
+    expected: list[tuple[str, tuple[int, ...]]] = []
     for k, inputs in enumerate([3, 5]):
-        expected += [(f"weight_ih_l{k}", (gates * 5, inputs)), (f"weight_hh_l{k}", (gates * 5, 5))]
-        expected += [(f"bias_ih_l{k}", (gates * 5,)), (f"bias_hh_l{k}", (gates * 5,))]
+        expected += [(f"weight_ih_l{k}", (gates * 5, inputs))]
+        expected += [] if minimal else [(f"weight_hh_l{k}", (gates * 5, 5))]
+        expected += [(f"bias_ih_l{k}", (gates * 5,))]
+        expected += [] if minimal else [(f"bias_hh_l{k}", (gates * 5,))]
         expected += [(f"weight_ch_l{k}", peephole)] if peephole else []
     layer = make_layer(cell, form, 3, 5, 2)
     assert [(name, value.shape) for name, value in layer.state_dict().items()] == expected
@@ -183,11 +189,36 @@ def test_tokens_equal_one_hot_vectors(cell: str, form: str, device: str) -> None
     assert_gradients_close(gradients[0], nn.Gradients(None, gradients[1].state, gradients[1].params))
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.int8, np.uint16, ">i4"])
-def test_any_integers_are_tokens(dtype: Any) -> None:
-    layer = nn.GRU(4, 5)
+@pytest.mark.parametrize(
+    "dtype", [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64, ">i4", ">u8"]
+)
+@pytest.mark.parametrize("layer", [nn.GRU(4, 5), nn.Embedding(4, 5)], ids=["one-hot", "embedding"])
+def test_any_integers_are_tokens(layer: Any, dtype: Any) -> None:
     y, _ = layer(np.array([[0, 3, 1]], dtype))
     np.testing.assert_array_equal(y, layer([[0, 3, 1]])[0])
+
+
+@pytest.mark.parametrize(("dtype", "number"), [(np.uint64, 2**64 - 1), (np.uint64, 2**32), (np.int64, 2**32)])
+def test_integers_that_are_no_tokens_do_not_wrap(dtype: Any, number: int) -> None:
+    tokens = np.array([[number]], dtype)
+    with pytest.raises(ValueError, match=f"x: expected tokens from -1 to 3, got {number} at"):
+        nn.GRU(4, 5)(tokens)
+    with pytest.raises(ValueError, match=f"x: expected integers of 32 bits, got {number}"):
+        nn.GRU(4, 5).network.forward(tokens, None, None, None, False, 0, 0)
+
+
+def test_a_contiguous_input_is_read_where_it_lies() -> None:
+    """No copy: of 128 MB twice, which would show in what NumPy has asked memory for."""
+    layer, x = nn.Pool("last", check_finite=False), np.zeros((1, 2**21, 16), np.float32)
+    layer(x[:, :1])
+    tracemalloc.start()
+    try:
+        checked, _ = layer._inputs(x, ("B", "T"))
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.shares_memory(checked, x)
+    assert taken < 2**16
 
 
 @every_form
@@ -335,7 +366,9 @@ def test_nan_passes_through_when_not_checked(device: str) -> None:
 
 
 def test_layers_show_what_they_are() -> None:
-    assert repr(nn.GRU(3, 5, 2, reset="before")) == "GRU(3, 5, num_layers=2, reset='before', bias=True)"
+    assert repr(nn.GRU(3, 5, 2, reset="before")) == "GRU(3, 5, num_layers=2, reset='before')"
+    assert repr(nn.LSTM(3, [5, 4], zoneout=(0.1, 0.2))) == "LSTM(3, [5, 4], zoneout=(0.1, 0.2))"
+    assert repr(nn.MinGRU(np.int64(3), 5, bias=False)) == "MinGRU(3, 5, bias=False)"
     layer = nn.LSTM(3, 5, peephole="prev", dtype=np.float64, seed=4)
     assert (layer.input_size, layer.hidden_size, layer.num_layers) == (3, 5, 1)
     assert (layer.peephole, layer.bias, layer.dropout, layer.dtype) == ("prev", True, 0.0, "float64")

@@ -6,7 +6,8 @@ type or dtype a :class:`TypeError`.
 """
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, SupportsFloat, SupportsIndex
 
 import numpy as np
@@ -32,6 +33,15 @@ def integer(name: str, value: SupportsIndex, *, minimum: int, maximum: int | Non
     return number
 
 
+def sizes(name: str, value: SupportsIndex | Sequence[SupportsIndex]) -> int | list[int]:
+    """Return a size of at least 1, or a list of some."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return integer(name, value, minimum=1)
+    if not value:
+        raise ValueError(f"{name}: expected an integer, or one for each layer, got {value!r}")
+    return [integer(f"{name}[{k}]", size, minimum=1) for k, size in enumerate(value)]
+
+
 def probability(name: str, value: SupportsFloat) -> float:
     """Return a float p with 0 <= p < 1, such as a dropout rate."""
     if isinstance(value, (bool, np.bool_, np.ndarray, str)) or not isinstance(value, SupportsFloat):
@@ -45,14 +55,17 @@ def probability(name: str, value: SupportsFloat) -> float:
 def number(
     name: str, value: SupportsFloat, *, minimum: float | None = None, above: float | None = None
 ) -> float:
-    """Return a finite float of at least `minimum`, or greater than `above`."""
+    """Return a finite float, of at least `minimum` or greater than `above` where one is given."""
     if isinstance(value, (bool, np.bool_, np.ndarray, str)) or not isinstance(value, SupportsFloat):
         raise TypeError(f"{name}: expected a number, got {describe(value)}")
     number = float(value)
-    inside = number >= minimum if minimum is not None else above is None or number > above
+    inside, bounds = True, ""
+    if minimum is not None:
+        inside, bounds = number >= minimum, f" of at least {minimum:g}"
+    elif above is not None:
+        inside, bounds = number > above, f" above {above:g}"
     if not (inside and np.isfinite(number)):
-        bounds = f"of at least {minimum:g}" if minimum is not None else f"above {above:g}"
-        raise ValueError(f"{name}: expected a finite number {bounds}, got {number}")
+        raise ValueError(f"{name}: expected a finite number{bounds}, got {number}")
     return number
 
 
@@ -70,6 +83,15 @@ def choice(name: str, value: str, options: Collection[str]) -> str:
     if value not in options:
         raise ValueError(f"{name}: expected {_one_of(options)}, got {value!r}")
     return value
+
+
+def keywords(owner: str, given: Collection[str], known: Collection[str]) -> None:
+    """Refuse keyword arguments that a callable does not have, as Python does where it can."""
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; expected {', '.join(sorted(known))}"
+            raise TypeError(f"{owner}: unexpected keyword argument {name!r}{hint}")
 
 
 def dtype(value: DTypeLike) -> str:
@@ -112,7 +134,14 @@ def floats(name: str, value: ArrayLike, dtype: str, shape: Shape, *, finite: boo
     return contiguous
 
 
-def tokens(name: str, value: ArrayLike, size: int, shape: Shape) -> NDArray[np.int64]:
+def same_shape(names: Sequence[str], arrays: Sequence[Floats]) -> None:
+    """Refuse arrays of which one has another shape than the first."""
+    for name, array in zip(names, arrays, strict=True):
+        if array.shape != arrays[0].shape:
+            raise ValueError(f"{name}: expected shape {arrays[0].shape} as {names[0]} has, got {array.shape}")
+
+
+def tokens(name: str, value: ArrayLike, size: int, shape: Shape) -> NDArray[np.int32]:
     """Return a contiguous array of token numbers, each from 0 to size - 1, or -1: the zero vector."""
     array = np.asarray(value)
     if array.dtype.kind not in "iu":
@@ -125,11 +154,16 @@ def tokens(name: str, value: ArrayLike, size: int, shape: Shape) -> NDArray[np.i
         raise ValueError(
             f"{name}: expected tokens from -1 to {size - 1}, got {array[where]} at {list(where)}"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return np.ascontiguousarray(array, np.int32)
 
 
-def lengths(value: ArrayLike | None, batch: int, steps: int, *, of: str = "x") -> NDArray[np.int64] | None:
-    """Return the number of steps of each row of `of`, from 0 to all; None is all of them everywhere."""
+def lengths(
+    value: ArrayLike | None, batch: int | None, steps: int, *, of: str = "x"
+) -> NDArray[np.int64] | None:
+    """Return the number of steps of each row of `of`, from 0 to all; None is all of them everywhere.
+
+    Where `batch` is None there is one sequence without a batch axis, and its length is a number.
+    """
     if value is None:
         return None
     array = np.asarray(value)
@@ -137,15 +171,33 @@ def lengths(value: ArrayLike | None, batch: int, steps: int, *, of: str = "x") -
         array = array.astype(np.int64)  # an empty list has no dtype of its own
     if array.dtype.kind not in "iu":
         raise TypeError(f"lengths: expected integers, got {describe(value)}")
-    if array.shape != (batch,):
+    if batch is None and array.shape != ():
+        raise ValueError(f"lengths: expected one integer, as {of} is one sequence, got shape {array.shape}")
+    if batch is not None and array.shape != (batch,):
         raise ValueError(f"lengths: expected shape ({batch},), one for each row of {of}, got {array.shape}")
     outside = (array < 0) | (array > steps)
     if outside.any():
-        (row,) = first(outside)
+        where = first(outside)
+        place = "" if batch is None else f" at {list(where)}"
         raise ValueError(
-            f"lengths: expected integers from 0 to {steps}, the steps of {of}, got {array[row]} at [{row}]"
+            f"lengths: expected integers from 0 to {steps}, the steps of {of}, got {array[where]}{place}"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return np.ascontiguousarray(array.reshape(-1), np.int64)
+
+
+def mask(value: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Return which steps count, in the shape (B, T) or (T,) of the input's steps; None is all."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.size == 0 and not hasattr(value, "dtype"):
+        array = array.astype(np.bool_)
+    if array.dtype != np.bool_:
+        raise TypeError(f"mask: expected booleans, got {describe(value)}")
+    if array.shape != shape:
+        raise ValueError(f"mask: expected shape {_shape(shape)}, that of x's steps, got {array.shape}")
+    contiguous: NDArray[np.bool_] = np.ascontiguousarray(array)
+    return contiguous
 
 
 def parameters(
@@ -162,7 +214,9 @@ def parameters(
     Here other float dtypes are converted: weights come from files and from other libraries.
     """
     shapes = dict(expected)
-    arrays = {name: np.asarray(value) for name, value in state_dict.items()}
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"state_dict: expected a mapping of names to arrays, got {describe(state_dict)}")
+    arrays = {name: _plain(value) for name, value in state_dict.items()}
     problems = [f"missing {name}" for name in shapes if name not in arrays]
     problems += [f"unexpected {name}" for name in arrays if name not in shapes]
     problems += [
@@ -173,6 +227,11 @@ def parameters(
     if problems:
         raise ValueError(f"{what}: expected the parameters of {owner}, got {'; '.join(problems)}")
     return {name: _weights(name, array, dtype, finite=finite) for name, array in arrays.items()}
+
+
+def _plain(value: Any) -> NDArray[Any]:
+    """Return an array; PyTorch gives the numbers of a parameter only once it is detached."""
+    return np.asarray(value.detach() if hasattr(value, "detach") else value)
 
 
 def _weights(name: str, array: NDArray[Any], dtype: str, *, finite: bool) -> Floats:

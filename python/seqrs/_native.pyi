@@ -23,12 +23,17 @@ __all__ = [
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
-# h, and for an LSTM also c; each (num_layers, B, hidden_size)
+# All h, and where a layer has a memory also all c, each flat: for every scan (a layer in one direction) in
+# order its (B, width) numbers, one after the other.
 _State = tuple[_Floats, ...]
 
 @final
 class Tape:
     """What one training-mode forward pass keeps for its backward pass; good for one use."""
+
+    @property
+    def penalty(self) -> float:
+        """What the penalties on activations add to the loss."""
 
 @final
 class Optimizer:
@@ -74,20 +79,14 @@ class Network:
     """A program (list of ops) with its weights on one device."""
 
     @staticmethod
-    def recurrent(
+    def build(
+        spec: str,  # JSON: {"input": {"features": 3} or {"tokens": 50}, "blocks": [{"block": "linear", ...}, ...]}
         *,
-        cell: str,  # "rnn" | "gru" | "lstm"
-        form: str,  # rnn: "tanh" | "relu"; gru: "after" | "before" | "none"; lstm: "none" | "full" | "prev" | "current"
-        input_size: int,
-        hidden_size: int,
-        num_layers: int,
-        bias: bool,
-        dropout: float,  # between layers
         dtype: str,  # "float32" | "float64"
         device: str,  # "cpu" | "reference"
         seed: int,
     ) -> Network:
-        """A stack of recurrent layers: features or tokens in, the last layer's states out."""
+        """Blocks in a row; the core's `layers::Spec` says what each is made of."""
     @staticmethod
     def language_model(
         *,
@@ -109,27 +108,42 @@ class Network:
     def device(self) -> str: ...
     @property
     def num_parameters(self) -> int: ...
-    def parameters(self) -> list[tuple[str, tuple[int, ...]]]: ...
+    @property
+    def num_trainable(self) -> int:
+        """Numbers in the parameters that are not frozen, which lie first in the buffer."""
+    @property
+    def causal(self) -> bool:
+        """Whether nothing is reversed or pooled, so that it can go step by step."""
+    def parameters(self) -> list[tuple[str, tuple[int, ...], int, bool]]:
+        """Name, shape, place of its first number in the buffer, and whether it is frozen."""
+    def states(self) -> list[tuple[int, int]]:
+        """For every scan in order: the width of its h, and that of its c (0: none)."""
+    def output(self) -> tuple[str, int]:
+        """What comes out: "steps" (B, T, O) or "sequence" (B, O); and O."""
     def get(self, name: str) -> _Floats:
         """A copy of one parameter."""
-    def set(self, name: str, value: _Floats) -> None: ...
+    def set(self, values: dict[str, _Floats]) -> None:
+        """Replace some parameters, or none of them if one does not fit."""
     def forward(
         self,
-        x: NDArray[Any],  # (B, T, I) floats, or (B, T) int32/int64 tokens, where -1 is the zero vector
+        x: NDArray[Any],  # (B, T, I) floats, or (B, T) integer tokens, where -1 is the zero vector
         state: _State | None,
         lengths: NDArray[np.int64] | None,  # (B,)
+        mask: NDArray[np.bool_] | None,  # (B, T): which steps count, of those within the lengths
         training: bool,  # True: dropout is on and a tape is kept
         seed: int,
         step: int,
     ) -> tuple[_Floats, _State, Tape | None]:
-        """The output (B, T, O), padded with zeros, and the state after each row's last step.
+        """The output, zero at steps that do not count, and the state after each row's last step.
 
         For a language model the output is the logits.
         """
     def backward(
         self, tape: Tape, dy: _Floats, dstate: _State | None
-    ) -> tuple[_Floats | None, _State, dict[str, _Floats]]:
-        """Gradients of sum(dy * y) + sum(dstate * state): of x (None for tokens), of the initial state, of each parameter."""
+    ) -> tuple[_Floats | None, _State, _Floats]:
+        """Gradients of sum(dy * y) + sum(dstate * state) + penalty: of x (None for tokens), of the initial state, of all parameters."""
+    def apply(self, gradient: _Floats, optimizer: Optimizer, lr: float) -> float:
+        """Update by a gradient (num_parameters,). Its norm before clipping; where that is not finite nothing changes."""
     def step(self, x: NDArray[Any], state: _State | None) -> tuple[_Floats, _State]:
         """One step: x (B, I) floats or (B,) tokens; y (B, O)."""
     # The rest is for language models.

@@ -1,6 +1,6 @@
 """Checks to run on layers: those of seqrs, and your own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,9 +16,10 @@ class Differentiable(Protocol):
     """What :func:`check_gradients` needs; every layer of :mod:`seqrs.nn` has it.
 
     An object of your own needs the same five: `dtype`, ``forward``, ``backward``,
-    ``state_dict`` and ``load_state_dict``, each used as in :class:`seqrs.nn.RNN`. What
+    ``state_dict`` and ``load_state_dict``, each used as in :class:`seqrs.nn.Layer`. What
     ``backward`` returns has the attributes `x`, `state` and `params`. Its parameters may have
-    any names and shapes.
+    any names and shapes; those that `params` leaves out are not checked. If the tape has a
+    `penalty`, that is part of the loss.
 
     Examples
     --------
@@ -102,8 +103,8 @@ class GradientReport:
     Attributes
     ----------
     tensors : dict of str to TensorReport
-        For each tensor: ``"x"`` (unless the input is tokens), the initial state (``"state"``,
-        or ``"state[0]"`` and ``"state[1]"`` for a pair), and each parameter. Tensors without
+        For each tensor: ``"x"`` (unless the input is tokens), the initial state (``"state"``;
+        of a pair or a list ``"state[0]"`` and so on), and each parameter. Tensors without
         elements are left out.
 
     Examples
@@ -132,13 +133,15 @@ def check_gradients(
     state: Any = None,
     lengths: ArrayLike | None = None,
     *,
+    mask: ArrayLike | None = None,
     seed: int = 0,
     difference: float = 1e-5,
 ) -> GradientReport:
     """Compare a layer's analytic gradients with central differences, element by element.
 
     The function differentiated is E = Σ dy * y + Σ dstate * state over the output y and the
-    final state of a training pass, with dy and dstate drawn from a normal distribution. For
+    final state of a training pass, with dy and dstate drawn from a normal distribution, plus the
+    penalty on activations if the layer has one. For
     every element v of every parameter, of the input and of the initial state, the analytic
     gradient a must be close to n = (E(v + d) - E(v - d)) / 2d:
 
@@ -152,8 +155,9 @@ def check_gradients(
     layer : Differentiable
         A layer of dtype ``"float64"``: in float32, rounding would drown what is looked for. Its
         parameters are changed during the check and restored after it.
-    x, state, lengths
-        What ``layer.forward`` takes. The state is checked at zero if it is not given.
+    x, state, lengths, mask
+        What ``layer.forward`` takes. Without a state the layer starts from its own; that one's
+        gradient is checked too, unless it is learned: then it is part of the parameters'.
     seed : int, default 0
         For dy and dstate.
     difference : float, default 1e-5
@@ -185,27 +189,33 @@ def check_gradients(
     if layer.dtype != "float64":
         raise ValueError(f'layer: expected dtype "float64", got "{layer.dtype}"')
     draw = np.random.default_rng(seed).standard_normal
-    y, after, tape = layer.forward(x, state, lengths, True, step=0)
-    dy = draw(y.shape)
-    dafter = [draw(part.shape) for part in _parts(after)]
-    gradients = layer.backward(tape, dy, _like(after, dafter))
+    # A layer of one's own need not know the word.
+    masked = {} if mask is None else {"mask": mask}
+    y, after, tape = layer.forward(x, state, lengths, True, step=0, **masked)
+    upstream = [draw(part.shape) for part in (*_parts(y), *_parts(after))]
+    count = len(list(_parts(y)))
+    gradients = layer.backward(tape, _like(y, upstream[:count]), _like(after, upstream[count:]))
 
     # Working copies: an element is moved in place, and put back.
     inputs = np.array(x)
-    parts = _parts(gradients.state)
-    before = [np.array(part) for part in (map(np.zeros_like, parts) if state is None else _parts(state))]
+    parts = list(_parts(gradients.state))
     params = {name: np.array(value) for name, value in layer.state_dict().items()}
+    learned = any("initial_" in name for name in params)
+    given = state is not None or not learned
+    before = [np.array(part) for part in (map(np.zeros_like, parts) if state is None else _parts(state))]
 
-    def outputs() -> list[Doubles]:
-        y, after, _ = layer.forward(inputs, _like(gradients.state, before), lengths, True, step=0)
+    def outputs() -> list[Any]:
+        start = _like(gradients.state, before) if given else None
+        y, after, tape = layer.forward(inputs, start, lengths, True, step=0, **masked)
         # Copies: an output may share memory with an input, which is about to move.
-        return [np.array(array) for array in (y, *_parts(after))]
+        arrays = [np.array(array) for array in (*_parts(y), *_parts(after))]
+        return [*arrays, getattr(tape, "penalty", 0.0)]
 
-    def outputs_of_params() -> list[Doubles]:
+    def outputs_of_params() -> list[Any]:
         layer.load_state_dict(params)
         return outputs()
 
-    def compare(analytic: Doubles, values: Doubles, run: Callable[[], list[Doubles]]) -> TensorReport:
+    def compare(analytic: Doubles, values: Doubles, run: Callable[[], list[Any]]) -> TensorReport:
         numeric = np.zeros(values.shape)
         for index in np.ndindex(values.shape):
             value = values[index]
@@ -216,7 +226,7 @@ def check_gradients(
             values[index] = value
             # Outputs are subtracted before they are summed: the difference of two large sums
             # would lose the digits that matter.
-            change = sum(np.sum(d * (a - b)) for d, a, b in zip([dy, *dafter], above, below, strict=True))
+            change = sum(np.sum(d * (a - b)) for d, a, b in zip([*upstream, 1.0], above, below, strict=True))
             numeric[index] = change / (2 * difference)
         error = np.abs(analytic - numeric)
         worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(error)), error.shape))
@@ -228,11 +238,11 @@ def check_gradients(
         if gradients.x is not None and inputs.size:
             report["x"] = compare(gradients.x, inputs, outputs)
         for i, (analytic, values) in enumerate(zip(parts, before, strict=True)):
-            if values.size:
+            if values.size and given:
                 name = "state" if len(parts) == 1 else f"state[{i}]"
                 report[name] = compare(analytic, values, outputs)
-        for name, values in params.items():
-            report[name] = compare(gradients.params[name], values, outputs_of_params)
+        for name, analytic in gradients.params.items():
+            report[name] = compare(analytic, params[name], outputs_of_params)
     finally:
         layer.load_state_dict(params)
 
@@ -248,11 +258,22 @@ def check_gradients(
     return GradientReport(report)
 
 
-def _parts(state: Any) -> list[Doubles]:
-    """Take a state apart: one array, or a tuple or list of them."""
-    return list(state) if isinstance(state, (tuple, list)) else [state]
+def _parts(state: Any) -> Iterator[Doubles]:
+    """Take a state, or an output, apart: None, an array, or a tuple or list of such."""
+    if isinstance(state, (tuple, list)):
+        for part in state:
+            yield from _parts(part)
+    elif state is not None:
+        yield state
 
 
 def _like(state: Any, parts: list[Doubles]) -> Any:
     """Put arrays together in the form of a state."""
-    return tuple(parts) if isinstance(state, (tuple, list)) else parts[0]
+    rest = iter(parts)
+
+    def fill(part: Any) -> Any:
+        if isinstance(part, (tuple, list)):
+            return type(part)(fill(inner) for inner in part)
+        return None if part is None else next(rest)
+
+    return fill(state)

@@ -251,12 +251,11 @@ class Trainer:
     def weights(self) -> dict[str, Floats]:
         """Return a copy of the network's weights."""
         network = self.model.network
-        return {name: network.get(name) for name, _ in network.parameters()}
+        return {name: network.get(name) for name, *_ in network.parameters()}
 
     def set_weights(self, weights: dict[str, Floats]) -> None:
         """Give the network these weights."""
-        for name, value in weights.items():
-            self.model.network.set(name, value)
+        self.model.network.set(weights)
 
     def _done(self) -> bool:
         patience = self.options.patience

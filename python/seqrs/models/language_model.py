@@ -357,8 +357,7 @@ class LanguageModel(WritingModel):
             raise ModelFileError(f"{name}: the training state is damaged: {error}") from None
         best = file.part("best.") or None
         if model._progress.finished:
-            for parameter, value in (best or {}).items():
-                model.network.set(parameter, value)
+            model.network.set(best or {})
             return model
         data = TextData.read_again(record, text, validation)
         codec = model._fitted()
@@ -371,7 +370,8 @@ class LanguageModel(WritingModel):
             progress=model._progress,
         )
         run.optimizer.load_state(updates, file.part("optimizer."))
-        run.state = tuple(value for _, value in sorted(file.part("state.").items())) or None
+        # Flat, as the core takes it; files of older versions have the same numbers as (L, B, H).
+        run.state = tuple(value.reshape(-1) for _, value in sorted(file.part("state.").items())) or None
         run.best = best
         return model._train(run, output, sample_every, callbacks, progress)
 

@@ -47,7 +47,7 @@ class TextModel(Estimator):
             If the model is not fitted.
         """
         self._fitted()
-        return {name: self.network.get(name) for name, _ in self.network.parameters()}
+        return {name: self.network.get(name) for name, *_ in self.network.parameters()}
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Set every weight.
@@ -68,10 +68,8 @@ class TextModel(Estimator):
             If the model is not fitted.
         """
         self._fitted()
-        for name, value in _check.parameters(
-            self.network.parameters(), state_dict, self.dtype, owner=self
-        ).items():
-            self.network.set(name, value)
+        expected = [(name, shape) for name, shape, *_ in self.network.parameters()]
+        self.network.set(_check.parameters(expected, state_dict, self.dtype, owner=self))
 
     def log_probs(self, text: str) -> tuple[list[str], NDArray[np.float64]]:
         """Return a document's tokens and the log-probability of each, given those before it.

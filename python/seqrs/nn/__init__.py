@@ -1,14 +1,28 @@
-"""Recurrent layers: arrays in, arrays out, and gradients when you ask for them.
+"""Recurrent layers and what goes with them: arrays in, arrays out, and gradients when asked for.
 
-=========== ======================================================================
-`RNN`       the plain recurrent layer, tanh or ReLU
-`GRU`       gated recurrent unit: reset gate after or before the product, or none
-`LSTM`      long short-term memory, without and with peepholes
-`Gradients` what ``backward`` returns
-=========== ======================================================================
+============ =====================================================================
+`RNN`        the plain recurrent layer
+`GRU`        gated recurrent unit: reset gate after or before the product, or none
+`LSTM`       long short-term memory, with peepholes, projection and more
+`MinGRU`     a GRU whose gates see the input alone
+`MinLSTM`    the same of an LSTM
+`Embedding`  vectors for tokens
+`Linear`     a linear map of every step
+`Dropout`    between any two blocks
+`LayerNorm`  normalise every step
+`Pool`       one vector for a whole sequence
+`Sequential` blocks one after the other, as one model
+`Custom`     layers of a `Cell` of your own, written in NumPy
+`Gradients`  what ``backward`` returns
+`states`     recurrent states as values: copy, reset, take, join, save
+============ =====================================================================
 
-All three layers share their methods. Arrays are batch first: an input is (B, T, I), batch by
-steps by features, or (B, T) integer tokens; an output is (B, T, H). Weights have PyTorch's
+All have the methods of `Layer`: call it, or ``forward`` and ``backward``, or ``step`` by
+``step``; ``state_dict`` and ``load_state_dict``; ``print`` shows a table. `Options` documents what
+all recurrent layers can do: both directions, dropout of every kind, zoneout, layer normalisation.
+
+Arrays are batch first: an input is (B, T, I), batch by steps by features, or (B, T) integer
+tokens; an output is (B, T, O). `lengths` and `mask` say which steps count. Weights have PyTorch's
 names, shapes and gate order.
 
 Examples
@@ -31,9 +45,38 @@ A training loop of one's own: learn to output the running mean of the input.
 True
 """
 
-from seqrs.nn._recurrent import Gradients as Gradients
+from seqrs.nn import states as states
+from seqrs.nn.dropout import Dropout as Dropout
+from seqrs.nn.embedding import Embedding as Embedding
+from seqrs.nn.gradients import Gradients as Gradients
 from seqrs.nn.gru import GRU as GRU
+from seqrs.nn.layer import Layer as Layer
+from seqrs.nn.layer_norm import LayerNorm as LayerNorm
+from seqrs.nn.linear import Linear as Linear
 from seqrs.nn.lstm import LSTM as LSTM
+from seqrs.nn.minimal import MinGRU as MinGRU
+from seqrs.nn.minimal import MinLSTM as MinLSTM
+from seqrs.nn.options import BlockOptions as BlockOptions
+from seqrs.nn.options import Options as Options
+from seqrs.nn.pool import Pool as Pool
 from seqrs.nn.rnn import RNN as RNN
+from seqrs.nn.sequential import Sequential as Sequential
 
-__all__ = ["GRU", "LSTM", "RNN", "Gradients"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "BlockOptions",
+    "Dropout",
+    "Embedding",
+    "Gradients",
+    "Layer",
+    "LayerNorm",
+    "Linear",
+    "MinGRU",
+    "MinLSTM",
+    "Options",
+    "Pool",
+    "Sequential",
+    "states",
+]

@@ -1,12 +1,15 @@
 """The gated recurrent unit in its three forms."""
 
-from typing import SupportsFloat, SupportsIndex
-
-from numpy.typing import DTypeLike
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, SupportsIndex
 
 from seqrs import _check
 from seqrs._check import Floats
-from seqrs.nn._recurrent import Recurrent
+from seqrs.nn.options import Options
+from seqrs.nn.recurrent import ACTIVATIONS, Recurrent
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["GRU"]
 
@@ -15,13 +18,13 @@ class GRU(Recurrent[Floats]):
     r"""A stack of gated recurrent units (Cho et al. 2014).
 
     At each step t, with x⟨t⟩ the input of the layer, h⟨0⟩ the initial state, σ the logistic
-    function and * the product element by element, ::
+    function, g the `activation` and * the product element by element, ::
 
         r = σ(W_ir x⟨t⟩ + b_ir + W_hr h⟨t-1⟩ + b_hr)              reset gate
         z = σ(W_iz x⟨t⟩ + b_iz + W_hz h⟨t-1⟩ + b_hz)              share of the old state kept
-        n = tanh(W_in x⟨t⟩ + b_in + r * (W_hn h⟨t-1⟩ + b_hn))     reset="after"
-        n = tanh(W_in x⟨t⟩ + b_in + W_hn (r * h⟨t-1⟩) + b_hn)     reset="before"
-        n = tanh(W_in x⟨t⟩ + b_in + W_hn h⟨t-1⟩ + b_hn)           reset="none"
+        n = g(W_in x⟨t⟩ + b_in + r * (W_hn h⟨t-1⟩ + b_hn))        reset="after"
+        n = g(W_in x⟨t⟩ + b_in + W_hn (r * h⟨t-1⟩) + b_hn)        reset="before"
+        n = g(W_in x⟨t⟩ + b_in + W_hn h⟨t-1⟩ + b_hn)              reset="none"
         h⟨t⟩ = (1 - z) * n + z * h⟨t-1⟩
 
     The output of a layer is h⟨t⟩; it is the input of the next layer.
@@ -30,47 +33,36 @@ class GRU(Recurrent[Floats]):
     ----------
     input_size : int
         I, the number of features of a step, or the number of different tokens.
-    hidden_size : int
-        H, the number of units of each layer.
+    hidden_size : int, or list of int
+        H, the number of units of each layer; a list gives it layer by layer.
     num_layers : int, default 1
-        L, the number of layers.
+        L, the number of layers; with a list of sizes, their number.
     reset : {"after", "before", "none"}, default "after"
         Where the reset gate acts. ``"after"`` the product with W_hn: PyTorch, cuDNN, Keras by
         default. ``"before"`` it: the original paper and the course notes' full GRU. ``"none"``:
         no reset gate, the course notes' simple GRU.
-    bias : bool, default True
-        Whether there are b_i and b_h.
-    dropout : float, default 0.0
-        In training passes, the probability with which each number passed from a layer to the
-        next is replaced by 0; the others are divided by 1 - dropout.
-    dtype : {"float32", "float64"}, default "float32"
-        Of the weights and of all arrays, in and out.
-    device : {"cpu", "reference"}, default "cpu"
-        ``"cpu"`` is fast; ``"reference"`` does the same in plain loops, to compare with.
-    seed : int, optional
-        From 0 to 2**64 - 1. Determines the initial weights, drawn uniformly between -1/sqrt(H)
-        and 1/sqrt(H), and the dropout masks. Default: drawn at random; the attribute `seed`
-        holds it.
-    check_finite : bool, default True
-        Refuse arrays that hold NaN or infinity. Without the check they pass through.
-
-    Attributes
-    ----------
-    passes : int
-        Number of training passes so far; with `seed` it picks the next dropout masks.
+    activation : str, default "tanh"
+        The function g: ``"tanh"``, ``"relu"``, ``"sigmoid"``, ``"hard_sigmoid"`` (min(max(x + 3,
+        0), 6) / 6), ``"identity"`` or ``"softsign"`` (x / (1 + abs(x))).
+    **options
+        What all recurrent layers have, such as `bidirectional`, `dropout`, `dtype`, `seed`: see
+        :class:`Options`.
 
     Notes
     -----
-    Parameters of layer k, as in ``torch.nn.GRU``, where J is I for k = 0 and H above, with the
-    rows of the gates one below the other in the order r, z, n. Without a reset gate the rows of
-    r are absent: 2H instead of 3H.
+    Parameters of layer k, as in ``torch.nn.GRU``, where J is the width of the layer's input, with
+    the rows of the gates one below the other in the order r, z, n; those of the reverse direction
+    end in ``_reverse``. Without a reset gate the rows of r are absent: 2H instead of 3H.
 
-    ================== =======
-    ``weight_ih_l{k}`` (3H, J)
-    ``weight_hh_l{k}`` (3H, H)
-    ``bias_ih_l{k}``   (3H,)
-    ``bias_hh_l{k}``   (3H,)
-    ================== =======
+    =================== =====================================
+    ``weight_ih_l{k}``  (3H, J)
+    ``weight_hh_l{k}``  (3H, H)
+    ``bias_ih_l{k}``    (3H,)
+    ``bias_hh_l{k}``    (3H,)
+    ``gain_ih_l{k}``    (3H,), with ``layer_norm=True``
+    ``gain_hh_l{k}``    (3H,), with ``layer_norm=True``
+    ``initial_h_l{k}``  (H,), with ``learn_initial_state=True``
+    =================== =====================================
 
     The course notes (Ng, Sequence Models, week 1) call 1 - z the update gate Γu, so their Wu
     and bu are the rows of z *negated*; :mod:`seqrs.educational` converts.
@@ -82,7 +74,7 @@ class GRU(Recurrent[Floats]):
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range or of the wrong type.
+        If an argument is out of its range, of the wrong type, or unknown.
 
     Examples
     --------
@@ -95,32 +87,18 @@ class GRU(Recurrent[Floats]):
     """
 
     _cell = "gru"
-    _form_option = "reset"
 
     def __init__(
         self,
         input_size: SupportsIndex,
-        hidden_size: SupportsIndex,
-        num_layers: SupportsIndex = 1,
+        hidden_size: SupportsIndex | Sequence[SupportsIndex],
+        num_layers: SupportsIndex | None = None,
         *,
         reset: str = "after",
-        bias: bool = True,
-        dropout: SupportsFloat = 0.0,
-        dtype: DTypeLike = "float32",
-        device: str = "cpu",
-        seed: SupportsIndex | None = None,
-        check_finite: bool = True,
+        activation: str = "tanh",
+        **options: "Unpack[Options]",
     ) -> None:
         self.reset = _check.choice("reset", reset, ("after", "before", "none"))
-        super().__init__(
-            self.reset,
-            input_size,
-            hidden_size,
-            num_layers,
-            bias=bias,
-            dropout=dropout,
-            dtype=dtype,
-            device=device,
-            seed=seed,
-            check_finite=check_finite,
-        )
+        self.activation = _check.choice("activation", activation, ACTIVATIONS)
+        own = {"reset": (self.reset, "after"), "activation": (self.activation, "tanh")}
+        super().__init__(self.reset, input_size, hidden_size, num_layers, own, options)

@@ -1,12 +1,15 @@
 """Long short-term memory, without and with peepholes."""
 
-from typing import SupportsFloat, SupportsIndex
-
-from numpy.typing import DTypeLike
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex
 
 from seqrs import _check
 from seqrs._check import Floats
-from seqrs.nn._recurrent import Recurrent
+from seqrs.nn.options import Options
+from seqrs.nn.recurrent import ACTIVATIONS, Recurrent
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["LSTM"]
 
@@ -38,53 +41,58 @@ class LSTM(Recurrent[tuple[Floats, Floats]]):
     ----------
     input_size : int
         I, the number of features of a step, or the number of different tokens.
-    hidden_size : int
-        H, the number of units of each layer.
+    hidden_size : int, or list of int
+        H, the number of units of each layer; a list gives it layer by layer.
     num_layers : int, default 1
-        L, the number of layers.
+        L, the number of layers; with a list of sizes, their number.
     peephole : {"none", "full", "prev", "current"}, default "none"
         What the gates see of the memory c. ``"full"``: every gate sees all of c⟨t-1⟩, as the
         course notes write it. ``"prev"``: every gate sees its own unit of c⟨t-1⟩. ``"current"``:
         the same, but the output gate sees c⟨t⟩ (Gers and Schmidhuber 2000, ONNX).
-    bias : bool, default True
-        Whether there are b_i and b_h.
-    dropout : float, default 0.0
-        In training passes, the probability with which each number passed from a layer to the
-        next is replaced by 0; the others are divided by 1 - dropout.
-    dtype : {"float32", "float64"}, default "float32"
-        Of the weights and of all arrays, in and out.
-    device : {"cpu", "reference"}, default "cpu"
-        ``"cpu"`` is fast; ``"reference"`` does the same in plain loops, to compare with.
-    seed : int, optional
-        From 0 to 2**64 - 1. Determines the initial weights, drawn uniformly between -1/sqrt(H)
-        and 1/sqrt(H), and the dropout masks. Default: drawn at random; the attribute `seed`
-        holds it.
-    check_finite : bool, default True
-        Refuse arrays that hold NaN or infinity. Without the check they pass through.
-
-    Attributes
-    ----------
-    passes : int
-        Number of training passes so far; with `seed` it picks the next dropout masks.
+    coupled : bool, default False
+        Forget as much as is written: f = 1 - i, without weights of its own (Greff et al. 2017).
+    activation : str, default "tanh"
+        The function of the candidate: ``"tanh"``, ``"relu"``, ``"sigmoid"``, ``"hard_sigmoid"``
+        (min(max(x + 3, 0), 6) / 6), ``"identity"`` or ``"softsign"`` (x / (1 + abs(x))).
+    output_activation : str, default "tanh"
+        One of them, in place of the tanh of c⟨t⟩.
+    cell_clip : float, optional
+        Cut c⟨t⟩ to this on either side of zero at each step; no gradient passes where it is cut.
+    proj_size : int, default 0
+        P: replace h⟨t⟩ by W_hr h⟨t⟩, of this size (Sak et al. 2014). 0: no projection, P is H.
+    forget_bias : float, optional
+        Where the biases b_if start, with b_hf at zero; 1 lets gradients through from the start
+        (Jozefowicz et al. 2015). Default: as the other biases. Not with `coupled`.
+    **options
+        What all recurrent layers have, such as `bidirectional`, `dropout`, `dtype`, `seed`: see
+        :class:`Options`.
 
     Notes
     -----
-    Parameters of layer k, as in ``torch.nn.LSTM``, where J is I for k = 0 and H above, with the
-    rows of the gates one below the other in the order i, f, g, o. The last one is there only
-    with peepholes, in the order i, f, o, and has no counterpart in PyTorch:
+    Parameters of layer k, as in ``torch.nn.LSTM``, where J is the width of the layer's input, with
+    the rows of the gates one below the other in the order i, f, g, o; those of the reverse
+    direction end in ``_reverse``. With ``coupled=True`` the rows of f are absent: 3H instead of
+    4H. The last ones have no counterpart in PyTorch:
 
-    ================== ============================================
-    ``weight_ih_l{k}`` (4H, J)
-    ``weight_hh_l{k}`` (4H, H)
-    ``bias_ih_l{k}``   (4H,)
-    ``bias_hh_l{k}``   (4H,)
-    ``weight_ch_l{k}`` (3H,), or (3H, H) with ``peephole="full"``
-    ================== ============================================
+    =================== ============================================================
+    ``weight_ih_l{k}``  (4H, J)
+    ``weight_hh_l{k}``  (4H, P)
+    ``bias_ih_l{k}``    (4H,)
+    ``bias_hh_l{k}``    (4H,)
+    ``weight_hr_l{k}``  (P, H), with `proj_size`
+    ``weight_ch_l{k}``  with peepholes in the order i, f, o: (3H,), or for "full" (3H, H)
+    ``gain_ih_l{k}``    (4H,), with ``layer_norm=True``
+    ``gain_hh_l{k}``    (4H,), with ``layer_norm=True``
+    ``gain_c_l{k}``     (H,), with ``layer_norm=True``
+    ``bias_c_l{k}``     (H,), with ``layer_norm=True``
+    ``initial_h_l{k}``  (P,), with ``learn_initial_state=True``
+    ``initial_c_l{k}``  (H,), with ``learn_initial_state=True``
+    =================== ============================================================
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range or of the wrong type.
+        If an argument is out of its range, of the wrong type, or unknown.
 
     Examples
     --------
@@ -94,36 +102,57 @@ class LSTM(Recurrent[tuple[Floats, Floats]]):
     >>> y, (h, c) = layer(np.ones((2, 7, 3), np.float32))
     >>> y.shape, h.shape, c.shape
     ((2, 7, 5), (2, 2, 5), (2, 2, 5))
+
+    Both directions, in layers that narrow:
+
+    >>> layer = nn.LSTM(3, [8, 4], bidirectional=True)
+    >>> y, (h, c) = layer(np.ones((2, 7, 3), np.float32))
+    >>> y.shape, [array.shape for array in h]
+    ((2, 7, 8), [(2, 2, 8), (2, 2, 4)])
     """
 
     _cell = "lstm"
-    _form_option = "peephole"
-    _state_names = ("h", "c")
+    _memory = True
 
     def __init__(
         self,
         input_size: SupportsIndex,
-        hidden_size: SupportsIndex,
-        num_layers: SupportsIndex = 1,
+        hidden_size: SupportsIndex | Sequence[SupportsIndex],
+        num_layers: SupportsIndex | None = None,
         *,
         peephole: str = "none",
-        bias: bool = True,
-        dropout: SupportsFloat = 0.0,
-        dtype: DTypeLike = "float32",
-        device: str = "cpu",
-        seed: SupportsIndex | None = None,
-        check_finite: bool = True,
+        coupled: bool = False,
+        activation: str = "tanh",
+        output_activation: str = "tanh",
+        cell_clip: SupportsFloat | None = None,
+        proj_size: SupportsIndex = 0,
+        forget_bias: SupportsFloat | None = None,
+        **options: "Unpack[Options]",
     ) -> None:
         self.peephole = _check.choice("peephole", peephole, ("none", "full", "prev", "current"))
+        self.coupled = _check.flag("coupled", coupled)
+        self.activation = _check.choice("activation", activation, ACTIVATIONS)
+        self.output_activation = _check.choice("output_activation", output_activation, ACTIVATIONS)
+        self.cell_clip = None if cell_clip is None else _check.number("cell_clip", cell_clip, above=0.0)
+        self.proj_size = _check.integer("proj_size", proj_size, minimum=0)
+        self.forget_bias = None if forget_bias is None else _check.number("forget_bias", forget_bias)
+        if self.forget_bias is not None and self.coupled:
+            raise ValueError("forget_bias: expected None with coupled=True, where f has no bias of its own")
+        if self.forget_bias is not None and not options.get("bias", True):
+            raise ValueError("forget_bias: expected None with bias=False")
+        if self.peephole != "none" and options.get("layer_norm", False):
+            raise ValueError(
+                "layer_norm: expected an LSTM without peepholes; there is no agreed form for both"
+            )
+        own = {
+            "peephole": (self.peephole, "none"),
+            "coupled": (self.coupled, False),
+            "activation": (self.activation, "tanh"),
+            "output_activation": (self.output_activation, "tanh"),
+            "cell_clip": (self.cell_clip, None),
+            "proj_size": (self.proj_size, 0),
+            "forget_bias": (self.forget_bias, None),
+        }
         super().__init__(
-            self.peephole,
-            input_size,
-            hidden_size,
-            num_layers,
-            bias=bias,
-            dropout=dropout,
-            dtype=dtype,
-            device=device,
-            seed=seed,
-            check_finite=check_finite,
+            self.peephole, input_size, hidden_size, num_layers, own, options, proj_size=self.proj_size
         )

@@ -1,12 +1,15 @@
 """The plain recurrent layer."""
 
-from typing import SupportsFloat, SupportsIndex
-
-from numpy.typing import DTypeLike
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, SupportsIndex
 
 from seqrs import _check
 from seqrs._check import Floats
-from seqrs.nn._recurrent import Recurrent
+from seqrs.nn.options import Options
+from seqrs.nn.recurrent import ACTIVATIONS, Recurrent
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["RNN"]
 
@@ -18,56 +21,42 @@ class RNN(Recurrent[Floats]):
 
         h⟨t⟩ = g(W_ih x⟨t⟩ + b_ih + W_hh h⟨t-1⟩ + b_hh)
 
-    where g is tanh or ReLU. The output of a layer is h⟨t⟩; it is the input of the next layer.
-    In the course notes' words a⟨t⟩ is h⟨t⟩, Wa is [W_hh | W_ih] and ba is b_ih + b_hh (Ng,
+    where g is the `nonlinearity`. The output of a layer is h⟨t⟩; it is the input of the next
+    layer. In the course notes' words a⟨t⟩ is h⟨t⟩, Wa is [W_hh | W_ih] and ba is b_ih + b_hh (Ng,
     Sequence Models, week 1).
 
     Parameters
     ----------
     input_size : int
         I, the number of features of a step, or the number of different tokens.
-    hidden_size : int
-        H, the number of units of each layer.
+    hidden_size : int, or list of int
+        H, the number of units of each layer; a list gives it layer by layer.
     num_layers : int, default 1
-        L, the number of layers.
-    nonlinearity : {"tanh", "relu"}, default "tanh"
-        The function g.
-    bias : bool, default True
-        Whether there are b_ih and b_hh.
-    dropout : float, default 0.0
-        In training passes, the probability with which each number passed from a layer to the
-        next is replaced by 0; the others are divided by 1 - dropout.
-    dtype : {"float32", "float64"}, default "float32"
-        Of the weights and of all arrays, in and out.
-    device : {"cpu", "reference"}, default "cpu"
-        ``"cpu"`` is fast; ``"reference"`` does the same in plain loops, to compare with.
-    seed : int, optional
-        From 0 to 2**64 - 1. Determines the initial weights, drawn uniformly between -1/sqrt(H)
-        and 1/sqrt(H), and the dropout masks. Default: drawn at random; the attribute `seed`
-        holds it.
-    check_finite : bool, default True
-        Refuse arrays that hold NaN or infinity. Without the check they pass through.
-
-    Attributes
-    ----------
-    passes : int
-        Number of training passes so far; with `seed` it picks the next dropout masks.
+        L, the number of layers; with a list of sizes, their number.
+    nonlinearity : str, default "tanh"
+        The function g: ``"tanh"``, ``"relu"``, ``"sigmoid"``, ``"hard_sigmoid"`` (min(max(x + 3,
+        0), 6) / 6), ``"identity"`` or ``"softsign"`` (x / (1 + abs(x))).
+    **options
+        What all recurrent layers have, such as `bidirectional`, `dropout`, `dtype`, `seed`: see
+        :class:`Options`. Not here: `layer_norm`, `candidate_dropout`.
 
     Notes
     -----
-    Parameters of layer k, as in ``torch.nn.RNN``, where J is I for k = 0 and H above:
+    Parameters of layer k, as in ``torch.nn.RNN``, where J is the width of the layer's input; those
+    of the reverse direction end in ``_reverse``:
 
-    ================== ======
-    ``weight_ih_l{k}`` (H, J)
-    ``weight_hh_l{k}`` (H, H)
-    ``bias_ih_l{k}``   (H,)
-    ``bias_hh_l{k}``   (H,)
-    ================== ======
+    =================== ======
+    ``weight_ih_l{k}``  (H, J)
+    ``weight_hh_l{k}``  (H, H)
+    ``bias_ih_l{k}``    (H,)
+    ``bias_hh_l{k}``    (H,)
+    ``initial_h_l{k}``  (H,), with ``learn_initial_state=True``
+    =================== ======
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range or of the wrong type.
+        If an argument is out of its range, of the wrong type, or unknown.
 
     Examples
     --------
@@ -80,32 +69,20 @@ class RNN(Recurrent[Floats]):
     """
 
     _cell = "rnn"
-    _form_option = "nonlinearity"
+    _lacks: ClassVar[dict[str, str]] = {
+        "layer_norm": "there is no agreed form of it for the plain cell; GRU and LSTM have it",
+        "candidate_dropout": "its new state is all candidate; dropout of the output is a block of its own",
+    }
 
     def __init__(
         self,
         input_size: SupportsIndex,
-        hidden_size: SupportsIndex,
-        num_layers: SupportsIndex = 1,
+        hidden_size: SupportsIndex | Sequence[SupportsIndex],
+        num_layers: SupportsIndex | None = None,
         *,
         nonlinearity: str = "tanh",
-        bias: bool = True,
-        dropout: SupportsFloat = 0.0,
-        dtype: DTypeLike = "float32",
-        device: str = "cpu",
-        seed: SupportsIndex | None = None,
-        check_finite: bool = True,
+        **options: "Unpack[Options]",
     ) -> None:
-        self.nonlinearity = _check.choice("nonlinearity", nonlinearity, ("tanh", "relu"))
-        super().__init__(
-            self.nonlinearity,
-            input_size,
-            hidden_size,
-            num_layers,
-            bias=bias,
-            dropout=dropout,
-            dtype=dtype,
-            device=device,
-            seed=seed,
-            check_finite=check_finite,
-        )
+        self.nonlinearity = _check.choice("nonlinearity", nonlinearity, ACTIVATIONS)
+        own = {"nonlinearity": (self.nonlinearity, "tanh")}
+        super().__init__(self.nonlinearity, input_size, hidden_size, num_layers, own, options)

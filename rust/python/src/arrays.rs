@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use seqrs::error::{Error, tuple};
 use std::borrow::Cow;
+use std::fmt::Display;
 
 /// The numbers of an array in row-major order, copied only where they lie otherwise.
 pub(crate) fn numbers<'a, T: Element + Copy, D: Dimension>(
@@ -51,32 +52,74 @@ pub(crate) fn is_integer(value: &Bound<'_, PyAny>) -> bool {
         .is_ok_and(|kind| kind.extract::<String>().is_ok_and(|kind| kind == "i" || kind == "u"))
 }
 
-/// Tokens of any integer type.
-pub(crate) fn tokens(name: &str, value: &Bound<'_, PyAny>) -> PyResult<(Vec<i32>, Vec<usize>)> {
+/// Integers of any type, as the core's 32 bits; read where they lie if they are that already.
+pub(crate) enum Integers<'py> {
+    InPlace(PyReadonlyArrayDyn<'py, i32>),
+    Converted(Vec<i32>, Vec<usize>),
+}
+
+impl Integers<'_> {
+    pub(crate) fn numbers(&self) -> Cow<'_, [i32]> {
+        match self {
+            Self::InPlace(array) => numbers(array),
+            Self::Converted(numbers, _) => Cow::Borrowed(numbers),
+        }
+    }
+
+    pub(crate) fn shape(&self) -> &[usize] {
+        match self {
+            Self::InPlace(array) => array.shape(),
+            Self::Converted(_, shape) => shape,
+        }
+    }
+}
+
+/// An array argument of integers.
+pub(crate) fn integers<'py>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Integers<'py>> {
+    fn narrow<T: Element + Copy + Display + TryInto<i32>>(
+        name: &str,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<Integers<'static>> {
+        let wide = array::<T>(name, value)?;
+        let wide_numbers = numbers(&wide);
+        let narrow = wide_numbers.iter().map(|&number| {
+            number.try_into().map_err(|_| {
+                PyValueError::new_err(format!("{name}: expected integers of 32 bits, got {number}"))
+            })
+        });
+        Ok(Integers::Converted(narrow.collect::<PyResult<_>>()?, wide.shape().to_vec()))
+    }
     if !is_integer(value) {
         return Err(PyTypeError::new_err(format!(
             "{name}: expected an array of integers, got {}",
             describe(value)
         )));
     }
-    if let Ok(array) = value.extract::<PyReadonlyArrayDyn<'_, i32>>() {
-        return Ok((numbers(&array).into_owned(), array.shape().to_vec()));
+    if let Ok(array) = value.extract::<PyReadonlyArrayDyn<'py, i32>>() {
+        return Ok(Integers::InPlace(array));
     }
-    let wide = value.call_method1("astype", ("int64",))?;
-    let array = wide.extract::<PyReadonlyArrayDyn<'_, i64>>()?;
-    let numbers = numbers(&array);
-    let narrow = numbers.iter().map(|&token| {
-        i32::try_from(token)
-            .map_err(|_| PyValueError::new_err(format!("{name}: expected tokens, got {token}")))
-    });
-    Ok((narrow.collect::<PyResult<_>>()?, array.shape().to_vec()))
+    // Of the other types all but this one fit in 64 bits with a sign.
+    if value.extract::<PyReadonlyArrayDyn<'_, u64>>().is_ok() {
+        return narrow::<u64>(name, value);
+    }
+    narrow::<i64>(name, &value.call_method1("astype", ("int64",))?)
+}
+
+/// Tokens of any integer type, to keep, and their shape.
+pub(crate) fn tokens(name: &str, value: &Bound<'_, PyAny>) -> PyResult<(Vec<i32>, Vec<usize>)> {
+    let array = integers(name, value)?;
+    Ok((array.numbers().into_owned(), array.shape().to_vec()))
 }
 
 /// Steps of each row.
 pub(crate) fn lengths(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<usize>>> {
     let Some(value) = value else { return Ok(None) };
-    let (numbers, _) = tokens("lengths", value)?;
-    let steps = numbers.into_iter().map(|n| {
+    let array = integers("lengths", value)?;
+    if array.shape().len() != 1 {
+        return Err(Error::shape("lengths", "(B,)", array.shape())).into_python();
+    }
+    let numbers = array.numbers();
+    let steps = numbers.iter().map(|&n| {
         usize::try_from(n)
             .map_err(|_| PyValueError::new_err(format!("lengths: expected numbers from 0 on, got {n}")))
     });
@@ -97,35 +140,40 @@ pub(crate) fn same_shape(name: &str, got: &[usize], want: &[usize]) -> PyResult<
     if got == want { Ok(()) } else { Err(Error::shape(name, tuple(want), got)).into_python() }
 }
 
-/// The arrays of a state, one after the other.
+/// The parts of a state, one after the other; `sizes` says how many numbers each has.
 pub(crate) fn state<T: Element + Copy>(
     name: &str,
     value: Option<&Bound<'_, PyTuple>>,
-    shape: [usize; 3],
-    parts: usize,
+    sizes: &[usize],
 ) -> PyResult<Option<Vec<T>>> {
     let Some(value) = value else { return Ok(None) };
-    if value.len() != parts {
-        return Err(PyValueError::new_err(format!("{name}: expected {parts} arrays, got {}", value.len())));
+    if value.len() != sizes.len() {
+        return Err(PyValueError::new_err(format!(
+            "{name}: expected {} arrays, got {}",
+            sizes.len(),
+            value.len()
+        )));
     }
-    let mut all = Vec::with_capacity(parts * shape.iter().product::<usize>());
-    for part in value.iter() {
+    let mut all = Vec::with_capacity(sizes.iter().sum());
+    for (part, &size) in value.iter().zip(sizes) {
         let part = array::<T>(name, &part)?;
-        same_shape(name, part.shape(), &shape)?;
+        same_shape(name, part.shape(), &[size])?;
         all.extend_from_slice(&numbers(&part));
     }
     Ok(Some(all))
 }
 
-/// A state as a tuple of arrays.
+/// A state as a tuple of flat arrays, one for each part.
 pub(crate) fn new_state<'py, T: Element + Copy>(
     py: Python<'py>,
-    numbers: &[T],
-    shape: [usize; 3],
-    parts: usize,
+    mut numbers: Vec<T>,
+    sizes: &[usize],
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let size = shape.iter().product::<usize>();
-    let arrays =
-        (0..parts).map(|part| new_array(py, numbers[part * size..(part + 1) * size].to_vec(), &shape));
-    PyTuple::new(py, arrays.collect::<PyResult<Vec<_>>>()?)
+    let mut parts = Vec::with_capacity(sizes.len());
+    for &size in sizes {
+        let rest = numbers.split_off(size);
+        parts.push(numpy::PyArray1::from_vec(py, numbers));
+        numbers = rest;
+    }
+    PyTuple::new(py, parts)
 }

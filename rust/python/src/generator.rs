@@ -48,7 +48,7 @@ impl Generator {
 
     /// The state after all tokens read so far.
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let (shape, parts) = self.network.state_shape(1);
+        let sizes = self.network.state_sizes(1);
         let state = py.detach(|| {
             self.network.read(|network| {
                 let generator = self.generator.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +59,7 @@ impl Generator {
                 }
             })
         });
-        either!(&state.into_python()?, state => new_state(py, state, shape, parts))
+        either!(state.into_python()?, state => new_state(py, state, &sizes))
     }
 }
 

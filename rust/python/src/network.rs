@@ -5,11 +5,12 @@ use crate::error::IntoPython;
 use crate::generator::Generator;
 use crate::optimizer::Optimizer;
 use crate::shared::{Network, Shared, Tape, is_double};
-use crate::typed::{Backward, Forward, Scored};
+use crate::typed::{Backward, Counts, Forward, Scored};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PySlice, PyTuple};
+use pyo3::types::{PyDict, PySlice, PyTuple};
 use seqrs::Error;
+use seqrs::layers::Spec;
 use seqrs::prelude::*;
 use seqrs::program::Program;
 use std::sync::Arc;
@@ -22,6 +23,16 @@ impl Network {
     }
 }
 
+/// Name, shape, place and frozenness of a parameter.
+type Listed<'py> = (String, Bound<'py, PyTuple>, usize, bool);
+
+fn check_rate(lr: f64) -> PyResult<()> {
+    if lr >= 0.0 && lr.is_finite() {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("lr: expected a finite number from 0 on, got {lr}")))
+}
+
 /// Calls the method for the network's element type.
 macro_rules! typed {
     ($self:ident.$method:ident($($argument:expr),*)) => {
@@ -31,25 +42,12 @@ macro_rules! typed {
 
 #[pymethods]
 impl Network {
-    /// A stack of recurrent layers.
+    /// Blocks in a row, from their description.
     #[staticmethod]
-    #[pyo3(signature = (*, cell, form, input_size, hidden_size, num_layers, bias, dropout, dtype, device, seed))]
-    #[allow(clippy::too_many_arguments)]
-    fn recurrent(
-        cell: &str,
-        form: &str,
-        input_size: usize,
-        hidden_size: usize,
-        num_layers: usize,
-        bias: bool,
-        dropout: f64,
-        dtype: &str,
-        device: &str,
-        seed: u64,
-    ) -> PyResult<Self> {
-        let cell = Cell::parse(cell, form).into_python()?;
-        let stack = Recurrent { bias, dropout, ..Recurrent::new(cell, hidden_size, num_layers) };
-        Self::on_device(stack.program(input_size).into_python()?, dtype, device, seed)
+    #[pyo3(signature = (spec, *, dtype, device, seed))]
+    fn build(spec: &str, dtype: &str, device: &str, seed: u64) -> PyResult<Self> {
+        let program = Spec::parse(spec).and_then(|spec| spec.program()).into_python()?;
+        Self::on_device(program, dtype, device, seed)
     }
 
     /// Tokens in, a distribution over the next token out.
@@ -92,10 +90,33 @@ impl Network {
         self.shared.program.parameters.len()
     }
 
-    /// Names and shapes in order.
-    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyTuple>)>> {
+    /// Numbers in the parameters that are not frozen.
+    #[getter]
+    fn num_trainable(&self) -> usize {
+        self.shared.program.parameters.trainable()
+    }
+
+    /// Whether nothing is reversed or pooled.
+    #[getter]
+    fn causal(&self) -> bool {
+        self.shared.program.is_causal()
+    }
+
+    /// Name, shape, place in the buffer, and whether it is frozen.
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Listed<'py>>> {
         let list = self.shared.program.parameters.iter();
-        list.map(|p| Ok((p.name.clone(), PyTuple::new(py, &p.shape)?))).collect()
+        list.map(|p| Ok((p.name.clone(), PyTuple::new(py, &p.shape)?, p.range.start, p.frozen))).collect()
+    }
+
+    /// Widths of h and c of every scan.
+    fn states(&self) -> Vec<(usize, usize)> {
+        self.shared.program.states.iter().map(|s| s.widths.into()).collect()
+    }
+
+    /// "steps" or "sequence", and the width.
+    fn output(&self) -> (&'static str, usize) {
+        let output = self.shared.output();
+        (if output.is_pooled() { "sequence" } else { "steps" }, output.width())
     }
 
     /// A copy of one parameter.
@@ -103,9 +124,9 @@ impl Network {
         typed!(self.get_as(py, name))
     }
 
-    /// Replaces one parameter.
-    fn set(&self, py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        typed!(self.set_as(py, name, value))
+    /// Replaces some parameters, or none if one does not fit.
+    fn set(&self, py: Python<'_>, values: &Bound<'_, PyDict>) -> PyResult<()> {
+        typed!(self.set_as(py, values))
     }
 
     /// The output and the state after each row's last step, and a tape in training mode.
@@ -116,12 +137,13 @@ impl Network {
         x: &Bound<'py, PyAny>,
         state: Option<&Bound<'py, PyTuple>>,
         lengths: Option<&Bound<'py, PyAny>>,
+        mask: Option<&Bound<'py, PyAny>>,
         training: bool,
         seed: u64,
         step: u64,
     ) -> PyResult<Forward<'py>> {
         let key = training.then_some(DropoutKey { seed, step });
-        typed!(self.forward_as(py, x, state, lengths, key))
+        typed!(self.forward_as(py, x, state, Counts { lengths, mask }, key))
     }
 
     /// Gradients of sum(dy * y) + sum(dstate * state).
@@ -135,6 +157,18 @@ impl Network {
         typed!(self.backward_as(py, tape, dy, dstate))
     }
 
+    /// One update by a gradient of all parameters; returns its norm before clipping.
+    fn apply(
+        &self,
+        py: Python<'_>,
+        gradient: &Bound<'_, PyAny>,
+        optimizer: &Optimizer,
+        lr: f64,
+    ) -> PyResult<f64> {
+        check_rate(lr)?;
+        typed!(self.apply_as(py, gradient, optimizer, lr))
+    }
+
     /// One step: x (B, I) features or (B,) tokens; y (B, O).
     fn step<'py>(
         &self,
@@ -142,11 +176,15 @@ impl Network {
         x: &Bound<'py, PyAny>,
         state: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        if !self.shared.program.is_causal() {
+            let why = "one step of a network that reads the whole sequence".to_owned();
+            return Err(Error::Unsupported(why)).into_python();
+        }
         if x.getattr("ndim").and_then(|n| n.extract::<usize>()).is_ok_and(|n| n == 0) {
             return Err(Error::shape("x", "(B, I) or (B,)", &[])).into_python();
         }
         let x = x.get_item((PySlice::full(py), py.None()))?;
-        let (y, state, _) = self.forward(py, &x, state, None, false, 0, 0)?;
+        let (y, state, _) = self.forward(py, &x, state, None, None, false, 0, 0)?;
         Ok((y.get_item((PySlice::full(py), 0))?, state))
     }
 
@@ -164,9 +202,7 @@ impl Network {
         seed: u64,
         step: u64,
     ) -> PyResult<(f64, f64, Bound<'py, PyTuple>)> {
-        if !(lr >= 0.0 && lr.is_finite()) {
-            return Err(PyValueError::new_err(format!("lr: expected a finite number from 0 on, got {lr}")));
-        }
+        check_rate(lr)?;
         let scored = Scored::new(inputs, targets, lengths)?;
         typed!(self.train_step_as(py, &scored, state, optimizer, lr, DropoutKey { seed, step }))
     }
@@ -201,7 +237,7 @@ impl Network {
     ) -> PyResult<Generator> {
         let (prompt, _) = tokens("prompt", prompt)?;
         let (banned, _) = tokens("banned", banned)?;
-        let width = self.shared.output_width();
+        let width = self.shared.output().width();
         let sampler = Sampler::new(width, temperature, top_k, top_p, &banned).into_python()?;
         typed!(self.generator_as(py, &prompt, state, sampler, stop, seed))
     }

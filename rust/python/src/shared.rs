@@ -11,7 +11,7 @@ use seqrs::device::{Device, Element};
 use seqrs::error::Result;
 use seqrs::network::{self, Network as CoreNetwork};
 use seqrs::optim::Optimizer;
-use seqrs::program::Program;
+use seqrs::program::{Program, Slot};
 use seqrs::shape::Shape;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -105,16 +105,23 @@ impl Shared {
         f(&mut self.network.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// (L, B, H) of each array of a state, and how many there are.
-    pub(crate) fn state_shape(&self, batch: usize) -> ([usize; 3], usize) {
-        let states = &self.program.states;
-        let parts = if states.iter().any(|s| s.widths[1] > 0) { 2 } else { 1 };
-        ([states.len(), batch, states.first().map_or(0, |s| s.widths[0])], parts)
+    /// Numbers in each part of a state: all h, and all c where a layer has a memory.
+    pub(crate) fn state_sizes(&self, batch: usize) -> Vec<usize> {
+        let widths = [0, 1].map(|part| self.program.states.iter().map(|s| s.widths[part]).sum::<usize>());
+        widths.into_iter().filter(|&width| width > 0).map(|width| width * batch).collect()
     }
 
-    /// Numbers in a row of the output.
-    pub(crate) fn output_width(&self) -> usize {
-        self.program.slots[self.program.output].width()
+    /// What comes out.
+    pub(crate) fn output(&self) -> Slot {
+        self.program.slots[self.program.output]
+    }
+
+    /// The shape of the output for a batch.
+    pub(crate) fn output_shape(&self, Shape { batch, steps }: Shape) -> Vec<usize> {
+        match self.output() {
+            Slot::Pooled(width) => vec![batch, width],
+            slot => vec![batch, steps, slot.width()],
+        }
     }
 }
 
@@ -125,6 +132,16 @@ pub(crate) struct Tape {
     /// The network that made it.
     pub(crate) owner: Arc<Shared>,
     pub(crate) shape: Shape,
+    pub(crate) penalty: f64,
+}
+
+#[pymethods]
+impl Tape {
+    /// What the penalties on activations add to the loss.
+    #[getter]
+    fn penalty(&self) -> f64 {
+        self.penalty
+    }
 }
 
 /// A program (list of ops) with its weights on one device.

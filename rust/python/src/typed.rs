@@ -1,22 +1,25 @@
 //! The methods of [`Network`] for one element type.
 
-use crate::arrays::{array, is_integer, lengths, new_array, new_state, numbers, same_shape, state, tokens};
+use crate::arrays::{
+    Integers, array, integers, is_integer, lengths, new_array, new_state, numbers, same_shape, state, tokens,
+};
 use crate::error::IntoPython;
 use crate::generator::Generator;
 use crate::optimizer::Optimizer;
 use crate::shared::{Network, Number, Tape};
-use numpy::PyUntypedArrayMethods;
+use numpy::{PyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use seqrs::prelude::*;
 use seqrs::{Error, decode};
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Output, state, tape.
 pub(crate) type Forward<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Tape>);
-/// Gradients of the input, of the state and of each parameter.
-pub(crate) type Backward<'py> = (Option<Bound<'py, PyAny>>, Bound<'py, PyTuple>, Bound<'py, PyDict>);
+/// Gradients of the input, of the state and of all parameters.
+pub(crate) type Backward<'py> = (Option<Bound<'py, PyAny>>, Bound<'py, PyTuple>, Bound<'py, PyAny>);
 
 impl Network {
     pub(crate) fn get_as<'py, T: Number>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -25,17 +28,24 @@ impl Network {
         Ok(new_array(py, values, shape)?.into_any())
     }
 
-    pub(crate) fn set_as<T: Number>(
-        &self,
-        py: Python<'_>,
-        name: &str,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let value = array::<T>(name, value)?;
-        let want = self.shared.program.parameters.find(name).into_python()?.shape.as_slice();
-        same_shape(name, value.shape(), want)?;
-        let value = numbers(&value);
-        py.detach(|| self.shared.write(|of| T::network_mut(of).set(name, &value))).into_python()
+    pub(crate) fn set_as<T: Number>(&self, py: Python<'_>, values: &Bound<'_, PyDict>) -> PyResult<()> {
+        let mut given = Vec::with_capacity(values.len());
+        for (name, value) in values {
+            let name: String = name.extract()?;
+            let value = array::<T>(&name, &value)?;
+            same_shape(
+                &name,
+                value.shape(),
+                &self.shared.program.parameters.find(&name).into_python()?.shape,
+            )?;
+            given.push((name, value));
+        }
+        let values: Vec<_> = given.iter().map(|(name, value)| (name.as_str(), numbers(value))).collect();
+        py.detach(|| {
+            let values: Vec<_> = values.iter().map(|(name, value)| (*name, &**value)).collect();
+            self.shared.write(|of| T::network_mut(of).set_all(&values))
+        })
+        .into_python()
     }
 
     pub(crate) fn forward_as<'py, T: Number>(
@@ -43,19 +53,25 @@ impl Network {
         py: Python<'py>,
         x: &Bound<'py, PyAny>,
         start: Option<&Bound<'py, PyTuple>>,
-        steps: Option<&Bound<'py, PyAny>>,
+        counts: Counts<'_, 'py>,
         training: Option<DropoutKey>,
     ) -> PyResult<Forward<'py>> {
-        let (x, shape) = input::<T>(x)?;
-        let (state_shape, parts) = self.shared.state_shape(shape.batch);
-        let start = state::<T>("state", start, state_shape, parts)?;
-        let lengths = lengths(steps)?;
+        let x = Data::<T>::new(x)?;
+        let shape = x.shape()?;
+        let sizes = self.shared.state_sizes(shape.batch);
+        let start = state::<T>("state", start, &sizes)?;
+        let lengths = lengths(counts.lengths)?;
+        let mask = counts.mask.map(|mask| array::<bool>("mask", mask)).transpose()?;
+        if let Some(mask) = &mask {
+            same_shape("mask", mask.shape(), &[shape.batch, shape.steps])?;
+        }
+        let (x, mask) = (x.numbers(), mask.as_ref().map(numbers));
         let batch = Batch {
             shape,
             input: x.as_input(),
             targets: None,
             lengths: lengths.as_deref(),
-            mask: None,
+            mask: mask.as_deref(),
             start: from(start.as_ref()),
             training,
         };
@@ -69,9 +85,14 @@ impl Network {
             })
         });
         let (run, tape) = done.into_python()?;
-        let tape = tape.map(|tape| Tape { tape: Mutex::new(tape), owner: Arc::clone(&self.shared), shape });
-        let y = new_array(py, run.output, &[shape.batch, shape.steps, self.shared.output_width()])?;
-        Ok((y.into_any(), new_state(py, &run.state, state_shape, parts)?, tape))
+        let tape = tape.map(|tape| Tape {
+            penalty: tape.penalty(),
+            tape: Mutex::new(tape),
+            owner: Arc::clone(&self.shared),
+            shape,
+        });
+        let y = new_array(py, run.output, &self.shared.output_shape(shape))?;
+        Ok((y.into_any(), new_state(py, run.state, &sizes)?, tape))
     }
 
     pub(crate) fn backward_as<'py, T: Number>(
@@ -86,9 +107,9 @@ impl Network {
         }
         let Shape { batch, steps } = tape.shape;
         let dy = array::<T>("dy", dy)?;
-        same_shape("dy", dy.shape(), &[batch, steps, self.shared.output_width()])?;
-        let (state_shape, parts) = self.shared.state_shape(batch);
-        let dstate = state::<T>("dstate", dstate, state_shape, parts)?;
+        same_shape("dy", dy.shape(), &self.shared.output_shape(tape.shape))?;
+        let sizes = self.shared.state_sizes(batch);
+        let dstate = state::<T>("dstate", dstate, &sizes)?;
         let dy = numbers(&dy);
         let done = py.detach(|| {
             let mut tape = tape.tape.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,14 +117,30 @@ impl Network {
         });
         let gradients = done.into_python()?;
         let program = &self.shared.program;
-        let parameters = PyDict::new(py);
-        for p in program.parameters.iter() {
-            let values = gradients.parameters[p.range.clone()].to_vec();
-            parameters.set_item(&p.name, new_array(py, values, &p.shape)?)?;
-        }
         let width = program.slots[program.input].width();
         let dx = gradients.input.map(|dx| new_array(py, dx, &[batch, steps, width])).transpose()?;
-        Ok((dx.map(Bound::into_any), new_state(py, &gradients.state, state_shape, parts)?, parameters))
+        let flat = PyArray1::from_vec(py, gradients.parameters);
+        Ok((dx.map(Bound::into_any), new_state(py, gradients.state, &sizes)?, flat.into_any()))
+    }
+
+    pub(crate) fn apply_as<T: Number>(
+        &self,
+        py: Python<'_>,
+        gradient: &Bound<'_, PyAny>,
+        optimizer: &Optimizer,
+        lr: f64,
+    ) -> PyResult<f64> {
+        let gradient = array::<T>("gradient", gradient)?;
+        same_shape("gradient", gradient.shape(), &[self.shared.program.parameters.len()])?;
+        let gradient = numbers(&gradient);
+        let done = py.detach(|| {
+            self.shared.write(|of| {
+                optimizer.with(|optimizer| {
+                    T::optimizer(optimizer).map(|own| T::network_mut(of).apply(&gradient, own, lr))
+                })
+            })
+        });
+        done.ok_or_else(other_dtype)?.into_python()
     }
 
     pub(crate) fn train_step_as<'py, T: Number>(
@@ -115,8 +152,8 @@ impl Network {
         lr: f64,
         key: DropoutKey,
     ) -> PyResult<(f64, f64, Bound<'py, PyTuple>)> {
-        let (state_shape, parts) = self.shared.state_shape(scored.shape.batch);
-        let start = state::<T>("state", start, state_shape, parts)?;
+        let sizes = self.shared.state_sizes(scored.shape.batch);
+        let start = state::<T>("state", start, &sizes)?;
         let batch = scored.batch(from(start.as_ref()), Some(key));
         let done = py.detach(|| {
             self.shared.write(|of| {
@@ -125,11 +162,8 @@ impl Network {
                 })
             })
         });
-        let Some(done) = done else {
-            return Err(PyTypeError::new_err("optimizer: expected one of the network's dtype, got another"));
-        };
-        let done = done.into_python()?;
-        Ok((done.loss, done.gradient_norm, new_state(py, &done.state, state_shape, parts)?))
+        let done = done.ok_or_else(other_dtype)?.into_python()?;
+        Ok((done.loss, done.gradient_norm, new_state(py, done.state, &sizes)?))
     }
 
     pub(crate) fn evaluate_as<'py, T: Number>(
@@ -139,12 +173,12 @@ impl Network {
         start: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let Shape { batch, steps } = scored.shape;
-        let (state_shape, parts) = self.shared.state_shape(batch);
-        let start = state::<T>("state", start, state_shape, parts)?;
+        let sizes = self.shared.state_sizes(batch);
+        let start = state::<T>("state", start, &sizes)?;
         let input = scored.batch(from(start.as_ref()), None);
         let run = py.detach(|| self.shared.read(|of| T::network(of).log_probs(&input))).into_python()?;
         let log_probs = new_array(py, run.output, &[batch, steps])?;
-        Ok((log_probs.into_any(), new_state(py, &run.state, state_shape, parts)?))
+        Ok((log_probs.into_any(), new_state(py, run.state, &sizes)?))
     }
 
     pub(crate) fn generator_as<T: Number>(
@@ -156,8 +190,7 @@ impl Network {
         stop: Option<i32>,
         seed: u64,
     ) -> PyResult<Generator> {
-        let (state_shape, parts) = self.shared.state_shape(1);
-        let state = state::<T>("state", start, state_shape, parts)?;
+        let state = state::<T>("state", start, &self.shared.state_sizes(1))?;
         let start = Start { prompt, state: state.as_deref(), stop, seed };
         let made =
             py.detach(|| self.shared.read(|of| decode::Generator::new(T::network(of), start, sampler)));
@@ -206,26 +239,52 @@ fn two(name: &str, shape: &[usize]) -> PyResult<Shape> {
     }
 }
 
-/// An input array as the core takes it.
-enum Data<T> {
-    Tokens(Vec<i32>),
-    Features(Vec<T>),
+/// Which steps count.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts<'a, 'py> {
+    pub(crate) lengths: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) mask: Option<&'a Bound<'py, PyAny>>,
 }
 
-/// Tokens (B, T) or features (B, T, I) with their shape.
-fn input<T: Number>(x: &Bound<'_, PyAny>) -> PyResult<(Data<T>, Shape)> {
-    if is_integer(x) {
-        let (tokens, shape) = tokens("x", x)?;
-        return Ok((Data::Tokens(tokens), two("x", &shape)?));
+/// Tokens (B, T) or features (B, T, I), where they lie.
+enum Data<'py, T: Number> {
+    Tokens(Integers<'py>),
+    Features(PyReadonlyArrayDyn<'py, T>),
+}
+
+/// Their numbers, row major.
+enum Numbers<'a, T: Number> {
+    Tokens(Cow<'a, [i32]>),
+    Features(Cow<'a, [T]>),
+}
+
+impl<'py, T: Number> Data<'py, T> {
+    fn new(x: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if is_integer(x) {
+            return integers("x", x).map(Self::Tokens);
+        }
+        array::<T>("x", x).map(Self::Features)
     }
-    let features = array::<T>("x", x)?;
-    match *features.shape() {
-        [batch, steps, _] => Ok((Data::Features(numbers(&features).into_owned()), Shape { batch, steps })),
-        ref shape => Err(Error::shape("x", "(B, T, I)", shape)).into_python(),
+
+    fn shape(&self) -> PyResult<Shape> {
+        match self {
+            Self::Tokens(tokens) => two("x", tokens.shape()),
+            Self::Features(features) => match *features.shape() {
+                [batch, steps, _] => Ok(Shape { batch, steps }),
+                ref shape => Err(Error::shape("x", "(B, T, I)", shape)).into_python(),
+            },
+        }
+    }
+
+    fn numbers(&self) -> Numbers<'_, T> {
+        match self {
+            Self::Tokens(tokens) => Numbers::Tokens(tokens.numbers()),
+            Self::Features(features) => Numbers::Features(numbers(features)),
+        }
     }
 }
 
-impl<T> Data<T> {
+impl<T: Number> Numbers<'_, T> {
     fn as_input(&self) -> Input<'_, T> {
         match self {
             Self::Tokens(tokens) => Input::Tokens(tokens),
@@ -236,4 +295,8 @@ impl<T> Data<T> {
 
 fn from<T>(state: Option<&Vec<T>>) -> StartState<'_, T> {
     state.map_or(StartState::Zero, |s| StartState::From(s))
+}
+
+fn other_dtype() -> PyErr {
+    PyTypeError::new_err("optimizer: expected one of the network's dtype, got another")
 }

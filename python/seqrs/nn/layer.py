@@ -1,0 +1,451 @@
+"""What everything in :mod:`seqrs.nn` has in common: a program with its weights, run and differentiated."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Generic, SupportsIndex, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seqrs import _check
+from seqrs._check import Floats
+from seqrs._native import Network, Tape
+from seqrs.nn._layout import StateLayout, put_together, take_apart
+from seqrs.nn._summary import Row, table
+from seqrs.nn.gradients import Gradients, StateT
+from seqrs.nn.options import BLOCK_DEFAULTS
+
+__all__ = ["Layer"]
+
+
+class Layer(Generic[StateT]):
+    """Base class of all layers and blocks, and of :class:`Sequential`.
+
+    Arrays are batch first: an input is (B, T, I), batch by steps by features, or (B, T) integer
+    tokens; an output is (B, T, O), or (B, O) after pooling over time. One sequence alone may come
+    without the batch axis; then outputs, states and gradients have none either.
+
+    Attributes
+    ----------
+    input_size, output_size : int or None
+        I and O; None for a block without weights that takes any width.
+    dtype, device : str
+        Of all arrays, and what computes.
+    seed : int
+        Of the initial weights and of all masks.
+    passes : int
+        Number of training passes so far; with `seed` it picks the masks of the next.
+    check_finite : bool
+        Whether arrays that hold NaN or infinity are refused.
+
+    Notes
+    -----
+    The methods are the same for all. Layers without a recurrent state take and return None in
+    its place.
+    """
+
+    input_size: int | None
+    output_size: int | None
+
+    _takes = "features"  # or "tokens", or "both"
+    _needs_steps = False  # whether the input must have a time axis
+    _pools = False  # whether the output has none
+
+    def __init__(
+        self,
+        input_size: int | None,
+        output_size: int | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        _check.keywords(type(self).__name__, options, BLOCK_DEFAULTS)
+        chosen = {**BLOCK_DEFAULTS, **options}
+        self.input_size = input_size
+        self.output_size = output_size
+        self.dtype = _check.dtype(chosen["dtype"])
+        self.device = _check.choice("device", chosen["device"], _check.DEVICES)
+        self.seed = _check.seed(chosen["seed"])
+        self.check_finite = _check.flag("check_finite", chosen["check_finite"])
+        self.passes = 0
+        self._any_width = input_size is None
+        self._within = ""  # once the layer is part of another: what and where
+        self._network: Network | None = None
+        if input_size is not None:
+            self._build(input_size)
+
+    # What a subclass says of itself
+
+    def _blocks(self, name: str, width: int) -> list[dict[str, Any]]:
+        """Return the blocks that the core is to build, their parameters named after `name`."""
+        raise NotImplementedError
+
+    def _layouts(self) -> list[StateLayout]:
+        """Return the form of the state of every recurrent block."""
+        return []
+
+    def _rows(self, parameters: list[tuple[str, int, bool]]) -> list[Row]:
+        """Return lines for the summary, given names, sizes and frozenness of the parameters."""
+        return [Row(type(self).__name__, self.output_size, not self._pools, parameters)]
+
+    @property
+    def _separate(self) -> bool:
+        """Whether the output is a pair, one for each direction."""
+        return False
+
+    # Running
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        state: StateT | None = None,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> tuple[Floats, StateT]:
+        """Run over whole sequences, without dropout and without a tape.
+
+        Parameters and errors are those of :meth:`forward`.
+
+        Returns
+        -------
+        y : ndarray of shape (B, T, O), or (B, O) after pooling
+            The output; zero at steps that do not count.
+        state : ndarray of shape (D*L, B, P), or for an LSTM a pair (h, c) of them
+            The state after each row's last step.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from seqrs import nn
+        >>> layer = nn.RNN(3, 5, num_layers=2)
+        >>> y, h = layer(np.zeros((4, 7, 3), np.float32), lengths=[7, 2, 0, 5])
+        >>> y.shape, h.shape
+        ((4, 7, 5), (2, 4, 5))
+        """
+        y, after, _ = self.forward(x, state, lengths, training=False, mask=mask)
+        return y, after
+
+    def forward(
+        self,
+        x: ArrayLike,
+        state: StateT | None = None,
+        lengths: ArrayLike | None = None,
+        training: bool = True,
+        *,
+        mask: ArrayLike | None = None,
+        step: SupportsIndex | None = None,
+    ) -> tuple[Floats, StateT, Tape | None]:
+        """Run over whole sequences and keep what the backward pass needs.
+
+        Parameters
+        ----------
+        x : array of shape (B, T, I) in the layer's dtype, or integer array of shape (B, T)
+            Features, or tokens from 0 to I - 1; -1 is the zero vector. A recurrent layer takes
+            either: a token stands for a one-hot vector. Without the axis B, one sequence.
+        state : array of shape (D*L, B, P), or for an LSTM a pair (h, c) of them, optional
+            The state before the first step, such as the one an earlier call returned. Default:
+            zero, or what the layer has learned.
+        lengths : integer array of shape (B,), optional
+            How many steps of each row count, 0 to T, in any order. The rest is padding. Default:
+            all steps of all rows. For one sequence, a number.
+        training : bool, default True
+            Apply dropout and keep a tape.
+        mask : boolean array of shape (B, T), optional
+            Which steps count; with `lengths`, those within the length of which the mask is True.
+            Default: all.
+        step : int, optional
+            Number of this training pass, from 0. The masks of dropout are a function of the
+            layer's `seed` and of this number. Default: the layer's own count, `passes`, which
+            the call then raises by one. Giving the number leaves the count alone.
+
+        Returns
+        -------
+        y : ndarray of shape (B, T, O), or (B, O) after pooling
+            The output; zero at steps that do not count. With ``merge="separate"`` a pair.
+        state : ndarray of shape (D*L, B, P), or for an LSTM a pair (h, c) of them
+            Every layer's state after each row's last step, in PyTorch's order: layer 0 forward,
+            layer 0 reverse, layer 1 forward, and so on; the initial state for rows of which no
+            step counts. Where layers differ in width, a list with an array (D, B, P) for each
+            in the place of an array. Of several recurrent blocks, a list of their states.
+        tape : Tape or None
+            For :meth:`backward`; None if not `training`.
+
+        Raises
+        ------
+        ValueError
+            If a shape, a token or a length does not fit, or an array holds NaN or infinity
+            (unless the layer was made with ``check_finite=False``).
+        TypeError
+            If an array has another dtype than the layer. Nothing is converted silently.
+        RuntimeError
+            If the layer is part of a :class:`Sequential`, which holds its weights now.
+
+        Notes
+        -----
+        At a step that does not count nothing is computed: the state is copied on, the output is
+        zero, and what x holds there has no influence, though it must be finite.
+        """
+        inputs, batched = self._inputs(x, ("B", "T"))
+        batch, steps = inputs.shape[:2]
+        rows = (batch,) if batched else ()
+        flat = self._flat("state", state, rows)
+        counted = _check.lengths(lengths, batch if batched else None, steps)
+        where = _check.mask(mask, (*rows, steps))
+        training = _check.flag("training", training)
+        if step is not None:
+            number = _check.integer("step", step, minimum=0, maximum=2**64 - 1)
+        else:
+            number = self.passes
+            self.passes += training
+        y, after, tape = self.network.forward(
+            inputs,
+            flat,
+            counted,
+            None if where is None else where.reshape(batch, steps),
+            training,
+            self.seed,
+            number,
+        )
+        return self._output(y, batched), self._state(after, rows), tape
+
+    def backward(self, tape: Tape | None, dy: ArrayLike, dstate: StateT | None = None) -> Gradients[StateT]:
+        """Carry gradients back through the sequences of a training pass (BPTT).
+
+        With a loss ``E`` computed from the pass's output and final state, pass its derivatives
+        by both; the result is its derivatives by everything that went in.
+
+        Parameters
+        ----------
+        tape : Tape
+            From :meth:`forward` with ``training=True``. Used up by this call.
+        dy : array in the shape of the output and the layer's dtype
+            dE/dy. What it holds at steps that do not count has no influence.
+        dstate : array of shape (D*L, B, P), or for an LSTM a pair (dh, dc) of them, optional
+            dE/dstate for the final state. Default: zero, which for windows of a longer sequence
+            makes this truncated BPTT.
+
+        Returns
+        -------
+        Gradients
+            dE/dx, dE/dstate for the initial state, and dE/dp for every parameter p.
+
+        Raises
+        ------
+        TapeError
+            If the tape was used before, belongs to another layer, or the weights have changed
+            since.
+        ValueError
+            If a shape does not fit, or an array holds NaN or infinity.
+        TypeError
+            If an array has another dtype than the layer, or `tape` is not a tape.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from seqrs import nn
+        >>> layer = nn.RNN(2, 3, dtype="float64", seed=0)
+        >>> y, h, tape = layer.forward(np.ones((1, 4, 2)))
+        >>> g = layer.backward(tape, dy=np.ones_like(y))      # E = sum of y
+        >>> g.x.shape, g.state.shape, sorted(g.params)
+        ((1, 4, 2), (1, 1, 3), ['bias_hh_l0', 'bias_ih_l0', 'weight_hh_l0', 'weight_ih_l0'])
+        """
+        if not isinstance(tape, Tape):
+            hint = "; forward(..., training=True) returns one" if tape is None else ""
+            raise TypeError(f"tape: expected a Tape, got {type(tape).__name__}{hint}")
+        network = self.network
+        gradient, batched = self._upstream(dy)
+        rows = gradient.shape[:1] if batched else ()
+        x, before, flat = network.backward(tape, gradient, self._flat("dstate", dstate, rows))
+        flat[network.num_trainable :] = 0  # the frozen ones come last
+        params = {
+            name: flat[start : start + int(np.prod(shape))].reshape(shape)
+            for name, shape, start, frozen in network.parameters()
+            if not frozen
+        }
+        if x is not None and not batched:
+            x = x[0]
+        return Gradients(x, self._state(before, rows), params, flat)
+
+    def step(self, x: ArrayLike, state: StateT | None = None) -> tuple[Floats, StateT]:
+        """Run one step, for data that arrive one step at a time.
+
+        Parameters
+        ----------
+        x : array of shape (B, I) in the layer's dtype, or integer array of shape (B,)
+            Features or tokens, as in :meth:`forward`.
+        state : array of shape (D*L, B, P), or for an LSTM a pair (h, c) of them, optional
+            The state that the step before returned. Default: zero, or what the layer has
+            learned.
+
+        Returns
+        -------
+        y : ndarray of shape (B, O)
+            The output.
+        state : ndarray of shape (D*L, B, P), or for an LSTM a pair (h, c) of them
+            For the next step.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`forward`.
+        RuntimeError
+            If the output at a step needs steps that are still to come: the layer is
+            bidirectional, or pools over time.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from seqrs import nn
+        >>> layer, h = nn.GRU(10, 4), None
+        >>> for token in [3, 1, 4]:
+        ...     y, h = layer.step(np.array([token]), h)
+        >>> y.shape
+        (1, 4)
+        """
+        inputs, batched = self._inputs(x, ("B",))
+        rows = inputs.shape[:1] if batched else ()
+        network = self.network
+        if not network.causal:
+            why = "it pools over all steps" if network.output()[0] == "sequence" else "it is bidirectional"
+            raise RuntimeError(f"step: {type(self).__name__} needs the whole sequence, because {why}")
+        y, after = network.step(inputs, self._flat("state", state, rows))
+        return self._output(y, batched), self._state(after, rows)
+
+    # Weights
+
+    @property
+    def network(self) -> Network:
+        """The compiled program with its weights, which :mod:`seqrs.optim` updates."""
+        if self._within:
+            raise RuntimeError(f"{self!r} is {self._within}, which holds its weights now: use that")
+        if self._network is None:
+            raise RuntimeError(f"{self!r} takes any width, and has not seen an input yet")
+        return self._network
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers all parameters have together."""
+        return self.network.num_parameters
+
+    @property
+    def num_trainable(self) -> int:
+        """How many of them are not frozen."""
+        return self.network.num_trainable
+
+    def state_dict(self) -> dict[str, Floats]:
+        """Return a copy of every parameter by PyTorch's name.
+
+        Returns
+        -------
+        dict of str to ndarray
+            For each recurrent layer k: ``weight_ih_l{k}``, ``weight_hh_l{k}``, and unless
+            ``bias=False`` ``bias_ih_l{k}``, ``bias_hh_l{k}``. The class documents the shapes.
+
+        Examples
+        --------
+        >>> from seqrs import nn
+        >>> {name: value.shape for name, value in nn.Linear(3, 5).state_dict().items()}
+        {'weight': (5, 3), 'bias': (5,)}
+        """
+        network = self.network
+        return {name: network.get(name) for name, *_ in network.parameters()}
+
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+        """Set every parameter, from :meth:`state_dict` or from a PyTorch module's.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array
+            One array of floats for each parameter, under its name and in its shape. Arrays of
+            another float dtype are converted to the layer's; PyTorch's CPU tensors are accepted.
+
+        Raises
+        ------
+        ValueError
+            If parameters are missing, unexpected or of another shape (the message lists them
+            all), or hold NaN or infinity. No parameter has changed then.
+        TypeError
+            If an array does not hold floats.
+        """
+        network = self.network
+        expected = [(name, shape) for name, shape, *_ in network.parameters()]
+        network.set(
+            _check.parameters(expected, state_dict, self.dtype, owner=repr(self), finite=self.check_finite)
+        )
+
+    def __str__(self) -> str:
+        """Return a table of layers, the shapes of their outputs and the sizes of their parameters."""
+        parameters = [
+            (name, int(np.prod(shape)), frozen) for name, shape, _, frozen in self.network.parameters()
+        ]
+        return table(repr(self), self._rows(parameters))
+
+    # Arrays in and out
+
+    def _build(self, width: int) -> None:
+        kind = "tokens" if self._takes == "tokens" else "features"
+        spec = {"input": {kind: width}, "blocks": self._blocks("", width)}
+        self._network = Network.build(json.dumps(spec), dtype=self.dtype, device=self.device, seed=self.seed)
+        self.input_size = width
+        if self._any_width:
+            self.output_size = width
+
+    def _inputs(self, x: ArrayLike, axes: tuple[str, ...]) -> tuple[NDArray[Any], bool]:
+        """Return the input with a batch axis, and whether it came with one."""
+        array = np.asarray(x)
+        if self._any_width and not self._within and array.ndim > 0 and array.shape[-1] != self.input_size:
+            self._build(array.shape[-1])
+        size = self.input_size if self.input_size is not None else "I"
+        as_tokens = self._takes == "tokens" or (self._takes == "both" and array.dtype.kind in "iu")
+        shape: _check.Shape = axes if as_tokens else (*axes, size)
+        batched = array.ndim != len(shape) - 1
+        if not batched:
+            shape = shape[1:]
+        if as_tokens:
+            checked: NDArray[Any] = _check.tokens("x", x, cast(int, self.input_size), shape)
+        else:
+            checked = _check.floats("x", x, self.dtype, shape, finite=self.check_finite)
+        return (checked if batched else checked.reshape(1, *array.shape)), batched
+
+    def _output(self, y: Floats, batched: bool) -> Floats:
+        y = y if batched else y[0]
+        if not self._separate:
+            return y
+        half = y.shape[-1] // 2
+        # A pair where the user asked for it by an option; a type cannot depend on that.
+        return cast(Floats, (y[..., :half], y[..., half:]))
+
+    def _upstream(self, dy: Any) -> tuple[Floats, bool]:
+        """Return the gradient by the output with a batch axis, and whether it came with one."""
+        kind, width = self.network.output()
+        names, parts = ["dy"], [dy]
+        if self._separate:
+            if not isinstance(dy, (tuple, list)) or len(dy) != 2:
+                raise TypeError(f"dy: expected a pair (forward, backward) of arrays, got {type(dy).__name__}")
+            names, parts, width = ["dy[0]", "dy[1]"], list(dy), width // 2
+        shape: _check.Shape = ("B", width) if kind == "sequence" else ("B", "T", width)
+        batched = np.ndim(parts[0]) != len(shape) - 1
+        checked = [
+            _check.floats(name, part, self.dtype, shape if batched else shape[1:], finite=self.check_finite)
+            for name, part in zip(names, parts, strict=True)
+        ]
+        whole: Floats = checked[0]
+        if self._separate:
+            _check.same_shape(names, checked)
+            whole = cast(Floats, np.concatenate(checked, axis=-1))
+        return (whole if batched else whole[None]), batched
+
+    def _flat(self, name: str, state: StateT | None, rows: tuple[int, ...]) -> tuple[Floats, ...] | None:
+        """Return a state, or its gradient, as the core takes it."""
+        if state is None:
+            return None
+        layouts = self._layouts()
+        if not layouts:
+            raise TypeError(f"{name}: expected None, because {type(self).__name__} has no state")
+
+        def check(label: str, array: Any, shape: tuple[int, ...]) -> Floats:
+            return _check.floats(label, array, self.dtype, shape, finite=self.check_finite)
+
+        return take_apart(layouts, name, state, rows, check)
+
+    def _state(self, flat: tuple[Floats, ...], rows: tuple[int, ...]) -> StateT:
+        """Return the core's state as the user sees it."""
+        return cast(StateT, put_together(self._layouts(), flat, rows))
