@@ -64,14 +64,13 @@ def test_every_cell_has_its_golden_vectors() -> None:
     """A file that is not there is not compared."""
     resets = ["gru_reset_before", "gru_reset_after"]
     wanted = {
-        "keras_rnn",
-        "keras_lstm",
-        *(f"keras_{cell}" for cell in resets),
-        "onnxruntime_lstm_peephole_lengths",
+        "pytorch_lstm_3layer_bidirectional_proj_lengths",
+        "onnxruntime_lstm_peephole_bidirectional_lengths",
     }
     for peer, cells, cases in [
-        ("pytorch", ["rnn_tanh", "rnn_relu", "gru", "lstm"], ["1layer", "3layer", "lengths"]),
-        ("onnxruntime", ["rnn_tanh", "rnn_relu", *resets, "lstm"], ["lengths"]),
+        ("pytorch", ["rnn_tanh", "rnn_relu", "gru", "lstm"], ["1layer", "3layer_bidirectional_lengths"]),
+        ("keras", ["rnn", *resets, "lstm"], ["mask", "bidirectional_mask"]),
+        ("onnxruntime", ["rnn_tanh", "rnn_relu", *resets, "lstm"], ["lengths", "bidirectional_lengths"]),
     ]:
         wanted |= {f"{peer}_{cell}_{case}" for cell in cells for case in cases}
     assert wanted <= set(NAMES)
