@@ -132,6 +132,76 @@ def test_gradients_of_a_layer_or_by_name_are_the_same() -> None:
         np.testing.assert_array_equal(weight, layers[1].state_dict()[name])
 
 
+def small_model() -> nn.Sequential:
+    """A frozen embedding, and a tied one: of the first nothing may move, of the second all."""
+    return nn.Sequential(
+        nn.Embedding(7, 3, frozen=True, seed=0),
+        nn.GRU(3, 4, seed=1),
+        nn.Linear(4, 7, seed=2),
+    )
+
+
+def test_what_is_frozen_stays() -> None:
+    model, twin = small_model(), small_model()
+    x = np.array([[1, 2, 3], [4, 5, 6]])
+    y, _, tape = model.forward(x)
+    gradients = model.backward(tape, np.ones_like(y))
+    adam = optim.Adam(model)
+    adam.step(gradients)
+    before, after = twin.state_dict(), model.state_dict()
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert moved == before.keys() - {"0.weight"}
+    numbers = sum(before[name].size for name in moved)
+    assert adam.state_dict()["exp_avg"].shape == (numbers,)
+    # By name, with or without those of what is frozen.
+    for extra in ({}, {"0.weight": np.ones((7, 3))}):
+        other = small_model()
+        optim.Adam(other).step({name: gradients.params[name] for name in moved} | extra)
+        for name, weight in other.state_dict().items():
+            np.testing.assert_array_equal(weight, after[name])
+
+
+def test_what_is_tied_moves_together() -> None:
+    def tied() -> nn.Sequential:
+        return nn.Sequential(
+            nn.Embedding(7, 3, seed=0),
+            nn.GRU(3, 3, seed=1),
+            nn.Linear(3, 7, seed=2),
+            tied={"2.weight": "0.weight"},
+        )
+
+    x, models = np.array([[1, 2, 3, 1]]), [tied(), tied()]
+    for model in models:
+        y, _, tape = model.forward(x)
+        gradients = model.backward(tape, np.ones_like(y))
+        given = gradients if model is models[0] else gradients.params
+        optim.SGD(model, lr=1.0).step(given)
+    for name, weight in models[0].state_dict().items():
+        np.testing.assert_array_equal(weight, models[1].state_dict()[name])
+    expected = tied().state_dict()["0.weight"] - gradients.params["0.weight"]
+    np.testing.assert_allclose(models[0].state_dict()["0.weight"], expected, rtol=1e-6)
+
+
+def test_devices_agree() -> None:
+    x, found = np.random.default_rng(0).standard_normal((4, 6, 3)), []
+    for device in ("cpu", "reference"):
+        layer = nn.LSTM(3, 5, dtype="float64", device=device, seed=0)
+        opt = optim.AdamW(layer, lr=0.1, clip_norm=1.0)
+        for _ in range(5):
+            y, _, tape = layer.forward(x)
+            opt.step(layer.backward(tape, y))
+        found.append(layer.state_dict())
+    for name, weight in found[0].items():
+        np.testing.assert_allclose(weight, found[1][name], rtol=0, atol=1e-10)
+
+
+def test_a_block_of_a_model_has_no_weights_of_its_own() -> None:
+    block = nn.GRU(3, 4)
+    nn.Sequential(block, nn.Linear(4, 2))
+    with pytest.raises(RuntimeError, match="block 0 of a Sequential"):
+        optim.Adam(block)
+
+
 def test_clipping() -> None:
     layer = Own(w=[0.0, 0.0])
     sgd = optim.SGD(layer, lr=1.0, clip_value=3.0, clip_norm=1.0)
@@ -300,6 +370,11 @@ OF_LAYER = "gradients: expected the parameters of this RNN, got "
             lambda: ADAM.step(GRADIENTS | {"bias_ih_l0": np.zeros(3, int)}),
             TypeError,
             "bias_ih_l0: expected floats, got an array of int64",
+        ),
+        (
+            lambda: ADAM.step(nn.Gradients(None, None, {}, np.zeros(3, np.float32))),
+            ValueError,
+            "gradient: expected shape (21,), got (3,)",
         ),
         (lambda: ADAM.load_state_dict({}), ValueError, 'state_dict: expected an entry "steps", got []'),
         (

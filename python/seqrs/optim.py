@@ -13,26 +13,38 @@ returned and moves the weights.
 
 Examples
 --------
-A training loop of one's own: learn to output the running mean of the input.
+A training loop of one's own. The sequences count on by a step that the model has to see for
+itself, over a clock of eleven hours:
 
 >>> import numpy as np
 >>> from seqrs import losses, nn, optim
->>> layer = nn.GRU(1, 1, dtype="float64", seed=0)
->>> adam = optim.Adam(layer, lr=0.05, clip_norm=1.0, schedule="cosine", total_steps=150)
->>> x = np.random.default_rng(0).uniform(-0.5, 0.5, (32, 10, 1))
->>> target = x.cumsum(1) / np.arange(1, 11)[:, None]
->>> history = []
->>> for _ in range(150):
-...     y, state, tape = layer.forward(x)
-...     loss, dy = losses.mean_squared_error(y, target)
-...     norm = adam.step(layer.backward(tape, dy))
-...     history.append(loss)
->>> history[-1] < history[0] / 30
+>>> model = nn.Sequential(
+...     nn.Embedding(11, 16, seed=0),
+...     nn.LSTM(16, 32, seed=1),
+...     nn.Linear(32, 11, seed=2),
+... )
+>>> adam = optim.Adam(model, lr=0.02, clip_norm=1.0, schedule="cosine", total_steps=300, warmup=10)
+>>> rng = np.random.default_rng(0)
+>>> for _ in range(adam.total_steps):
+...     start, step = rng.integers(0, 11, (2, 64, 1))
+...     counts = (start + step * np.arange(9)) % 11                      # (64, 9)
+...     logits, state, tape = model.forward(counts[:, :-1])             # (64, 8, 11)
+...     loss, dlogits = losses.softmax_cross_entropy(logits, counts[:, 1:])
+...     norm = adam.step(model.backward(tape, dlogits))
+
+Nobody can know the second number, which alone costs ln 11 / 8 = 0.3 nats a step:
+
+>>> bool(0.29 < loss < 0.36)
 True
+>>> logits, state = model([2, 5, 8])
+>>> int(logits[-1].argmax())                                            # 2, 5, 8, 11 = 0
+0
+
+Saved beside the model's own weights, ``adam.state_dict()`` continues bit for bit.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, SupportsFloat, SupportsIndex, TypedDict
 
 import numpy as np
@@ -110,6 +122,8 @@ class Optimizer:
     ----------
     base_lr : float
         `lr` as it was given. May be changed at any time, such as when the loss stands still.
+    total_steps : int or None
+        As it was given.
 
     Raises
     ------
@@ -151,13 +165,14 @@ class Optimizer:
         self.base_lr = _check.number("lr", lr, minimum=0.0)
         self._schedule = _check.choice("schedule", schedule, SCHEDULES)
         warmup = _check.integer("warmup", warmup, minimum=0)
-        if total_steps is not None:
-            self._total = _check.integer("total_steps", total_steps, minimum=1)
-        elif schedule == "cosine":
+        self.total_steps = (
+            None if total_steps is None else _check.integer("total_steps", total_steps, minimum=1)
+        )
+        if self.total_steps is None and schedule == "cosine":
             raise ValueError('total_steps: expected the number of steps for schedule="cosine", got None')
-        else:
-            self._total = warmup  # these schedules do not ask how many more there are
         self._shape: dict[str, Any] = {
+            # The other schedules do not ask how many steps follow the warm-up.
+            "total": warmup if self.total_steps is None else self.total_steps,
             "warmup": warmup,
             "step_size": _check.integer("step_size", step_size, minimum=1),
             "gamma": _check.number("gamma", gamma, above=0.0),
@@ -166,7 +181,8 @@ class Optimizer:
         settings = {**settings, "weight_decay": _check.number("weight_decay", weight_decay, minimum=0.0)}
         for name, limit in {"clip_norm": clip_norm, "clip_value": clip_value}.items():
             settings[name] = None if limit is None else _check.number(name, limit, above=0.0)
-        self._weights = _Weights(layer)
+        network = getattr(layer, "_network", None)
+        self._weights = _InDict(layer) if network is None else _InNetwork(layer, network)
         self._optimizer = _native.Optimizer(self._weights.size, layer.dtype, self._rule, **settings)
         _ = self.lr  # a schedule that makes no sense is refused here rather than at the first step
 
@@ -178,7 +194,7 @@ class Optimizer:
     @property
     def lr(self) -> float:
         """The learning rate of the next step: `base_lr` as the schedule has it by now."""
-        return _native.learning_rate(self._schedule, self.base_lr, self.steps, self._total, **self._shape)
+        return _native.learning_rate(self._schedule, self.base_lr, self.steps, **self._shape)
 
     def step(self, gradients: Any) -> float:
         """Move the weights by one step.
@@ -214,7 +230,7 @@ class Optimizer:
         >>> adam.steps
         1
         """
-        return self._weights.apply(getattr(gradients, "params", gradients), self._optimizer, self.lr)
+        return self._weights.apply(gradients, self._optimizer, self.lr)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Return what continuing needs beside the layer's own ``state_dict()``.
@@ -423,37 +439,62 @@ def _adam(betas: tuple[SupportsFloat, SupportsFloat], eps: SupportsFloat) -> dic
     return {"betas": (first, second), "eps": _check.number("eps", eps, above=0.0)}
 
 
-class _Weights:
-    """The weights of a layer, to be moved through its state_dict."""
+class _InNetwork:
+    """The weights of a layer of :mod:`seqrs.nn`, moved where they lie."""
+
+    def __init__(self, layer: Trainable, network: _native.Network) -> None:
+        self._layer = layer
+        self._network = network
+        self.size = network.num_trainable
+
+    def apply(self, gradients: Any, optimizer: _native.Optimizer, lr: float) -> float:
+        """Make one step and return the norm of the gradients."""
+        flat = getattr(gradients, "flat", None)
+        return self._network.apply(self._flat(gradients) if flat is None else flat, optimizer, lr)
+
+    def _flat(self, gradients: Any) -> Floats:
+        """Return the gradients in the places of the weights; those of frozen ones are 0."""
+        parameters = self._network.parameters()
+        frozen = {name for name, _, _, frozen in parameters if frozen}
+        shapes = {name: shape for name, shape, _, _ in parameters if name not in frozen}
+        checked = _checked(self._layer, shapes, gradients, ignored=frozen)
+        flat: Floats = np.zeros(self._network.num_parameters, self._layer.dtype)
+        for name, _, place, _ in parameters:
+            if name in checked:
+                flat[place : place + checked[name].size] = checked[name].ravel()
+        return flat
+
+
+class _InDict:
+    """The weights of a layer of a user's own, moved through its state_dict."""
 
     def __init__(self, layer: Trainable) -> None:
         self._layer = layer
         self._shapes = {name: np.shape(value) for name, value in layer.state_dict().items()}
-        self.size = sum(math.prod(shape) for shape in self._shapes.values())
+        self.size = sum(map(math.prod, self._shapes.values()))
 
-    def apply(self, gradients: Mapping[str, ArrayLike], optimizer: _native.Optimizer, lr: float) -> float:
+    def apply(self, gradients: Any, optimizer: _native.Optimizer, lr: float) -> float:
         """Make one step and return the norm of the gradients."""
-        dtype = self._layer.dtype
-        checked = _check.parameters(
-            self._shapes.items(),
-            gradients,
-            dtype,
-            what="gradients",
-            owner=f"this {type(self._layer).__name__}",
-            finite=False,
-        )
+        checked = _checked(self._layer, self._shapes, gradients)
         values = self._flat(self._layer.state_dict())
         norm = optimizer.update(values, self._flat(checked), lr)
         if math.isfinite(norm):
-            sizes = [math.prod(shape) for shape in self._shapes.values()]
-            pieces = np.split(values, np.cumsum(sizes)[:-1])
-            named = zip(self._shapes.items(), pieces, strict=True)
+            ends = np.cumsum([math.prod(shape) for shape in self._shapes.values()])
+            named = zip(self._shapes.items(), np.split(values, ends[:-1]), strict=True)
             self._layer.load_state_dict({name: piece.reshape(shape) for (name, shape), piece in named})
         return norm
 
     def _flat(self, arrays: Mapping[str, ArrayLike]) -> Floats:
         """Return all numbers in a row, in the order of the layer's state_dict."""
-        flat: Floats = np.concatenate(
-            [np.ravel(np.asarray(arrays[name], self._layer.dtype)) for name in self._shapes]
-        )
+        dtype = self._layer.dtype
+        flat: Floats = np.concatenate([np.ravel(np.asarray(arrays[name], dtype)) for name in self._shapes])
         return flat
+
+
+def _checked(
+    layer: Trainable, shapes: Mapping[str, tuple[int, ...]], gradients: Any, ignored: Collection[str] = ()
+) -> dict[str, Floats]:
+    """Return a gradient for each parameter, from a mapping or from what ``layer.backward`` returned."""
+    given = {name: g for name, g in getattr(gradients, "params", gradients).items() if name not in ignored}
+    owner = f"this {type(layer).__name__}"
+    return _check.parameters(shapes.items(), given, layer.dtype, what="gradients", owner=owner, finite=False)
