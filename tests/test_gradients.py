@@ -91,18 +91,22 @@ OPTIONS = [
 
 @pytest.mark.parametrize(("cell", "form", "options"), OPTIONS)
 def test_gradients_of_each_option_match_central_differences(
-    cell: str, form: str, options: dict[str, Any], device: str
+    cell: str, form: str, options: dict[str, Any]
 ) -> None:
-    """Of the functions with kinks, at numbers that lie on either side of them and none near."""
+    """Of the functions with kinks, at numbers that lie on either side of them and none near.
+
+    On one device: test_backends.py holds the other against it, to the last digits.
+    """
     rng = np.random.default_rng(5)
-    layer = make_layer(cell, form, 2, 4, 2, dtype="float64", device=device, seed=3, **options)
+    # Normalised, few numbers are often nearly equal, and the function too steep for differences.
+    hidden_size = 5 if "layer_norm" in options else 3
+    layer = make_layer(cell, form, 2, hidden_size, 2, dtype="float64", seed=3, **options)
     # Far enough out that every piece of every function is there.
     layer.load_state_dict({name: 3 * value + 0.1 for name, value in layer.state_dict().items()})
     x, mask = rng.standard_normal((3, 5, 2)), rng.random((3, 5)) < 0.8
-    if "layer_norm" not in options:  # too steep at a state of zero
-        check_gradients(layer, x, None, [5, 0, 4], mask=mask)
-    check_gradients(layer, x, random_state(layer, 3, rng), [5, 2, 4], difference=2e-6)
-    check_gradients(layer, x, random_state(layer, 3, rng), mask=mask, difference=2e-6)
+    learned = "learn_initial_state" in options
+    state = None if learned else random_state(layer, 3, rng)
+    check_gradients(layer, x, state, [5, 0, 4], mask=mask, difference=2e-6)
 
 
 BLOCKS: dict[str, Any] = {
