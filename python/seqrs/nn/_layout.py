@@ -96,7 +96,8 @@ def take_apart(
 
 def put_together(layouts: list[StateLayout], flat: tuple[Floats, ...], rows: tuple[int, ...]) -> Any:
     """Return the state of a whole program as the user sees it: views of the core's arrays."""
-    cursors: dict[str, Cursor] = {part: (numbers, 0) for part, numbers in zip("hc", flat, strict=False)}
+    parts = dict.fromkeys(part for layout in layouts for part in layout.widths)
+    cursors: dict[str, Cursor] = {part: (numbers, 0) for part, numbers in zip(parts, flat, strict=True)}
     states = [layout.put_together(cursors, rows) for layout in layouts]
     if not states:
         return None

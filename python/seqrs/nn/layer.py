@@ -50,6 +50,7 @@ class Layer(Generic[StateT]):
     _takes = "features"  # or "tokens", or "both"
     _needs_steps = False  # whether the input must have a time axis
     _pools = False  # whether the output has none
+    _tape: type[Tape] = Tape
 
     def __init__(
         self,
@@ -247,7 +248,7 @@ class Layer(Generic[StateT]):
         >>> g.x.shape, g.state.shape, sorted(g.params)
         ((1, 4, 2), (1, 1, 3), ['bias_hh_l0', 'bias_ih_l0', 'weight_hh_l0', 'weight_ih_l0'])
         """
-        if not isinstance(tape, Tape):
+        if not isinstance(tape, self._tape):
             hint = "; forward(..., training=True) returns one" if tape is None else ""
             raise TypeError(f"tape: expected a Tape, got {type(tape).__name__}{hint}")
         network = self.network
