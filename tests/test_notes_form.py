@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqrs import educational as ed
+from seqrs import nn
 
-NOTES = sorted({*FORMS, ("mingru", ""), ("minlstm", "")})
 # Both zeros, which differ in one bit, are numbers as likely as others: biases start at zero.
 NUMBERS = np.array([0.0, -0.0, 1.0, -0.5, 1e-30, 3.25])
 
@@ -31,7 +31,7 @@ def assert_same_bits(actual: dict[str, np.ndarray], expected: dict[str, np.ndarr
         assert actual[name].tobytes() == value.tobytes(), name
 
 
-@pytest.mark.parametrize(("cell", "form"), NOTES)
+@pytest.mark.parametrize(("cell", "form"), FORMS)
 @given(data=st.data())
 def test_from_the_notes_and_back_every_bit_is_the_same(cell: str, form: str, data: st.DataObject) -> None:
     layers, bidirectional = data.draw(st.integers(1, 3)), data.draw(st.booleans())
@@ -58,21 +58,46 @@ def test_from_the_notes_and_back_every_bit_is_the_same(cell: str, form: str, dat
 
 
 @pytest.mark.parametrize(("cell", "form"), FORMS)
+@pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_stack_computes_what_its_notes_say(cell: str, form: str, bias: bool) -> None:
+def test_a_stack_computes_what_its_notes_say(cell: str, form: str, bidirectional: bool, bias: bool) -> None:
     """Weights as the layer draws them, with two biases that both count; the output by the notes' equations."""
-    layer = make_layer(cell, form, 3, 4, 2, bias=bias, dtype="float64", seed=0)
+    options = {"bidirectional": bidirectional, "bias": bias, "dtype": "float64"}
+    layer = make_layer(cell, form, 3, 4, 2, seed=0, **options)
     params = ed.to_notes(layer.state_dict(), cell, form)
     x = np.random.default_rng(0).standard_normal((2, 5, 3))
-    v, states = x.transpose(1, 2, 0), [np.zeros((4, 2))] * (2 if cell == "lstm" else 1)
-    for p in params:
-        v = getattr(ed, f"{cell}_forward")(v, *states, p, *([form] if form else []))[0][1:]
-    assert_close(layer(x)[0], v.transpose(2, 0, 1))
+    y = layer(x)[0]
+    assert_close(y, by_the_notes(x, params, cell, form, bidirectional))
 
     # One bias each instead of two: another layer, which computes the same.
-    one = make_layer(cell, form, 3, 4, 2, bias=bias, dtype="float64")
-    one.load_state_dict(ed.from_notes(params, cell, form, bias=bias))
-    assert_close(one(x)[0], layer(x)[0])
+    one = make_layer(cell, form, 3, 4, 2, **options)
+    one.load_state_dict(ed.from_notes(params, cell, form, bidirectional=bidirectional, bias=bias))
+    assert_close(one(x)[0], y)
+
+
+@pytest.mark.parametrize("form", ["none", "full", "prev", "current"])
+def test_coupled_gates_compute_what_their_notes_say(form: str) -> None:
+    layer = nn.LSTM(3, 4, 2, peephole=form, coupled=True, dtype="float64", seed=0)
+    params = ed.to_notes(layer.state_dict(), "lstm", form, coupled=True)
+    x = np.random.default_rng(0).standard_normal((2, 5, 3))
+    assert_close(layer(x)[0], by_the_notes(x, params, "lstm", form, bidirectional=False))
+
+
+def by_the_notes(
+    x: np.ndarray, params: list[dict[str, np.ndarray]], cell: str, form: str, bidirectional: bool
+) -> np.ndarray:
+    """The output (B, T, D*H) of a stack from zero states."""
+    v = x.transpose(1, 2, 0)
+    directions = 2 if bidirectional else 1
+    for k in range(0, len(params), directions):
+        outputs = []
+        for p, order in zip(params[k : k + directions], (1, -1)[:directions], strict=True):
+            start = np.zeros((len(p["ba" if cell == "rnn" else "bc"]), v.shape[2]))
+            states = [start] * (2 if cell == "lstm" else 1)
+            a = getattr(ed, f"{cell}_forward")(v[::order], *states, p, *([form] if form else []))[0]
+            outputs.append(a[1:][::order])
+        v = np.concatenate(outputs, axis=1)
+    return v.transpose(2, 0, 1)
 
 
 def test_two_biases_become_one_but_the_one_inside_the_reset_product() -> None:

@@ -46,6 +46,8 @@ True
 """
 
 from seqrs.nn import states as states
+from seqrs.nn.cell import Cell as Cell
+from seqrs.nn.custom import Custom as Custom
 from seqrs.nn.dropout import Dropout as Dropout
 from seqrs.nn.embedding import Embedding as Embedding
 from seqrs.nn.gradients import Gradients as Gradients
@@ -67,6 +69,8 @@ __all__ = [
     "LSTM",
     "RNN",
     "BlockOptions",
+    "Cell",
+    "Custom",
     "Dropout",
     "Embedding",
     "Gradients",

@@ -49,7 +49,8 @@ class StateLayout:
         parts = dict.fromkeys(self.widths, state)
         labels = {"h": name}
         if len(self.widths) > 1:
-            values = _sequence(name, state, f"a pair ({', '.join(self.widths)}) of arrays", len(self.widths))
+            kind = "a pair" if len(self.widths) == 2 else "a tuple"
+            values = _sequence(name, state, f"{kind} ({', '.join(self.widths)}) of arrays", len(self.widths))
             parts = dict(zip(self.widths, values, strict=True))
             labels = {part: f"{name} ({part})" for part in self.widths}
         flat = {}
