@@ -8,7 +8,7 @@ from helpers import assert_close, assert_gradients_close, assert_states_close, r
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from seqrs import exceptions, nn
+from seqrs import exceptions, nn, optim
 from seqrs.testing import check_gradients
 
 MERGES = ["concat", "sum", "mean", "separate"]
@@ -253,6 +253,31 @@ def test_weights_follow_from_the_seed_and_are_the_layers_own() -> None:
     first.load_state_dict(other.state_dict())
     np.testing.assert_array_equal(first.state_dict()["bias_ih_l1"], other.state_dict()["bias_ih_l1"])
     assert first.num_parameters == sum(weights.size for weights in first.state_dict().values())
+
+
+def test_an_optimizer_moves_it_as_it_moves_the_core() -> None:
+    core = nn.GRU(2, 3, 2, dtype="float64", seed=0)
+    layer = nn.Custom(MyGRU(3), 2, 2, dtype="float64")
+    layer.load_state_dict(core.state_dict())
+    x = np.random.default_rng(0).standard_normal((2, 4, 2))
+    for one in (core, layer):
+        adam = optim.Adam(one, lr=0.1, clip_norm=1.0)
+        for _ in range(5):
+            y, _, tape = one.forward(x)
+            _, _, late = one.forward(x)
+            adam.step(one.backward(tape, y))
+            with pytest.raises(exceptions.TapeError):
+                one.backward(late, y)
+    for name, weights in core.state_dict().items():
+        assert_close(layer.state_dict()[name], weights, name, tolerance=1e-9)
+
+    before = layer.state_dict()
+    y, _, tape = layer.forward(x)
+    gradients = layer.backward(tape, y)
+    gradients.flat[0] = np.inf
+    assert optim.SGD(layer).step(gradients) == np.inf
+    for name, weights in layer.state_dict().items():
+        np.testing.assert_array_equal(weights, before[name])
 
 
 def test_gradients_are_views_of_one_array_in_the_order_of_the_parameters() -> None:

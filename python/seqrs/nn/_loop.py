@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqrs._native import Optimizer
 from seqrs.exceptions import TapeError
 from seqrs.nn.cell import Cell, Trace, run, run_backward
 
@@ -93,7 +94,7 @@ class Loop:
         return self._views(self._weights)[name].copy()
 
     def set(self, arrays: Mapping[str, Array]) -> None:
-        # A new buffer each time: a tape knows by it whether the weights are those of its pass.
+        # A new buffer whenever they change: by it a tape knows whether they are those of its pass.
         self._weights = np.empty(self.num_parameters, self._dtype)
         for name, view in self._views(self._weights).items():
             view[...] = arrays[name]
@@ -163,6 +164,14 @@ class Loop:
     def step(self, x: Array, state: State | None) -> tuple[Array, State]:
         y, after, _ = self.forward(x[:, None], state, None, None, False, 0, 0)
         return y[:, 0], after
+
+    def apply(self, gradient: Array, optimizer: Optimizer, lr: float) -> float:
+        """Move the weights by one step. Return the gradient's norm; where it is not finite nothing has changed."""
+        weights = self._weights.copy()
+        norm = optimizer.update(weights, gradient, lr)
+        if np.isfinite(norm):
+            self._weights = weights
+        return norm
 
     def _of_layer(self, k: int) -> range:
         """Return the numbers of the scans of a layer."""
