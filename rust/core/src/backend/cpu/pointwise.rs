@@ -1,11 +1,50 @@
 //! A cell's step over the rows of one unit block: the part of a layer that is not a product.
 
 use super::math::Elementary;
-use super::simd::{Pack, Task};
+use super::simd::{Isa, Pack, Task};
 use crate::cells::{Lanes, State, Step, Unit};
 
+/// What is done to one row of a unit block: `z` are its slots, and `at` is where the row begins in
+/// every other slice, which starts at the block's first unit.
+pub(super) trait RowOp<T: Elementary, const S: usize> {
+    fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize);
+}
+
+/// Calls `op` on the first `rows` rows of a unit block: `z` has S·L numbers a row, other slices
+/// have theirs `stride` apart.
+pub(super) fn each_row<T: Elementary, const S: usize>(
+    isa: Isa,
+    rows: usize,
+    stride: usize,
+    z: &mut [T],
+    op: impl RowOp<T, S>,
+) {
+    isa.run(EachRow { rows, stride, z, op });
+}
+
+struct EachRow<'a, T, O, const S: usize> {
+    rows: usize,
+    stride: usize,
+    z: &'a mut [T],
+    op: O,
+}
+
+impl<T: Elementary, O: RowOp<T, S>, const S: usize> Task<T> for EachRow<'_, T, O, S> {
+    type Out = ();
+    #[inline(always)]
+    fn run<const L: usize, const FMA: bool>(mut self) {
+        for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
+            let mut z: [Pack<T, L>; S] = std::array::from_fn(|s| Pack::load(&line[s * L..]));
+            self.op.row(&mut z, r * self.stride);
+            for (s, z) in z.into_iter().enumerate() {
+                z.store(&mut line[s * L..]);
+            }
+        }
+    }
+}
+
 /// What the units of a block know beside their state: peephole weights (or nothing), and a row of
-/// candidate masks for each row (or nothing), `stride` apart.
+/// candidate masks for each row (or nothing).
 #[derive(Clone, Copy)]
 pub(super) struct Units<'a, T> {
     pub(super) peephole: [&'a [T]; 3],
@@ -20,33 +59,23 @@ impl<T: Elementary> Units<'_, T> {
     }
 }
 
-/// Rows of one unit block: `z` has S·L numbers a row; every other slice starts at the block's
-/// first unit and has its rows `stride` apart.
-pub(super) struct StepRows<'a, T, C, const S: usize> {
+/// A step forward.
+pub(super) struct Forward<'a, T, C> {
     pub(super) cell: C,
-    pub(super) rows: usize,
-    pub(super) stride: usize,
-    pub(super) z: &'a mut [T],
     /// h is empty where no cell looks at it.
     pub(super) prev: State<&'a [T]>,
     pub(super) next: State<&'a mut [T]>,
     pub(super) units: Units<'a, T>,
 }
 
-impl<T: Elementary, C: Step<S>, const S: usize> Task<T> for StepRows<'_, T, C, S> {
-    type Out = ();
+impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for Forward<'_, T, C> {
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
-        for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
-            let at = r * self.stride;
-            let mut z = slots::<T, L, S>(line);
-            let prev = state::<T, C, L, S>(self.prev, at);
-            let next = self.cell.step(&mut z, prev, &self.units.load(at));
-            store(line, z);
-            next.h.store(&mut self.next.h[at..]);
-            if C::MEMORY {
-                next.c.store(&mut self.next.c[at..]);
-            }
+    fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize) {
+        let prev = state::<T, C, L, S>(self.prev, at);
+        let next = self.cell.step(z, prev, &self.units.load(at));
+        next.h.store(&mut self.next.h[at..]);
+        if C::MEMORY {
+            next.c.store(&mut self.next.c[at..]);
         }
     }
 }
@@ -60,199 +89,125 @@ pub(super) enum Above<'a, T> {
     Whole(&'a [T]),
 }
 
-/// As [`StepRows`], backwards; `d` is the gradient of the state, changed in place from after the
-/// step to before it.
-pub(super) struct StepBackwardRows<'a, T, C, const S: usize> {
+/// A step back: `d` is the gradient of the state, changed in place from after the step to before it.
+pub(super) struct Backward<'a, T, C> {
     pub(super) cell: C,
-    pub(super) rows: usize,
-    pub(super) stride: usize,
-    pub(super) z: &'a mut [T],
     pub(super) prev: State<&'a [T]>,
     pub(super) dh: Above<'a, T>,
+    /// h is empty where the step passes nothing on to it.
     pub(super) d: State<&'a mut [T]>,
     pub(super) units: Units<'a, T>,
 }
 
-impl<T: Elementary, C: Step<S>, const S: usize> Task<T> for StepBackwardRows<'_, T, C, S> {
-    type Out = ();
+impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for Backward<'_, T, C> {
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
-        for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
-            let at = r * self.stride;
-            let mut z = slots::<T, L, S>(line);
-            let prev = state::<T, C, L, S>(self.prev, at);
-            let (dh, kept) = match self.dh {
-                Above::Beside(dy) => (Pack::load(&self.d.h[at..]) + Pack::load(&dy[at..]), Pack::ZEROS),
-                Above::Whole(dh) => (Pack::load(&dh[at..]), load_or(self.d.h, at, Pack::ZEROS)),
-            };
-            let d = State { h: dh, c: memory::<T, C, L, S>(self.d.c, at) };
-            let d = self.cell.step_backward(&mut z, prev, d, &self.units.load(at));
-            store(line, z);
-            if !self.d.h.is_empty() {
-                (d.h + kept).store(&mut self.d.h[at..]);
-            }
-            if C::MEMORY {
-                d.c.store(&mut self.d.c[at..]);
-            }
+    fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize) {
+        let prev = state::<T, C, L, S>(self.prev, at);
+        let (dh, kept) = match self.dh {
+            Above::Beside(dy) => (Pack::load(&self.d.h[at..]) + Pack::load(&dy[at..]), Pack::ZEROS),
+            Above::Whole(dh) => (Pack::load(&dh[at..]), load_or(self.d.h, at, Pack::ZEROS)),
+        };
+        let d = State { h: dh, c: memory::<T, C, L, S>(self.d.c, at) };
+        let d = self.cell.step_backward(z, prev, d, &self.units.load(at));
+        if !self.d.h.is_empty() {
+            (d.h + kept).store(&mut self.d.h[at..]);
+        }
+        if C::MEMORY {
+            d.c.store(&mut self.d.c[at..]);
         }
     }
 }
 
 /// r ⊙ h⟨t−1⟩ for the cells that reset before the product.
-pub(super) struct ResetRows<'a, T, C, const S: usize> {
+pub(super) struct Reset<'a, T, C> {
     pub(super) cell: C,
-    pub(super) rows: usize,
-    pub(super) stride: usize,
-    pub(super) z: &'a mut [T],
     pub(super) h: &'a [T],
     pub(super) reset: &'a mut [T],
 }
 
-impl<T: Elementary, C: Step<S>, const S: usize> Task<T> for ResetRows<'_, T, C, S> {
-    type Out = ();
+impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for Reset<'_, T, C> {
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
-        for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
-            let at = r * self.stride;
-            let mut z = slots::<T, L, S>(line);
-            self.cell.reset(&mut z, Pack::load(&self.h[at..])).store(&mut self.reset[at..]);
-            store(line, z);
-        }
+    fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize) {
+        self.cell.reset(z, Pack::load(&self.h[at..])).store(&mut self.reset[at..]);
     }
 }
 
-/// As [`ResetRows`], backwards: adds to `dh` what comes through `d_reset`.
-pub(super) struct ResetBackwardRows<'a, T, C, const S: usize> {
+/// [`Reset`] backwards: adds to `dh` what comes through `d_reset`.
+pub(super) struct ResetBackward<'a, T, C> {
     pub(super) cell: C,
-    pub(super) rows: usize,
-    pub(super) stride: usize,
-    pub(super) z: &'a mut [T],
     pub(super) h: &'a [T],
     pub(super) d_reset: &'a [T],
     pub(super) dh: &'a mut [T],
 }
 
-impl<T: Elementary, C: Step<S>, const S: usize> Task<T> for ResetBackwardRows<'_, T, C, S> {
-    type Out = ();
+impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for ResetBackward<'_, T, C> {
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
-        for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
-            let at = r * self.stride;
-            let mut z = slots::<T, L, S>(line);
-            let (h, d) = (Pack::load(&self.h[at..]), Pack::load(&self.d_reset[at..]));
-            let dh = Pack::<T, L>::load(&self.dh[at..]) + self.cell.reset_backward(&mut z, h, d);
-            dh.store(&mut self.dh[at..]);
-            store(line, z);
-        }
+    fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize) {
+        let (h, d) = (Pack::load(&self.h[at..]), Pack::load(&self.d_reset[at..]));
+        let dh = Pack::<T, L>::load(&self.dh[at..]) + self.cell.reset_backward(z, h, d);
+        dh.store(&mut self.dh[at..]);
     }
 }
 
 /// The first half of a step with its memory normalised in between: c after the step.
-pub(super) struct MemoryRows<'a, T, C, const S: usize> {
+pub(super) struct Memory<'a, T, C> {
     pub(super) cell: C,
-    pub(super) rows: usize,
-    pub(super) stride: usize,
-    pub(super) z: &'a mut [T],
     pub(super) prev_c: &'a [T],
     pub(super) next_c: &'a mut [T],
     pub(super) units: Units<'a, T>,
 }
 
-impl<T: Elementary, C: Step<S>, const S: usize> Task<T> for MemoryRows<'_, T, C, S> {
-    type Out = ();
+impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for Memory<'_, T, C> {
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
-        for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
-            let at = r * self.stride;
-            let mut z = slots::<T, L, S>(line);
-            let prev = State { h: Pack::ZEROS, c: Pack::load(&self.prev_c[at..]) };
-            self.cell.memory(&mut z, prev, &self.units.load(at)).store(&mut self.next_c[at..]);
-            store(line, z);
-        }
+    fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize) {
+        let prev = State { h: Pack::ZEROS, c: Pack::load(&self.prev_c[at..]) };
+        self.cell.memory(z, prev, &self.units.load(at)).store(&mut self.next_c[at..]);
     }
 }
 
-/// The second half: h from the normalised memory.
-pub(super) struct EmitRows<'a, T, C, const S: usize> {
+/// [`Memory`] backwards: `dc` goes from after the step to before it.
+pub(super) struct MemoryBackward<'a, T, C> {
     pub(super) cell: C,
-    pub(super) rows: usize,
-    pub(super) stride: usize,
-    pub(super) z: &'a [T],
-    pub(super) seen: &'a [T],
-    pub(super) h: &'a mut [T],
-}
-
-impl<T: Elementary, C: Step<S>, const S: usize> Task<T> for EmitRows<'_, T, C, S> {
-    type Out = ();
-    #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
-        for (r, line) in self.z.chunks_exact(S * L).take(self.rows).enumerate() {
-            let at = r * self.stride;
-            let z = slots::<T, L, S>(line);
-            self.cell.emit(&z, Pack::load(&self.seen[at..])).store(&mut self.h[at..]);
-        }
-    }
-}
-
-/// As [`EmitRows`], backwards: `seen` is replaced by its gradient.
-pub(super) struct EmitBackwardRows<'a, T, C, const S: usize> {
-    pub(super) cell: C,
-    pub(super) rows: usize,
-    pub(super) stride: usize,
-    pub(super) z: &'a mut [T],
-    pub(super) seen: &'a mut [T],
-    pub(super) dh: &'a [T],
-}
-
-impl<T: Elementary, C: Step<S>, const S: usize> Task<T> for EmitBackwardRows<'_, T, C, S> {
-    type Out = ();
-    #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
-        for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
-            let at = r * self.stride;
-            let mut z = slots::<T, L, S>(line);
-            let seen = &mut self.seen[at..];
-            self.cell.emit_backward(&mut z, Pack::load(seen), Pack::load(&self.dh[at..])).store(seen);
-            store(line, z);
-        }
-    }
-}
-
-/// As [`MemoryRows`], backwards: `dc` goes from after the step to before it.
-pub(super) struct MemoryBackwardRows<'a, T, C, const S: usize> {
-    pub(super) cell: C,
-    pub(super) rows: usize,
-    pub(super) stride: usize,
-    pub(super) z: &'a mut [T],
     pub(super) prev_c: &'a [T],
     pub(super) dc: &'a mut [T],
     pub(super) units: Units<'a, T>,
 }
 
-impl<T: Elementary, C: Step<S>, const S: usize> Task<T> for MemoryBackwardRows<'_, T, C, S> {
-    type Out = ();
+impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for MemoryBackward<'_, T, C> {
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
-        for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
-            let at = r * self.stride;
-            let mut z = slots::<T, L, S>(line);
-            let prev = State { h: Pack::ZEROS, c: Pack::load(&self.prev_c[at..]) };
-            let dc = Pack::load(&self.dc[at..]);
-            self.cell.memory_backward(&mut z, prev, dc, &self.units.load(at)).c.store(&mut self.dc[at..]);
-            store(line, z);
-        }
+    fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize) {
+        let prev = State { h: Pack::ZEROS, c: Pack::load(&self.prev_c[at..]) };
+        let dc = &mut self.dc[at..];
+        self.cell.memory_backward(z, prev, Pack::load(dc), &self.units.load(at)).c.store(dc);
     }
 }
 
-#[inline(always)]
-fn slots<T: Elementary, const L: usize, const S: usize>(line: &[T]) -> [Pack<T, L>; S] {
-    std::array::from_fn(|s| Pack::load(&line[s * L..]))
+/// The second half: h from the normalised memory.
+pub(super) struct Emit<'a, T, C> {
+    pub(super) cell: C,
+    pub(super) seen: &'a [T],
+    pub(super) h: &'a mut [T],
 }
 
-#[inline(always)]
-fn store<T: Elementary, const L: usize, const S: usize>(line: &mut [T], z: [Pack<T, L>; S]) {
-    for (s, z) in z.into_iter().enumerate() {
-        z.store(&mut line[s * L..]);
+impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for Emit<'_, T, C> {
+    #[inline(always)]
+    fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize) {
+        self.cell.emit(z, Pack::load(&self.seen[at..])).store(&mut self.h[at..]);
+    }
+}
+
+/// [`Emit`] backwards: `seen` is replaced by its gradient.
+pub(super) struct EmitBackward<'a, T, C> {
+    pub(super) cell: C,
+    pub(super) seen: &'a mut [T],
+    pub(super) dh: &'a [T],
+}
+
+impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for EmitBackward<'_, T, C> {
+    #[inline(always)]
+    fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize) {
+        let seen = &mut self.seen[at..];
+        self.cell.emit_backward(z, Pack::load(seen), Pack::load(&self.dh[at..])).store(seen);
     }
 }
 

@@ -10,9 +10,7 @@ use super::super::noise::{Extent, Multiply, Share};
 use super::super::norm::Gains;
 use super::super::panels::Panels;
 use super::super::part::Part;
-use super::super::pointwise::{
-    Above, EmitBackwardRows, MemoryBackwardRows, ResetBackwardRows, StepBackwardRows, Units,
-};
+use super::super::pointwise::{self, Above, Units, each_row};
 use super::super::tokens::add;
 use super::steps::{row_or_none, tail_mut};
 use super::{Scan, Tape};
@@ -151,8 +149,8 @@ impl<T: Elementary> Backward<'_, T> {
             (h.stride, &h.data[prev * h.stride + at..], above, &mut dh.data[at..])
         };
         let (prev, d) = (State { h, c }, State { h: dh, c: tail_mut(&mut dc.data, at) });
-        let z = &mut z[place];
-        scan.isa.run(StepBackwardRows { cell, rows: step.active, stride, z, prev, dh: above, d, units });
+        let op = pointwise::Backward { cell, prev, dh: above, d, units };
+        each_row(scan.isa, step.active, stride, &mut z[place], op);
     }
 
     /// Back through h from the normalised memory, of which the gradient takes the place.
@@ -162,7 +160,8 @@ impl<T: Elementary> Backward<'_, T> {
         let Tape { z, norm, d_new, d_wide, .. } = &mut *self.tape;
         let dh = if scan.projection.is_some() { &d_wide.data[at..] } else { &d_new.at(step.first)[at..] };
         let (stride, seen) = (norm.seen.stride, &mut norm.seen.at_mut(step.first)[at..]);
-        scan.isa.run(EmitBackwardRows { cell, rows: step.active, stride, z: &mut z[place], seen, dh });
+        let op = pointwise::EmitBackward { cell, seen, dh };
+        each_row(scan.isa, step.active, stride, &mut z[place], op);
     }
 
     /// Adds to c's gradient what comes through its normalisation.
@@ -193,8 +192,8 @@ impl<T: Elementary> Backward<'_, T> {
         };
         let dc = if noise.keep[1].stride > 0 { &mut noise.d_new_c } else { dc };
         let (stride, prev_c, dc) = (c.stride, &c.data[prev * c.stride + at..], &mut dc.data[at..]);
-        let (rows, z) = (step.active, &mut z[place]);
-        scan.isa.run(MemoryBackwardRows { cell, rows, stride, z, prev_c, dc, units });
+        let op = pointwise::MemoryBackward { cell, prev_c, dc, units };
+        each_row(scan.isa, step.active, stride, &mut z[place], op);
     }
 
     /// Back through the normalisation of a product: x̂ becomes the product's gradient.
@@ -240,8 +239,9 @@ impl<T: Elementary> Backward<'_, T> {
         let masked = noise.seen.stride > 0;
         let (h, dh) = if masked { (&noise.seen, &mut noise.d_seen) } else { (out, dh) };
         let (stride, h) = (h.stride, &h.data[prev * h.stride + at..]);
-        let (z, d_reset, dh) = (&mut z[place], &d_reset.data[at..], &mut dh.data[at..]);
-        scan.isa.run(ResetBackwardRows { cell, rows, stride, z, h, d_reset, dh });
+        let (d_reset, dh) = (&d_reset.data[at..], &mut dh.data[at..]);
+        let op = pointwise::ResetBackward { cell, h, d_reset, dh };
+        each_row(scan.isa, rows, stride, &mut z[place], op);
     }
 
     /// From what the products saw of h to h.

@@ -12,7 +12,7 @@ use super::super::noise::{Blend, Extent};
 use super::super::norm::Gains;
 use super::super::panels::Panels;
 use super::super::part::Part;
-use super::super::pointwise::{EmitRows, MemoryRows, ResetRows, StepRows, Units};
+use super::super::pointwise::{self, Units, each_row};
 use super::super::scratch::Rows;
 use super::super::tokens::Table;
 use super::{Scan, Tape};
@@ -169,7 +169,7 @@ impl<T: Elementary> Forward<'_, T> {
         let Tape { z, reset, noise, .. } = &mut *self.tape;
         let h = if noise.seen.stride > 0 { &noise.seen.data } else { &self.out.data };
         let (h, reset) = (&h[prev * stride + at..], &mut reset.at_mut(step.first)[at..]);
-        scan.isa.run(ResetRows { cell, rows: step.active, stride, z: &mut z[place], h, reset });
+        each_row(scan.isa, step.active, stride, &mut z[place], pointwise::Reset { cell, h, reset });
     }
 
     fn step<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
@@ -189,13 +189,13 @@ impl<T: Elementary> Forward<'_, T> {
         if scan.projection.is_some() {
             let (stride, h) = (wide.stride, &mut wide.at_mut(first)[at..]);
             let (prev, next) = (State { h: &[][..], c: c_before }, State { h, c: c_now });
-            scan.isa.run(StepRows { cell, rows, stride, z, prev, next, units });
+            each_row(scan.isa, rows, stride, z, pointwise::Forward { cell, prev, next, units });
         } else {
             let stride = self.out.stride;
             let (h_before, h_now) = self.out.data.split_at_mut(now * stride);
             let prev = State { h: &h_before[prev * stride + at..], c: c_before };
             let next = State { h: &mut h_now[at..], c: c_now };
-            scan.isa.run(StepRows { cell, rows, stride, z, prev, next, units });
+            each_row(scan.isa, rows, stride, z, pointwise::Forward { cell, prev, next, units });
         }
     }
 
@@ -210,7 +210,8 @@ impl<T: Elementary> Forward<'_, T> {
         let stride = c.stride;
         let (before, now) = c.data.split_at_mut(now * stride);
         let (prev_c, next_c) = (&before[prev * stride + at..], &mut now[at..]);
-        scan.isa.run(MemoryRows { cell, rows, stride, z: &mut z[place], prev_c, next_c, units });
+        let op = pointwise::Memory { cell, prev_c, next_c, units };
+        each_row(scan.isa, rows, stride, &mut z[place], op);
     }
 
     fn normalise_memory(&mut self, t: usize) {
@@ -238,7 +239,7 @@ impl<T: Elementary> Forward<'_, T> {
         } else {
             &mut self.out.data[now * stride + at..]
         };
-        scan.isa.run(EmitRows { cell, rows, stride, z: &z[place], seen, h });
+        each_row(scan.isa, rows, stride, &mut z[place], pointwise::Emit { cell, seen, h });
     }
 
     /// h ← W_hr h.
