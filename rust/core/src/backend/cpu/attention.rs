@@ -1,8 +1,9 @@
 //! Attention pooling (Yang et al. 2016): u⟨t⟩ = tanh(W x⟨t⟩ + b), a = softmax_t(c · u⟨t⟩),
 //! y = Σ_t a_t x⟨t⟩.
 
+use super::context::{Context, Reach};
 use super::gemm::{Left, Start};
-use super::local::{Context, Local, Reach};
+use super::local::Local;
 use super::math::Elementary;
 use super::panels::{Panels, matrix, pack_matrix};
 use super::part::Part;

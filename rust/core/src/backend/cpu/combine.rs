@@ -1,6 +1,7 @@
 //! Ops that only move or add rows: reversal in time, two slots side by side, and sums.
 
-use super::local::{Context, Local, Reach};
+use super::context::{Context, Reach};
+use super::local::Local;
 use super::math::Elementary;
 use super::part::Part;
 use super::scratch::Rows;

@@ -1,6 +1,7 @@
 //! Dropout (Srivastava et al. 2014), with a mask for each step or one for all of a row's.
 
-use super::local::{Context, Local, Reach};
+use super::context::{Context, Reach};
+use super::local::Local;
 use super::math::Elementary;
 use super::noise::choose;
 use super::part::Part;

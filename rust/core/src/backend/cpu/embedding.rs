@@ -1,6 +1,7 @@
 //! An embedding whose rows are needed one by one: something stands between it and the layer.
 
-use super::local::{Context, Local, Reach};
+use super::context::{Context, Reach};
+use super::local::Local;
 use super::math::Elementary;
 use super::part::Part;
 use super::scratch::Rows;

@@ -2,11 +2,12 @@
 
 use super::attention::AttentionPool;
 use super::combine::{Add, Concat, Reverse};
+use super::context::Reach;
 use super::dropout::Dropout;
 use super::embedding::Gather;
 use super::layer_norm::LayerNorm;
 use super::linear::Linear;
-use super::local::{Local, Reach};
+use super::local::Local;
 use super::math::Elementary;
 use super::penalty::Penalty;
 use super::pool::Pool;

@@ -1,7 +1,8 @@
 //! Layer normalisation as an op: of the rows of one slot.
 
+use super::context::{Context, Reach};
 use super::linear::Linear;
-use super::local::{Context, Local, Reach};
+use super::local::Local;
 use super::math::Elementary;
 use super::norm::{Gains, Norm, Spread};
 use super::part::Part;

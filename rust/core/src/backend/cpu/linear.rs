@@ -1,7 +1,8 @@
 //! A linear map over one group, forward beside backward.
 
+use super::context::{Context, Reach};
 use super::gemm::{Left, Start};
-use super::local::{Context, Local, Reach};
+use super::local::Local;
 use super::math::Elementary;
 use super::panels::{Panels, matrix, pack_matrix};
 use super::part::Part;

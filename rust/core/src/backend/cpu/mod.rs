@@ -7,6 +7,7 @@
 
 mod attention;
 mod combine;
+mod context;
 mod cross_entropy;
 mod dropout;
 mod embedding;

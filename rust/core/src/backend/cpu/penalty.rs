@@ -1,6 +1,7 @@
 //! Penalties on activations (Merity et al. 2017): α mean x² + β mean (x⟨t⟩ − x⟨t−1⟩)².
 
-use super::local::{Context, Local, Reach};
+use super::context::{Context, Reach};
+use super::local::Local;
 use super::math::Elementary;
 use super::part::Part;
 use super::scratch::Rows;

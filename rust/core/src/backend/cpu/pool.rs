@@ -1,6 +1,7 @@
 //! Pooling over time: one vector for each row from its steps.
 
-use super::local::{Context, Local, Reach};
+use super::context::{Context, Reach};
+use super::local::Local;
 use super::math::Elementary;
 use super::part::Part;
 use super::scratch::Rows;

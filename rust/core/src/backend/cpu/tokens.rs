@@ -2,9 +2,9 @@
 //! batch and then gathered; on the way back the gradients of a token's rows are summed before
 //! any product. Halves the work of a one-layer character model, with the same gradients.
 
+use super::context::Context;
 use super::embedding::token_mask;
 use super::gemm::Start;
-use super::local::Context;
 use super::math::Elementary;
 use super::part::Part;
 use super::scan::{NormRows, Scan};

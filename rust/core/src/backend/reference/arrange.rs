@@ -1,7 +1,8 @@
 //! Numbers put elsewhere: rows reversed, slots side by side or added up.
 
 use super::Reference;
-use super::work::{Place, Work, add};
+use super::vectors::add;
+use super::work::{Place, Work};
 use crate::cells::Lanes;
 use crate::float::Float;
 use crate::program::SlotId;

@@ -1,7 +1,8 @@
 //! Vectors of tokens.
 
 use super::Reference;
-use super::work::{Place, Work, add};
+use super::vectors::add;
+use super::work::{Place, Work};
 use crate::cells::Lanes;
 use crate::float::Float;
 use crate::params::ParamId;

@@ -1,7 +1,8 @@
 //! A linear map of every vector.
 
 use super::Reference;
-use super::work::{Place, Work, add, dot};
+use super::vectors::{add, dot};
+use super::work::{Place, Work};
 use crate::cells::Lanes;
 use crate::float::Float;
 use crate::params::ParamId;

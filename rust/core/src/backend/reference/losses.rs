@@ -1,7 +1,8 @@
 //! What a program adds to its loss.
 
 use super::Reference;
-use super::work::{Work, add};
+use super::vectors::add;
+use super::work::Work;
 use crate::cells::Lanes;
 use crate::float::Float;
 use crate::program::SlotId;

@@ -4,12 +4,14 @@
 mod arrange;
 mod dropout;
 mod embedding;
+mod layer_norm;
 mod linear;
 mod losses;
 mod norm;
 mod ops;
 mod pool;
 mod scan;
+mod vectors;
 mod work;
 
 use super::{Backend, Plan, Quantity, Upstream, WEIGHTS_CHANGED, next_version};

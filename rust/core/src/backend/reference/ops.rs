@@ -2,7 +2,7 @@
 //! gradients of what the op reads.
 
 use super::work::Work;
-use super::{Reference, arrange, dropout, embedding, linear, losses, norm, pool, scan};
+use super::{Reference, arrange, dropout, embedding, layer_norm, linear, losses, pool, scan};
 use crate::cells::Lanes;
 use crate::float::Float;
 use crate::program::Op;
@@ -21,7 +21,7 @@ pub(super) fn forward<T: Float + Lanes>(net: &Reference<T>, work: &mut Work<T>, 
         Op::Add { inputs, scale, out } => arrange::sum(work, inputs, scale, out),
         Op::Scan(ref recurrence) => scan::forward(net, work, recurrence),
         Op::LayerNorm { input, gain, bias, eps, out } => {
-            norm::forward(net, work, input, [gain, bias], eps, out);
+            layer_norm::forward(net, work, input, [gain, bias], eps, out);
         }
         Op::Linear { input, weight, bias, out } => linear::linear(net, work, input, weight, bias, out),
         Op::Pool { input, how, out } => pool::pool(net, work, input, how, out),
@@ -49,7 +49,7 @@ pub(super) fn backward<T: Float + Lanes>(net: &Reference<T>, work: &mut Work<T>,
         Op::Add { inputs, scale, out } => arrange::sum_backward(work, inputs, scale, out),
         Op::Scan(ref recurrence) => scan::backward(net, work, recurrence),
         Op::LayerNorm { input, gain, bias, eps, out } => {
-            norm::backward(net, work, input, [gain, bias], eps, out);
+            layer_norm::backward(net, work, input, [gain, bias], eps, out);
         }
         Op::Linear { input, weight, bias, out } => {
             linear::linear_backward(net, work, input, weight, bias, out);

@@ -1,7 +1,8 @@
 //! From one vector a step to one vector a row.
 
 use super::Reference;
-use super::work::{Work, add, dot};
+use super::vectors::{add, dot};
+use super::work::Work;
 use crate::cells::Lanes;
 use crate::float::Float;
 use crate::params::ParamId;

@@ -1,7 +1,7 @@
 //! The weight gradients of one recurrent layer, from the tapes of all groups.
 
+use super::super::context::Context;
 use super::super::linear::Linear;
-use super::super::local::Context;
 use super::super::math::Elementary;
 use super::super::part::Part;
 use super::super::threads::Crew;

@@ -1,6 +1,6 @@
 //! A layer's random masks, and what its products see of h under one of them.
 
-use super::super::local::Context;
+use super::super::context::Context;
 use super::super::math::Elementary;
 use super::super::noise::{Extent, Multiply, choose};
 use super::super::part::Part;

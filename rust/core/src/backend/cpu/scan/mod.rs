@@ -12,8 +12,8 @@ mod tape;
 
 pub(super) use tape::{NormRows, Tape};
 
+use super::context::Reach;
 use super::gemm::{Left, Start, panel_product};
-use super::local::Reach;
 use super::math::Elementary;
 use super::norm::{Gains, Norm, Spread};
 use super::panels::{Panels, matrix};

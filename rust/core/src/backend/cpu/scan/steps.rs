@@ -5,8 +5,8 @@
 //! they sit in the first cache. Where all units have to be known first (a reset gate, layer
 //! normalisation) the blocks are gone round again.
 
+use super::super::context::Context;
 use super::super::gemm::{Left, Start, panel_product};
-use super::super::local::Context;
 use super::super::math::Elementary;
 use super::super::noise::{Blend, Extent};
 use super::super::norm::Gains;

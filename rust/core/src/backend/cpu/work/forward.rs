@@ -1,9 +1,9 @@
 //! The phases of a forward run.
 
 use super::super::Cpu;
+use super::super::context::Context;
 use super::super::groups::deal;
 use super::super::kernels::Kernel;
-use super::super::local::Context;
 use super::super::math::Elementary;
 use super::super::threads::{Crew, enter};
 use super::super::tokens::Table;

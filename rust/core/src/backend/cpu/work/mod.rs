@@ -4,10 +4,10 @@ mod backward;
 mod forward;
 
 use super::Cpu;
+use super::context::Context;
 use super::cross_entropy::rows_at_once;
 use super::groups::sizes;
 use super::kernels::Kernel;
-use super::local::Context;
 use super::math::Elementary;
 use super::panels::Panels;
 use super::part::Part;

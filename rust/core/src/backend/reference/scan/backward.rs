@@ -1,7 +1,8 @@
 //! Back through a layer: what [`super::forward`] does, from its end to its start.
 
 use super::super::Reference;
-use super::super::work::{Work, add};
+use super::super::vectors::add;
+use super::super::work::Work;
 use super::layer::Layer;
 use super::weights::Weights;
 use crate::cells::{Lanes, Operand, Seen, State, Step, Visit};

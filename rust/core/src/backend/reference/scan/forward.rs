@@ -2,7 +2,8 @@
 
 use super::super::Reference;
 use super::super::norm::Normed;
-use super::super::work::{Work, add, dot};
+use super::super::vectors::{add, dot};
+use super::super::work::Work;
 use super::Tape;
 use super::layer::Layer;
 use crate::cells::{Lanes, Operand, Step, Visit};

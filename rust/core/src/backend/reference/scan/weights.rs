@@ -1,7 +1,8 @@
 //! The weights of one recurrent layer, and their gradients, as plain vectors.
 
 use super::super::Reference;
-use super::super::work::{Work, add};
+use super::super::vectors::add;
+use super::super::work::Work;
 use crate::cells::Lanes;
 use crate::float::Float;
 use crate::params::ParamId;
