@@ -26,6 +26,10 @@
 //! assert_eq!(run.output.len(), 2 * 5 * 4);
 //! # Ok::<(), seqrs::Error>(())
 //! ```
+//!
+//! # Building
+//! Without link-time optimisation (`lto = "off"` in the profile): with `lto = "fat"` the kernels'
+//! sums are kept in memory instead of registers, and a training step takes 2.7 times as long.
 #![deny(unsafe_code)]
 
 pub mod error;
