@@ -20,10 +20,13 @@
 All have the methods of `Layer`: call it, or ``forward`` and ``backward``, or ``step`` by
 ``step``; ``state_dict`` and ``load_state_dict``; ``print`` shows a table. `Options` documents what
 all recurrent layers can do: both directions, dropout of every kind, zoneout, layer normalisation.
+Read them one by one: ``help(nn.GRU)``, ``help(nn.Options)``.
 
 Arrays are batch first: an input is (B, T, I), batch by steps by features, or (B, T) integer
-tokens; an output is (B, T, O). `lengths` and `mask` say which steps count. Weights have PyTorch's
-names, shapes and gate order.
+tokens; an output is (B, T, O). Rows of different lengths are filled up to one T, with anything
+finite, and `lengths` or `mask` say which steps count. Calling a layer never drops anything;
+``forward`` does, as PyTorch's layers do in training mode. Weights have PyTorch's names, shapes and
+gate order.
 
 Examples
 --------
