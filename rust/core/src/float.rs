@@ -31,6 +31,8 @@ pub trait Float:
     const MIN_POSITIVE: Self;
     /// The nearest value of this type.
     fn from_f64(x: f64) -> Self;
+    /// The same number.
+    fn from_f32(x: f32) -> Self;
     /// The same number in double precision.
     fn to_f64(self) -> f64;
     /// `self * a + b` in one rounding.
@@ -66,6 +68,10 @@ macro_rules! float {
             #[inline(always)]
             fn from_f64(x: f64) -> Self {
                 x as $t
+            }
+            #[inline(always)]
+            fn from_f32(x: f32) -> Self {
+                x.into()
             }
             #[inline(always)]
             fn to_f64(self) -> f64 {

@@ -63,7 +63,7 @@ pub use error::{Error, Result};
 pub mod prelude {
     pub use crate::cells::Cell;
     pub use crate::decode::{Generator, Start};
-    pub use crate::device::Device;
+    pub use crate::device::{Device, Precision};
     pub use crate::layers::Recurrent;
     pub use crate::models::LanguageModel;
     pub use crate::network::Network;

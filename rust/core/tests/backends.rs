@@ -106,7 +106,7 @@ fn check<T: Element + Float>(
     let normalises = program.parameters.iter().any(|p| p.name.contains("gain_hh"));
     let times = if normalises { 200.0 } else { 1.0 };
     for isa in Isa::available() {
-        let got = outcome(&network::<T>(program, Device::Cpu(isa)), data);
+        let got = outcome(&network::<T>(program, Device::Cpu(isa, Precision::Full)), data);
         for ((name, got), (_, want)) in got.iter().zip(&want) {
             let what = format!("{name}, {}, {}, {what}, {:?}", isa.name(), T::NAME, data.shape);
             assert_within(&what, got, want, times);
@@ -163,6 +163,9 @@ fn processor() -> Vec<&'static str> {
             && is_x86_feature_detected!("avx512dq")
         {
             names.push("avx512");
+            if is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni") {
+                names.push("avx512bf16");
+            }
         }
     }
     names.sort_unstable();

@@ -96,7 +96,7 @@ fn learns_as_the_reference<T: Element + Float>() {
             let model = model(form, vocab_size, embedding_size, 0.2);
             let want = learn::<T>(&model, shape, Device::Reference);
             for isa in Isa::available() {
-                let got = learn::<T>(&model, shape, Device::Cpu(isa));
+                let got = learn::<T>(&model, shape, Device::Cpu(isa, Precision::Full));
                 for ((name, got), (_, want)) in got.iter().zip(&want) {
                     let what = format!("{name}, {}, {}, {model:?}, {shape:?}", isa.name(), T::NAME);
                     assert_close(&what, got, want);

@@ -57,8 +57,8 @@ fn fast_as_reference<T: Element>(relative: f64) {
                 let slow =
                     pointwise(Device::Reference, loss, &p, y, &axes, reduction).expect("good arguments");
                 for isa in Isa::available() {
-                    let fast =
-                        pointwise(Device::Cpu(isa), loss, &p, y, &axes, reduction).expect("good arguments");
+                    let fast = pointwise(Device::Cpu(isa, Precision::Full), loss, &p, y, &axes, reduction)
+                        .expect("good arguments");
                     assert_close(&fast, &slow, relative, &format!("{loss:?}, {what}"));
                 }
             }
@@ -74,7 +74,12 @@ fn fast_as_reference<T: Element>(relative: f64) {
                 };
                 let slow = run(Device::Reference);
                 for isa in Isa::available() {
-                    assert_close(&run(Device::Cpu(isa)), &slow, relative, &format!("softmax, {what}"));
+                    assert_close(
+                        &run(Device::Cpu(isa, Precision::Full)),
+                        &slow,
+                        relative,
+                        &format!("softmax, {what}"),
+                    );
                 }
             }
         }

@@ -111,7 +111,7 @@ pub fn softmax_cross_entropy<T: Element>(
     let mut gradient = vec![T::ZERO; logits.len()];
     let scale = softmax::Scale { classes, smoothing, share };
     let sum = match device {
-        Device::Cpu(isa) => softmax::cross_entropy(isa, logits, &scored, scale, &mut gradient)?,
+        Device::Cpu(isa, _) => softmax::cross_entropy(isa, logits, &scored, scale, &mut gradient)?,
         Device::Reference => reference::cross_entropy(logits, &scored, scale, &mut gradient),
     };
     if let Some(sum) = sum {
@@ -157,7 +157,7 @@ pub fn pointwise<T: Element>(
     let share = reduction.share(runs.iter().map(|run| run.len()).sum());
     let mut gradient = vec![T::ZERO; prediction.len()];
     let sum = match device {
-        Device::Cpu(isa) => {
+        Device::Cpu(isa, _) => {
             pointwise::sum(isa, loss, [prediction, target], &runs, T::from_f64(share), &mut gradient)?
         }
         Device::Reference => reference::sum(loss, [prediction, target], &runs, share, &mut gradient),

@@ -164,7 +164,7 @@ impl<T: Elementary> Task<T> for &mut Block<'_, T> {
     type Out = Option<f64>;
 
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) -> Option<f64> {
+    fn run<const L: usize, const OPS: u8>(self) -> Option<f64> {
         let (start, end) = (self.at, self.at + self.gradient.len());
         // x · 0 is 0 for a finite number, else NaN.
         let (mut sums, mut wrong) = ([0.0; L], [T::ZERO; L]);

@@ -52,7 +52,7 @@ impl<T: Elementary> Task<T> for &mut Rows<'_, T> {
     type Out = Option<f64>;
 
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) -> Option<f64> {
+    fn run<const L: usize, const OPS: u8>(self) -> Option<f64> {
         let Scale { classes, smoothing, share } = self.scale;
         let rows = self.logits.chunks_exact(classes).zip(self.gradient.chunks_exact_mut(classes));
         let [smooth, kept] = [smoothing, 1.0 - smoothing].map(T::from_f64);

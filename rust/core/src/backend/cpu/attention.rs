@@ -5,13 +5,14 @@ use super::context::{Context, Reach};
 use super::gemm::{Left, Start};
 use super::local::Local;
 use super::math::Elementary;
-use super::panels::{Panels, matrix, pack_matrix};
+use super::packed::Packed;
 use super::part::Part;
 use super::scratch::{Buffer, Rows};
 use super::simd::Isa;
 use super::threads::Crew;
 use super::tokens::add;
 use super::weights::{Segment, Target};
+use crate::device::Precision;
 use crate::params::{ParamId, Parameters};
 use crate::program::SlotId;
 
@@ -27,7 +28,7 @@ pub(super) struct AttentionPool<T> {
     bias: Buffer<T>,
     context: Buffer<T>,
     /// W and its transpose.
-    panels: [Panels<T>; 2],
+    packed: Packed<T>,
 }
 
 impl<T: Elementary> AttentionPool<T> {
@@ -36,6 +37,7 @@ impl<T: Elementary> AttentionPool<T> {
         weights: [ParamId; 3],
         [width, size]: [usize; 2],
         isa: Isa,
+        precision: Precision,
     ) -> Self {
         let lanes = isa.lanes::<T>();
         let padded = || Buffer::new(size.next_multiple_of(lanes));
@@ -48,7 +50,7 @@ impl<T: Elementary> AttentionPool<T> {
             isa,
             bias: padded(),
             context: padded(),
-            panels: matrix(size, width, lanes),
+            packed: Packed::matrix(precision, size, width, lanes),
         }
     }
 }
@@ -68,14 +70,14 @@ impl<T: Elementary> Local<T> for AttentionPool<T> {
         let [weight, bias, context] = self.weights.map(|id| &values[parameters.range(id)]);
         self.bias[..size].copy_from_slice(bias);
         self.context[..size].copy_from_slice(context);
-        pack_matrix(&mut self.panels, crew, weight, self.width);
+        self.packed.pack_matrix(crew, weight, self.width);
     }
 
     fn forward(&self, part: &mut Part<T>, own: &mut [Rows<T>], _run: &Context<'_, T>) {
         let [u, a, _] = own else { unreachable!("asked for in scratch") };
         let (x, stride) = (&part.slots[self.input.slot], u.stride);
         let left = Left::rows(x.at(0), x.stride, self.width);
-        self.panels[0].product(self.isa, part.group.len, left, Start::Row(&self.bias), u.at_mut(0), stride);
+        self.packed.product(self.isa, part.group.len, left, Start::Row(&self.bias), u.at_mut(0), stride);
         for row in 0..part.group.len {
             let (line, context) = (&mut u.at_mut(row)[..self.size], &self.context);
             line.iter_mut().for_each(|x| *x = crate::float::Float::tanh(*x));
@@ -120,7 +122,7 @@ impl<T: Elementary> Local<T> for AttentionPool<T> {
             }
             let (rows, stride) = (part.group.len, dx.stride);
             let left = Left::rows(u.at(0), u.stride, self.size);
-            self.panels[1].product(self.isa, rows, left, Start::There, dx.at_mut(0), stride);
+            self.packed.product_back(self.isa, rows, left, Start::There, dx.at_mut(0), stride);
         });
     }
 

@@ -91,7 +91,7 @@ struct SoftmaxRows<'a, T> {
 impl<T: Elementary> Task<T> for SoftmaxRows<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
+    fn run<const L: usize, const OPS: u8>(self) {
         let whole = self.width.next_multiple_of(L);
         let rows = self.logits.chunks_exact_mut(self.stride);
         for ((row, &target), log_prob) in rows.zip(self.targets).zip(self.log_probs) {

@@ -13,6 +13,7 @@ use super::penalty::Penalty;
 use super::pool::Pool;
 use super::scan::{Scan, Tokens};
 use super::simd::Isa;
+use crate::device::Precision;
 use crate::program::{Op, Program, Recurrence, Slot, SlotId};
 
 /// One op, ready to run.
@@ -24,7 +25,11 @@ pub(super) enum Kernel<T> {
 }
 
 /// The kernels of a program, and the floating point operations of one row's forward run.
-pub(super) fn compile<T: Elementary>(program: &Program, isa: Isa) -> (Vec<Kernel<T>>, f64) {
+pub(super) fn compile<T: Elementary>(
+    program: &Program,
+    isa: Isa,
+    precision: Precision,
+) -> (Vec<Kernel<T>>, f64) {
     let slot = |slot: SlotId| program.slots[slot];
     let width = |id: SlotId| slot(id).width();
     let (mut kernels, mut row_operations, mut tapes) = (Vec::new(), 0.0, 0);
@@ -66,7 +71,7 @@ pub(super) fn compile<T: Elementary>(program: &Program, isa: Isa) -> (Vec<Kernel
                 let size = program.parameters.range(bias).len();
                 row_operations += 2.0 * (size * width(out)) as f64;
                 let (weights, sizes) = ([weight, bias, context], [width(out), size]);
-                Kernel::Local(Box::new(AttentionPool::new([input, out], weights, sizes, isa)))
+                Kernel::Local(Box::new(AttentionPool::new([input, out], weights, sizes, isa, precision)))
             }
             Op::Penalty { input, activation, temporal } => {
                 let width = width(input);
@@ -74,7 +79,7 @@ pub(super) fn compile<T: Elementary>(program: &Program, isa: Isa) -> (Vec<Kernel
             }
             Op::Linear { input, weight, bias, out } => {
                 row_operations += 2.0 * (width(input) * width(out)) as f64;
-                let linear = Linear::new([input, out], weight, bias, width(input), slot(out), isa);
+                let linear = Linear::new([input, out], weight, bias, width(input), slot(out), isa, precision);
                 if program.has_loss() && out == program.output {
                     Kernel::Head(Box::new(linear))
                 } else {
@@ -88,7 +93,7 @@ pub(super) fn compile<T: Elementary>(program: &Program, isa: Isa) -> (Vec<Kernel
                 let terms = recurrence.width + if always { 0 } else { inputs };
                 let gates = recurrence.cell.layout().gates;
                 row_operations += 2.0 * (gates * recurrence.hidden * terms) as f64;
-                let scan = Scan::new(recurrence, tokens, always, inputs, tapes, isa);
+                let scan = Scan::new(recurrence, tokens, always, inputs, tapes, isa, precision);
                 tapes += 1;
                 Kernel::Scan(Box::new(scan))
             }

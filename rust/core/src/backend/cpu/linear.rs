@@ -4,12 +4,13 @@ use super::context::{Context, Reach};
 use super::gemm::{Left, Start};
 use super::local::Local;
 use super::math::Elementary;
-use super::panels::{Panels, matrix, pack_matrix};
+use super::packed::Packed;
 use super::part::Part;
 use super::scratch::{Buffer, Rows};
 use super::simd::Isa;
 use super::threads::Crew;
 use super::weights::{Segment, Target};
+use crate::device::Precision;
 use crate::params::{ParamId, Parameters};
 use crate::program::{Slot, SlotId};
 
@@ -28,7 +29,7 @@ pub(super) struct Linear<T> {
     /// b, padded to whole registers with numbers no softmax can see.
     padded_bias: Buffer<T>,
     /// W and its transpose.
-    panels: [Panels<T>; 2],
+    packed: Packed<T>,
 }
 
 impl<T: Elementary> Linear<T> {
@@ -39,6 +40,7 @@ impl<T: Elementary> Linear<T> {
         from: usize,
         kind: Slot,
         isa: Isa,
+        precision: Precision,
     ) -> Self {
         let (lanes, to) = (isa.lanes::<T>(), kind.width());
         Self {
@@ -51,14 +53,14 @@ impl<T: Elementary> Linear<T> {
             kind,
             isa,
             padded_bias: Buffer::new(to.next_multiple_of(lanes)),
-            panels: matrix(to, from, lanes),
+            packed: Packed::matrix(precision, to, from, lanes),
         }
     }
 
     /// `rows` rows of y from rows of x.
     pub(super) fn product(&self, rows: usize, x: &[T], x_stride: usize, y: &mut [T], y_stride: usize) {
         let a = Left::rows(x, x_stride, self.from);
-        self.panels[0].product(self.isa, rows, a, Start::Row(&self.padded_bias), y, y_stride);
+        self.packed.product(self.isa, rows, a, Start::Row(&self.padded_bias), y, y_stride);
     }
 
     /// `rows` rows of dx from rows of dy.
@@ -72,7 +74,7 @@ impl<T: Elementary> Linear<T> {
     ) {
         let start = if self.input.adds { Start::There } else { Start::Zero };
         let a = Left::rows(dy, dy_stride, self.to);
-        self.panels[1].product(self.isa, rows, a, start, dx, dx_stride);
+        self.packed.product_back(self.isa, rows, a, start, dx, dx_stride);
     }
 
     /// Rows of a slot of this kind, with the gradients of what was made of them.
@@ -154,7 +156,7 @@ impl<T: Elementary> Local<T> for Linear<T> {
             Some(bias) => self.padded_bias[..to].copy_from_slice(&values[parameters.range(bias)]),
             None => self.padded_bias[..to].fill(T::ZERO),
         }
-        pack_matrix(&mut self.panels, crew, weight, from);
+        self.packed.pack_matrix(crew, weight, from);
     }
 
     fn forward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], _run: &Context<'_, T>) {

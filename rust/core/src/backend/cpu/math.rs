@@ -5,13 +5,13 @@
 //! in the last place (tested below) and pass NaN on. Double precision, there for checking
 //! gradients, takes the standard library's functions lane by lane.
 
-use super::simd::Pack;
+use super::simd::{Pack, Sum};
 use crate::cells::Lanes;
 use crate::float::Float;
 use std::array::from_fn;
 
 /// A float with lane-wise functions.
-pub(crate) trait Elementary: Float {
+pub(crate) trait Elementary: Float + Sum<Lane = Self> {
     fn sigmoid_each<const L: usize>(x: [Self; L]) -> [Self; L];
     fn tanh_each<const L: usize>(x: [Self; L]) -> [Self; L];
     /// eˣ for x ≤ 0 (softmax after the maximum is taken off).

@@ -20,6 +20,7 @@ mod local;
 mod math;
 mod noise;
 mod norm;
+mod packed;
 mod panels;
 mod part;
 mod penalty;
@@ -41,6 +42,7 @@ pub(crate) use simd::Task;
 pub(crate) use threads::{Crew, enter};
 
 use super::{Backend, Plan, Quantity, Upstream, next_version};
+use crate::device::Precision;
 use crate::error::Result;
 use crate::optim::Optimizer;
 use crate::program::{Batch, Program};
@@ -62,9 +64,9 @@ pub(crate) struct Cpu<T> {
 }
 
 impl<T: Elementary> Cpu<T> {
-    pub(crate) fn new(program: Program, isa: Isa) -> Self {
+    pub(crate) fn new(program: Program, isa: Isa, precision: Precision) -> Self {
         let values = vec![T::ZERO; program.parameters.len()];
-        let (ops, row_operations) = kernels::compile(&program, isa);
+        let (ops, row_operations) = kernels::compile(&program, isa, precision);
         Self { program, isa, values, version: next_version(), ops, row_operations }
     }
 

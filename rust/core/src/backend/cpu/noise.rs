@@ -29,7 +29,7 @@ struct Choices<'a, T> {
 impl<T: Elementary> Task<T> for Choices<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
+    fn run<const L: usize, const OPS: u8>(self) {
         self.stream.choice_row(self.t, self.row, self.keep, self.kept, self.out);
     }
 }
@@ -64,7 +64,7 @@ pub(super) struct Blend<'a, T> {
 impl<T: Elementary> Task<T> for Blend<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
+    fn run<const L: usize, const OPS: u8>(self) {
         let Self { extent, prev, next, k } = self;
         extent.each(|i| next[i] = prev[i] + k[i] * (next[i] - prev[i]));
     }
@@ -83,7 +83,7 @@ pub(super) struct Share<'a, T> {
 impl<T: Elementary> Task<T> for Share<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
+    fn run<const L: usize, const OPS: u8>(self) {
         let Self { extent, d, above, k, new } = self;
         extent.each(|i| {
             let all = if above.is_empty() { d[i] } else { d[i] + above[i] };
@@ -105,7 +105,7 @@ pub(super) struct Multiply<'a, T> {
 impl<T: Elementary> Task<T> for Multiply<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
+    fn run<const L: usize, const OPS: u8>(self) {
         let Self { extent, a, b, adds, out } = self;
         extent.each(|i| out[i] = if adds { out[i] + a[i] * b[i] } else { a[i] * b[i] });
     }

@@ -96,7 +96,7 @@ struct Forward<'a, T> {
 impl<T: Elementary> Task<T> for Forward<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
+    fn run<const L: usize, const OPS: u8>(self) {
         let Self { norm, rows, x, gains, y, y_at, scale } = self;
         let Spread { row, block, slots } = norm.spread;
         let (blocks, n) = (norm.blocks::<L>(), norm.count::<T>());
@@ -149,7 +149,7 @@ struct Backward<'a, T> {
 impl<T: Elementary> Task<T> for Backward<'_, T> {
     type Out = ();
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(self) {
+    fn run<const L: usize, const OPS: u8>(self) {
         let Self { norm, rows, x, gains, dy, dy_at, scale, d_gain } = self;
         let Spread { row, block, slots } = norm.spread;
         let (blocks, n) = (norm.blocks::<L>(), norm.count::<T>());

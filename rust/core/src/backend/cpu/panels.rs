@@ -1,11 +1,9 @@
-//! Weights packed for [`panel_product`]: kept beside the weights and made anew when they change.
+//! A matrix packed for [`panel_product`].
 
 use super::gemm::{Left, Panel, Start, panel_product};
-use super::math::Elementary;
 use super::scratch::Buffer;
-use super::simd::Isa;
+use super::simd::{Factor, Isa, Sum};
 use super::threads::Crew;
-use crate::float::Float;
 
 /// Rows of the left-hand matrix that pass through all panels together: they stay in the first
 /// cache while the panels stream by.
@@ -14,16 +12,16 @@ const ROWS_AT_ONCE: usize = 48;
 /// Registers in a panel at most.
 const MOST_VECTORS: usize = 4;
 
-/// A matrix of `terms` rows cut into panels of columns, each stored term by term.
-pub(crate) struct Panels<T> {
-    data: Buffer<T>,
+/// A matrix of `terms` rows of factors cut into panels of columns, each stored term by term.
+pub(crate) struct Panels<F> {
+    data: Buffer<F>,
     terms: usize,
     lanes: usize,
     /// Registers in each panel.
     widths: Vec<usize>,
 }
 
-impl<T: Elementary> Panels<T> {
+impl<F: Copy + Default + Send + Sync> Panels<F> {
     /// Zeros, for `count` equal panels of `vectors` registers.
     pub(crate) fn equal(terms: usize, count: usize, vectors: usize, lanes: usize) -> Self {
         Self::with_widths(terms, vec![vectors; count], lanes)
@@ -40,19 +38,19 @@ impl<T: Elementary> Panels<T> {
     }
 
     /// Columns of one panel.
-    pub(crate) fn panel(&self, index: usize) -> Panel<'_, T> {
+    pub(crate) fn panel(&self, index: usize) -> Panel<'_, F> {
         let before: usize = self.widths[..index].iter().sum();
         self.slice(before, self.widths[index])
     }
 
-    fn slice(&self, before: usize, vectors: usize) -> Panel<'_, T> {
+    fn slice(&self, before: usize, vectors: usize) -> Panel<'_, F> {
         let start = before * self.terms * self.lanes;
         let stride = vectors * self.lanes;
         Panel { data: &self.data[start..start + self.terms * stride], stride, vectors }
     }
 
     /// Fills every panel: `fill(panel, first column, columns, numbers)`.
-    pub(crate) fn fill(&mut self, crew: Crew, fill: impl Fn(usize, usize, usize, &mut [T]) + Send + Sync) {
+    pub(crate) fn fill(&mut self, crew: Crew, fill: impl Fn(usize, usize, usize, &mut [F]) + Send + Sync) {
         let (mut rest, mut jobs, mut column) = (&mut *self.data, Vec::new(), 0);
         for width in self.widths.iter().map(|w| w * self.lanes) {
             let (panel, after) = rest.split_at_mut(width * self.terms);
@@ -63,15 +61,17 @@ impl<T: Elementary> Panels<T> {
     }
 
     /// `c ← start + a · self` for `rows` rows, `c` row by row, `stride` apart.
-    pub(crate) fn product(
+    pub(crate) fn product<S: Sum>(
         &self,
         isa: Isa,
         rows: usize,
-        a: Left<'_, T>,
-        start: Start<'_, T>,
-        c: &mut [T],
+        a: Left<'_, F>,
+        start: Start<'_, S>,
+        c: &mut [S],
         stride: usize,
-    ) {
+    ) where
+        F: Factor<S>,
+    {
         for first in (0..rows).step_by(ROWS_AT_ONCE) {
             let count = ROWS_AT_ONCE.min(rows - first);
             let a = a.skip(first);
@@ -90,47 +90,8 @@ impl<T: Elementary> Panels<T> {
     }
 }
 
-/// Room for a (rows, terms) weight and its transpose.
-pub(crate) fn matrix<T: Elementary>(rows: usize, terms: usize, lanes: usize) -> [Panels<T>; 2] {
-    [Panels::columns(terms, rows, lanes), Panels::columns(rows, terms, lanes)]
-}
-
-/// Packs a (rows, terms) weight, and its transpose.
-pub(crate) fn pack_matrix<T: Elementary>(
-    [forward, backward]: &mut [Panels<T>; 2],
-    crew: Crew,
-    weight: &[T],
-    terms: usize,
-) {
-    let rows = weight.len() / terms;
-    forward.fill(crew, |_, column, width, panel| {
-        let count = width.min(rows - column);
-        transpose_into(&weight[column * terms..][..count * terms], terms, panel, width, 0);
-    });
-    backward.fill(crew, |_, column, width, panel| {
-        let count = width.min(terms - column);
-        for (row, line) in weight.chunks_exact(terms).zip(panel.chunks_exact_mut(width)) {
-            line[..count].copy_from_slice(&row[column..][..count]);
-        }
-    });
-}
-
 /// Panel widths, in registers, for `columns` columns.
 pub(crate) fn widths(columns: usize, lanes: usize) -> Vec<usize> {
     let vectors = columns.div_ceil(lanes);
     (0..vectors).step_by(MOST_VECTORS).map(|v| MOST_VECTORS.min(vectors - v)).collect()
-}
-
-/// Copies column block `from` (rows of `terms` numbers, at most `lanes` of them) into a panel:
-/// `panel[k * width + at + l] = from[l][k]`.
-pub(crate) fn transpose_into<T: Float>(from: &[T], terms: usize, panel: &mut [T], width: usize, at: usize) {
-    // Sixteen terms at a time: their panel lines stay in the first cache.
-    for first in (0..terms).step_by(16) {
-        let last = terms.min(first + 16);
-        for (l, row) in from.chunks_exact(terms).enumerate() {
-            for k in first..last {
-                panel[k * width + at + l] = row[k];
-            }
-        }
-    }
 }

@@ -32,7 +32,7 @@ struct EachRow<'a, T, O, const S: usize> {
 impl<T: Elementary, O: RowOp<T, S>, const S: usize> Task<T> for EachRow<'_, T, O, S> {
     type Out = ();
     #[inline(always)]
-    fn run<const L: usize, const FMA: bool>(mut self) {
+    fn run<const L: usize, const OPS: u8>(mut self) {
         for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
             let mut z: [Pack<T, L>; S] = std::array::from_fn(|s| Pack::load(&line[s * L..]));
             self.op.row(&mut z, r * self.stride);

@@ -11,10 +11,10 @@ pub(crate) struct Buffer<T> {
     start: usize,
 }
 
-impl<T: Float> Buffer<T> {
+impl<T: Copy + Default> Buffer<T> {
     /// `len` zeros.
     pub(crate) fn new(len: usize) -> Self {
-        let mut data = vec![T::ZERO; len + LINE / size_of::<T>()];
+        let mut data = vec![T::default(); len + LINE / size_of::<T>()];
         let start = data.as_ptr().align_offset(LINE);
         data.truncate(start + len);
         Self { data, start }

@@ -9,6 +9,7 @@ use super::math::Elementary;
 use super::part::Part;
 use super::scan::{NormRows, Scan};
 use super::scratch::{Buffer, Rows};
+use super::simd::Pair;
 use super::threads::Crew;
 use crate::float::Float;
 use crate::params::ParamId;
@@ -72,6 +73,8 @@ pub(super) struct Table<T> {
     /// The embeddings of the tokens; empty for a one-hot input.
     pub(super) x: Rows<T>,
     pub(super) dx: Rows<T>,
+    /// Those at hand, rounded.
+    rounded: Vec<Pair>,
 }
 
 impl<T: Elementary> Table<T> {
@@ -86,6 +89,7 @@ impl<T: Elementary> Table<T> {
             norm,
             x: x(),
             dx: x(),
+            rounded: Vec::new(),
         }
     }
 
@@ -111,13 +115,18 @@ impl<T: Elementary> Table<T> {
         if let Some(embedding) = embedding {
             self.look_up(first, scan.inputs, run, embedding);
         }
-        let (x, capacity) = (&self.x, self.capacity);
+        let capacity = self.capacity;
+        let x = if embedding.is_some() {
+            scan.round_input(rows, self.x.at(first), self.x.stride, &mut self.rounded)
+        } else {
+            None
+        };
         let to = if scan.normalises() { &mut self.norm.x } else { &mut self.z };
         let weight = &run.values[run.parameters.range(scan.recurrence.weights.ih)];
         each_block(crew, to, capacity * line, |block, z| {
             let z = &mut z[first * line..][..rows * line];
             if embedding.is_some() {
-                scan.project_block(block, rows, x.at(first), x.stride, z);
+                scan.project_block(block, rows, x, z);
             } else {
                 columns(scan, block, fresh, weight, z);
             }

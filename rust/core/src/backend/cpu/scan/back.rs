@@ -8,7 +8,7 @@ use super::super::gemm::{Left, Start};
 use super::super::math::Elementary;
 use super::super::noise::{Extent, Multiply, Share};
 use super::super::norm::Gains;
-use super::super::panels::Panels;
+use super::super::packed::Packed;
 use super::super::part::Part;
 use super::super::pointwise::{self, Above, Units, each_row};
 use super::super::tokens::add;
@@ -19,12 +19,7 @@ use std::mem::take;
 
 impl<T: Elementary> Scan<T> {
     /// The way back, from the gradients of the final state and of the output.
-    pub(in super::super) fn backward(
-        &self,
-        part: &mut Part<T>,
-        from_table: bool,
-        products: &[[Panels<T>; 2]],
-    ) {
+    pub(in super::super) fn backward(&self, part: &mut Part<T>, from_table: bool, products: &[Packed<T>]) {
         let mut tape = take(&mut part.tapes[self.tape]);
         tape.norm.recurrent.d_gain.fill(T::ZERO);
         tape.norm.d_memory.iter_mut().for_each(|d| d.fill(T::ZERO));
@@ -55,7 +50,7 @@ struct Backward<'a, T> {
     scan: &'a Scan<T>,
     part: &'a Part<T>,
     tape: &'a mut Tape<T>,
-    products: &'a [[Panels<T>; 2]],
+    products: &'a [Packed<T>],
 }
 
 impl<T: Elementary> Visit for Backward<'_, T> {
@@ -72,9 +67,9 @@ impl<T: Elementary> Visit for Backward<'_, T> {
             }
             self.join_memory(t);
             self.tape.noise.d_seen.data.fill(T::ZERO);
-            for (product, panels) in self.scan.layout.products.iter().zip(self.products).rev() {
+            for (product, weight) in self.scan.layout.products.iter().zip(self.products).rev() {
                 self.normalise(t, product);
-                self.multiply(t, product, panels);
+                self.multiply(t, product, weight);
                 if C::RESETS && product.operand == Operand::ResetH {
                     (0..self.scan.blocks).for_each(|block| self.reset::<S, C>(cell, t, block));
                 }
@@ -105,10 +100,10 @@ impl<T: Elementary> Backward<'_, T> {
             let (k, new) = (row_or_none(&noise.keep[0], step.first, 0), d_new.at_mut(step.first));
             scan.isa.run(Share { extent, d: &mut dh.data, above, k, new });
         }
-        if let Some([_, transposed]) = &scan.projection {
+        if let Some(projection) = &scan.projection {
             let a = Left::rows(d_new.at(step.first), d_new.stride, scan.recurrence.width);
             let stride = d_wide.stride;
-            transposed.product(scan.isa, rows, a, Start::Zero, &mut d_wide.data, stride);
+            projection.product_back(scan.isa, rows, a, Start::Zero, &mut d_wide.data, stride);
         }
         if noise.keep[1].stride > 0 {
             let stride = dc.stride;
@@ -215,7 +210,7 @@ impl<T: Elementary> Backward<'_, T> {
     }
 
     /// Back through a product to what it multiplied.
-    fn multiply(&mut self, t: usize, product: &Product, [_, transposed]: &[Panels<T>; 2]) {
+    fn multiply(&mut self, t: usize, product: &Product, weight: &Packed<T>) {
         let (scan, group, step) = (self.scan, &self.part.group, self.part.group.steps[t]);
         let Tape { z, norm, dh, dc, d_reset, noise, .. } = &mut *self.tape;
         let dz: &[T] = if scan.normalises() { &norm.recurrent.x } else { z };
@@ -228,7 +223,7 @@ impl<T: Elementary> Backward<'_, T> {
             Operand::ResetH => (d_reset, Start::Zero),
         };
         let stride = to.stride;
-        transposed.product(scan.isa, step.active, dz, start, &mut to.data, stride);
+        weight.product_back(scan.isa, step.active, dz, start, &mut to.data, stride);
     }
 
     fn reset<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {

@@ -151,8 +151,7 @@ impl<T: Elementary> Scan<T> {
         for (i, &gate) in product.gates.iter().enumerate() {
             slots[gate - first] = product.slot + i;
         }
-        let (hidden, width) = (self.recurrence.hidden, self.recurrence.width);
-        let terms = if product.operand == Operand::C { hidden } else { width };
+        let (hidden, terms) = (self.recurrence.hidden, self.terms(product.operand));
         self.target(&slots).outer(crew, &segments, terms, &mut gradient[first * hidden * terms..]);
     }
 

@@ -13,13 +13,14 @@ mod tape;
 pub(super) use tape::{NormRows, Tape};
 
 use super::context::Reach;
-use super::gemm::{Left, Start, panel_product};
+use super::gemm::{Left, Start};
 use super::math::Elementary;
 use super::norm::{Gains, Norm, Spread};
-use super::panels::{Panels, matrix};
+use super::packed::{Operand as Rounded, Packed};
 use super::scratch::Buffer;
-use super::simd::{Isa, Strides};
+use super::simd::{Isa, Pair, Strides};
 use crate::cells::{Layout, Operand, Product, Seen};
+use crate::device::Precision;
 use crate::params::ParamId;
 use crate::program::{NORM_EPS, Recurrence, SlotId};
 
@@ -44,6 +45,7 @@ pub(super) struct Scan<T> {
     /// This layer's place among the tapes.
     pub(super) tape: usize,
     pub(super) isa: Isa,
+    pub(super) precision: Precision,
     pub(super) lanes: usize,
     /// Unit blocks of one register.
     pub(super) blocks: usize,
@@ -52,11 +54,11 @@ pub(super) struct Scan<T> {
     /// Peephole weights, each padded to whole registers; or nothing.
     peephole: [Buffer<T>; 3],
     /// W_ih, and its transpose for the input's gradient; absent for a one-hot input.
-    input_product: Option<[Panels<T>; 2]>,
+    input_product: Option<Packed<T>>,
     /// Each recurrent product's weight and its transpose.
-    pub(super) products: Vec<[Panels<T>; 2]>,
+    pub(super) products: Vec<Packed<T>>,
     /// W_hr and its transpose.
-    projection: Option<[Panels<T>; 2]>,
+    projection: Option<Packed<T>>,
     norm: Option<ScanNorm<T>>,
 }
 
@@ -78,20 +80,14 @@ impl<T: Elementary> Scan<T> {
         inputs: usize,
         tape: usize,
         isa: Isa,
+        precision: Precision,
     ) -> Self {
         let (layout, lanes, hidden) = (recurrence.cell.layout(), isa.lanes::<T>(), recurrence.hidden);
         let blocks = hidden.div_ceil(lanes);
-        let pair = |terms: usize, gates: usize| {
-            [
-                Panels::equal(terms, blocks, gates, lanes),
-                Panels::columns(blocks * gates * lanes, terms, lanes),
-            ]
-        };
         let line = blocks * layout.slots * lanes;
         let peephole = |k: usize| Buffer::new(if k < layout.peepholes.len() { blocks * lanes } else { 0 });
         let one_hot = always_tokens && tokens.is_some_and(|tokens| tokens.embedding.is_none());
         let width = recurrence.width;
-        let terms = |operand| if operand == Operand::C { hidden } else { width };
         let groups = |slots: Vec<usize>| -> Vec<Vec<usize>> {
             layout.norms.iter().map(|gates| gates.iter().map(|&gate| slots[gate]).collect()).collect()
         };
@@ -102,7 +98,7 @@ impl<T: Elementary> Scan<T> {
             input_slots: groups(layout.input_slots()),
             recurrent_slots: groups(layout.recurrent_slots()),
         });
-        Self {
+        let mut scan = Self {
             recurrence: recurrence.clone(),
             layout,
             input: Reach::new(recurrence.input),
@@ -110,15 +106,32 @@ impl<T: Elementary> Scan<T> {
             inputs,
             tape,
             isa,
+            precision,
             lanes,
             blocks,
             bias: Buffer::new(line),
             peephole: [0, 1, 2].map(peephole),
-            input_product: (!one_hot).then(|| pair(inputs, layout.input.len())),
-            products: layout.products.iter().map(|p| pair(terms(p.operand), p.gates.len())).collect(),
-            projection: recurrence.weights.hr.map(|_| matrix(width, hidden, lanes)),
+            input_product: (!one_hot)
+                .then(|| Packed::gates(precision, inputs, blocks, layout.input.len(), lanes)),
+            products: Vec::new(),
+            projection: recurrence.weights.hr.map(|_| Packed::matrix(precision, width, hidden, lanes)),
             norm,
-        }
+        };
+        scan.products = scan.empty_products();
+        scan
+    }
+
+    /// Room for the recurrent products.
+    fn empty_products(&self) -> Vec<Packed<T>> {
+        let room = |p: &Product| {
+            Packed::gates(self.precision, self.terms(p.operand), self.blocks, p.gates.len(), self.lanes)
+        };
+        self.layout.products.iter().map(room).collect()
+    }
+
+    /// Numbers of what a recurrent product multiplies.
+    fn terms(&self, operand: Operand) -> usize {
+        if operand == Operand::C { self.recurrence.hidden } else { self.recurrence.width }
     }
 
     /// Numbers of one packed row in one unit block.
@@ -146,28 +159,51 @@ impl<T: Elementary> Scan<T> {
     }
 
     /// The input's part of `z` for `rows` rows of features: b + W_ih x.
-    pub(super) fn project(&self, rows: usize, x: &[T], x_stride: usize, z: &mut [T], kept: &mut NormRows<T>) {
+    fn project(
+        &self,
+        rows: usize,
+        x: &[T],
+        x_stride: usize,
+        z: &mut [T],
+        kept: &mut NormRows<T>,
+        room: &mut Vec<Pair>,
+    ) {
         let line = self.line();
         // Some rows at a time: they stay in the second cache while the panels stream by.
         for first in (0..rows).step_by(48) {
             let count = 48.min(rows - first);
+            let x = self.round_input(count, &x[first * x_stride..], x_stride, room);
             for block in 0..self.blocks {
                 let at = (block * rows + first) * line;
                 let to = if self.normalises() { &mut kept.x[..] } else { &mut z[..] };
                 let to = &mut to[at..][..count * line];
-                self.project_block(block, count, &x[first * x_stride..], x_stride, to);
+                self.project_block(block, count, x, to);
             }
             self.normalise_input(rows, first, count, z, kept);
         }
     }
 
+    /// Rows of x as the input's product takes them; none: the input is one-hot.
+    pub(super) fn round_input<'a>(
+        &self,
+        rows: usize,
+        x: &'a [T],
+        stride: usize,
+        room: &'a mut Vec<Pair>,
+    ) -> Option<Rounded<'a, T>> {
+        let a = Left::rows(x, stride, self.inputs);
+        self.input_product.as_ref().map(|input| {
+            input.round(self.isa, rows, a, room);
+            input.operand(a, room)
+        })
+    }
+
     /// The same for one unit block; of a normalised layer W_ih x alone.
-    pub(super) fn project_block(&self, block: usize, rows: usize, x: &[T], x_stride: usize, z: &mut [T]) {
-        let Some([input, _]) = &self.input_product else { return };
+    pub(super) fn project_block(&self, block: usize, rows: usize, x: Option<Rounded<'_, T>>, z: &mut [T]) {
+        let (Some(input), Some(x)) = (&self.input_product, x) else { return };
         let (bias, line, covered) = (self.bias(block), self.line(), self.layout.input.len() * self.lanes);
-        let a = Left::rows(x, x_stride, self.inputs);
         let start = if self.normalises() { Start::Zero } else { Start::Row(bias) };
-        panel_product(self.isa, rows, a, input.panel(block), start, z, line);
+        input.block_product(self.isa, rows, x, block, start, z, line);
         if covered < line {
             for row in z.chunks_exact_mut(line) {
                 row[covered..].copy_from_slice(&bias[covered..]);
@@ -249,9 +285,9 @@ impl<T: Elementary> Scan<T> {
         dx: &mut [T],
         stride: usize,
     ) {
-        let Some([_, transposed]) = &self.input_product else { return };
+        let Some(input) = &self.input_product else { return };
         let dz = self.gradients(rows, z, 0, self.layout.input.len());
-        transposed.product(self.isa, count, dz, start, dx, stride);
+        input.product_back(self.isa, count, dz, start, dx, stride);
     }
 
     /// b_ih + b_hh of a unit block.

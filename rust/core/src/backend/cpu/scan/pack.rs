@@ -2,7 +2,7 @@
 
 use super::super::math::Elementary;
 use super::super::noise::choose;
-use super::super::panels::{Panels, pack_matrix, transpose_into};
+use super::super::packed::Packed;
 use super::super::threads::Crew;
 use super::Scan;
 use crate::cells::Operand;
@@ -45,11 +45,11 @@ impl<T: Elementary> Scan<T> {
                 padded[..hidden].copy_from_slice(own);
             }
         }
-        if let (Some(pair), Some(weight)) = (&mut self.projection, weights.hr) {
-            pack_matrix(pair, crew, of(weight), hidden);
+        if let (Some(packed), Some(weight)) = (&mut self.projection, weights.hr) {
+            packed.pack_matrix(crew, of(weight), hidden);
         }
-        if let Some(pair) = &mut self.input_product {
-            pack_gates(pair, crew, of(weights.ih), self.inputs, hidden, lanes, self.layout.input);
+        if let Some(packed) = &mut self.input_product {
+            packed.pack_gates(crew, of(weights.ih), self.inputs, hidden, lanes, self.layout.input);
         }
         let mut products = std::mem::take(&mut self.products);
         self.pack_products(&mut products, crew, |operand| match operand {
@@ -62,15 +62,15 @@ impl<T: Elementary> Scan<T> {
     /// Packs the recurrent products from the weights of each operand.
     fn pack_products<'a>(
         &self,
-        products: &mut [[Panels<T>; 2]],
+        products: &mut [Packed<T>],
         crew: Crew,
         weight: impl Fn(Operand) -> Option<&'a [T]>,
     ) {
-        let (hidden, width) = (self.recurrence.hidden, self.recurrence.width);
-        for (pair, product) in products.iter_mut().zip(self.layout.products) {
-            let terms = if product.operand == Operand::C { hidden } else { width };
+        let hidden = self.recurrence.hidden;
+        for (packed, product) in products.iter_mut().zip(self.layout.products) {
+            let terms = self.terms(product.operand);
             if let Some(weight) = weight(product.operand) {
-                pack_gates(pair, crew, weight, terms, hidden, self.lanes, product.gates);
+                packed.pack_gates(crew, weight, terms, hidden, self.lanes, product.gates);
             }
         }
     }
@@ -78,7 +78,7 @@ impl<T: Elementary> Scan<T> {
     /// Packs the recurrent products with W_hh under its dropout mask.
     pub(in super::super) fn pack_dropped(
         &self,
-        products: &mut Option<Vec<[Panels<T>; 2]>>,
+        products: &mut Option<Vec<Packed<T>>>,
         crew: Crew,
         parameters: &Parameters,
         values: &[T],
@@ -88,20 +88,11 @@ impl<T: Elementary> Scan<T> {
         let Some(hh) = weights.hh else { return };
         let mut dropped = values[parameters.range(hh)].to_vec();
         self.drop_weights(key, &mut dropped);
-        let (hidden, width, lanes) = (self.recurrence.hidden, self.recurrence.width, self.lanes);
-        let fresh = || {
-            let pair = |p: &crate::cells::Product| {
-                let terms = if p.operand == Operand::C { hidden } else { width };
-                [
-                    Panels::equal(terms, self.blocks, p.gates.len(), lanes),
-                    Panels::columns(self.blocks * p.gates.len() * lanes, terms, lanes),
-                ]
-            };
-            self.layout.products.iter().map(pair).collect()
-        };
-        self.pack_products(products.get_or_insert_with(fresh), crew, |operand| match operand {
-            Operand::C => weights.ch.map(|ch| &values[parameters.range(ch)]),
-            Operand::H | Operand::ResetH => Some(&dropped),
+        self.pack_products(products.get_or_insert_with(|| self.empty_products()), crew, |operand| {
+            match operand {
+                Operand::C => weights.ch.map(|ch| &values[parameters.range(ch)]),
+                Operand::H | Operand::ResetH => Some(&dropped),
+            }
         });
     }
 
@@ -115,33 +106,4 @@ impl<T: Elementary> Scan<T> {
             numbers.iter_mut().zip(&mask).for_each(|(x, &m)| *x *= m);
         }
     }
-}
-
-/// Packs the gates of a (G·H, terms) weight, and its transpose.
-fn pack_gates<T: Elementary>(
-    [forward, backward]: &mut [Panels<T>; 2],
-    crew: Crew,
-    weight: &[T],
-    terms: usize,
-    hidden: usize,
-    lanes: usize,
-    gates: &[usize],
-) {
-    forward.fill(crew, |block, _, width, panel| {
-        let units = lanes.min(hidden - block * lanes);
-        for (i, gate) in gates.iter().enumerate() {
-            let from = &weight[(gate * hidden + block * lanes) * terms..][..units * terms];
-            transpose_into(from, terms, panel, width, i * lanes);
-        }
-    });
-    backward.fill(crew, |_, column, width, panel| {
-        let count = width.min(terms - column);
-        for (i, gate) in gates.iter().enumerate() {
-            for unit in 0..hidden {
-                let line = (unit / lanes * gates.len() + i) * lanes + unit % lanes;
-                let from = &weight[(gate * hidden + unit) * terms + column..][..count];
-                panel[line * width..][..count].copy_from_slice(from);
-            }
-        }
-    });
 }

@@ -6,17 +6,18 @@
 //! normalisation) the blocks are gone round again.
 
 use super::super::context::Context;
-use super::super::gemm::{Left, Start, panel_product};
+use super::super::gemm::{Left, Start};
+use super::super::groups::Group;
 use super::super::math::Elementary;
 use super::super::noise::{Blend, Extent};
 use super::super::norm::Gains;
-use super::super::panels::Panels;
+use super::super::packed::Packed;
 use super::super::part::Part;
 use super::super::pointwise::{self, Units, each_row};
 use super::super::scratch::Rows;
 use super::super::tokens::Table;
 use super::{Scan, Tape};
-use crate::cells::{Operand, State, Step, Visit};
+use crate::cells::{Operand, Product, State, Step, Visit};
 use std::mem::take;
 
 impl<T: Elementary> Scan<T> {
@@ -25,14 +26,15 @@ impl<T: Elementary> Scan<T> {
         &self,
         part: &mut Part<T>,
         table: Option<&Table<T>>,
-        products: &[[Panels<T>; 2]],
+        products: &[Packed<T>],
         run: &Context<'_, T>,
     ) {
         let mut tape = take(&mut part.tapes[self.tape]);
         let mut out = take(&mut part.slots[self.recurrence.out]);
         if table.is_none() {
             let x = &part.slots[self.input.slot];
-            self.project(part.group.len, x.at(0), x.stride, &mut tape.z, &mut tape.norm.input);
+            let Tape { z, norm, rounded, .. } = &mut tape;
+            self.project(part.group.len, x.at(0), x.stride, z, &mut norm.input, &mut rounded[0]);
         }
         self.draw_masks(part, &mut tape, run);
         self.see(&mut tape, &out, 0, part.group.rows.len(), 0);
@@ -40,6 +42,23 @@ impl<T: Elementary> Scan<T> {
         let forward = Forward { scan: self, part, tape: &mut tape, out: &mut out, products, table };
         self.recurrence.cell.visit(forward);
         (part.tapes[self.tape], part.slots[self.recurrence.out]) = (tape, out);
+    }
+
+    /// What a product multiplies at step `t`, of h, h under its mask, c and r ⊙ h.
+    fn multiplied<'a>(
+        &self,
+        operand: Operand,
+        group: &Group,
+        t: usize,
+        [h, seen, c, reset]: [&'a Rows<T>; 4],
+    ) -> Left<'a, T> {
+        let (rows, first) = match operand {
+            Operand::H if seen.stride > 0 => (seen, group.prev(t)),
+            Operand::H => (h, group.prev(t)),
+            Operand::C => (c, group.prev(t)),
+            Operand::ResetH => (reset, group.steps[t].first),
+        };
+        Left::rows(&rows.data[first * rows.stride..], rows.stride, self.terms(operand))
     }
 
     pub(super) fn peephole_at(&self, unit: usize) -> [&[T]; 3] {
@@ -52,7 +71,7 @@ struct Forward<'a, T> {
     part: &'a Part<T>,
     tape: &'a mut Tape<T>,
     out: &'a mut Rows<T>,
-    products: &'a [[Panels<T>; 2]],
+    products: &'a [Packed<T>],
     /// The input's part of every distinct token, and which of them each packed row reads.
     table: Option<(&'a Table<T>, &'a [u32])>,
 }
@@ -64,6 +83,7 @@ impl<T: Elementary> Visit for Forward<'_, T> {
             // Twice round the blocks where a product waits for the reset gate of all units.
             for pass in 0..1 + usize::from(C::RESETS) {
                 let last = pass == usize::from(C::RESETS);
+                self.round(t, pass);
                 if self.scan.normalises() {
                     (0..self.scan.blocks).for_each(|block| self.multiply(t, pass, block));
                     self.normalise(t, pass);
@@ -108,11 +128,23 @@ impl<T: Elementary> Forward<'_, T> {
         start..start + group.steps[t].active * line
     }
 
+    /// Rounds what the products of this pass multiply, where they take it rounded.
+    fn round(&mut self, t: usize, pass: usize) {
+        let (scan, group) = (self.scan, &self.part.group);
+        let Tape { c, reset, noise, rounded, .. } = &mut *self.tape;
+        for ((product, weight), room) in scan.layout.products.iter().zip(self.products).zip(rounded) {
+            if pass_of(product) == pass {
+                let a = scan.multiplied(product.operand, group, t, [self.out, &noise.seen, c, reset]);
+                weight.round(scan.isa, group.steps[t].active, a, room);
+            }
+        }
+    }
+
     /// The products of this pass, into z or, where they are normalised, beside it.
     fn multiply(&mut self, t: usize, pass: usize, block: usize) {
         let (scan, place) = (self.scan, self.place(t, block));
         let (group, line) = (&self.part.group, scan.line());
-        let (prev, step) = (group.prev(t), group.steps[t]);
+        let step = group.steps[t];
         if let (Some((table, rows)), 0) = (self.table, pass) {
             let z = self.tape.z[place.clone()].chunks_exact_mut(line);
             for (z, &token) in z.zip(&rows[step.first..]) {
@@ -120,27 +152,17 @@ impl<T: Elementary> Forward<'_, T> {
             }
         }
         let normalises = scan.normalises();
-        let Tape { z, norm, c, reset, noise, .. } = &mut *self.tape;
+        let Tape { z, norm, c, reset, noise, rounded, .. } = &mut *self.tape;
         let (to, start) = if normalises {
             (&mut norm.recurrent.x[place], Start::Zero)
         } else {
             (&mut z[place], Start::There)
         };
-        for (product, [weight, _]) in scan.layout.products.iter().zip(self.products) {
-            let (operand, first, mine) = match product.operand {
-                Operand::H if noise.seen.stride > 0 => (&noise.seen.data, prev, pass == 0),
-                Operand::H => (&self.out.data, prev, pass == 0),
-                Operand::C => (&c.data, prev, pass == 0),
-                Operand::ResetH => (&reset.data, step.first, pass == 1),
-            };
-            if mine {
-                let (stride, terms) = match product.operand {
-                    Operand::C => (c.stride, scan.recurrence.hidden),
-                    _ => (self.out.stride, scan.recurrence.width),
-                };
-                let a = Left::rows(&operand[first * stride..], stride, terms);
-                let to = &mut to[product.slot * scan.lanes..];
-                panel_product(scan.isa, step.active, a, weight.panel(block), start, to, line);
+        for ((product, weight), rounded) in scan.layout.products.iter().zip(self.products).zip(rounded) {
+            if pass_of(product) == pass {
+                let a = scan.multiplied(product.operand, group, t, [self.out, &noise.seen, c, reset]);
+                let (a, to) = (weight.operand(a, rounded), &mut to[product.slot * scan.lanes..]);
+                weight.block_product(scan.isa, step.active, a, block, start, to, line);
             }
         }
     }
@@ -244,7 +266,7 @@ impl<T: Elementary> Forward<'_, T> {
 
     /// h ← W_hr h.
     fn project(&mut self, t: usize) {
-        let Some([weight, _]) = &self.scan.projection else { return };
+        let Some(weight) = &self.scan.projection else { return };
         let ((now, rows), first) = (self.now(t), self.part.group.steps[t].first);
         let (wide, stride) = (&self.tape.wide, self.out.stride);
         let a = Left::rows(wide.at(first), wide.stride, self.scan.recurrence.hidden);
@@ -270,6 +292,11 @@ impl<T: Elementary> Forward<'_, T> {
             }
         }
     }
+}
+
+/// In which pass round the blocks a product is made.
+fn pass_of(product: &Product) -> usize {
+    usize::from(product.operand == Operand::ResetH)
 }
 
 /// From unit `at` of packed row `row` on, or nothing where there are no rows.

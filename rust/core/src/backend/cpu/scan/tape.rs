@@ -2,6 +2,7 @@
 
 use super::super::math::Elementary;
 use super::super::scratch::{Buffer, Rows};
+use super::super::simd::Pair;
 use super::Scan;
 
 /// The tape. Rows that a layer has no use for are empty.
@@ -26,6 +27,8 @@ pub(crate) struct Tape<T> {
     pub(crate) d_new: Rows<T>,
     pub(crate) d_wide: Rows<T>,
     pub(crate) norm: NormTape<T>,
+    /// What each recurrent product multiplies at the step at hand, rounded.
+    pub(crate) rounded: [Vec<Pair>; 2],
 }
 
 /// The masks of a run, and what they are applied to.
@@ -120,6 +123,7 @@ impl<T: Elementary> Scan<T> {
             } else {
                 NormTape::default()
             },
+            rounded: Default::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::cross_entropy::rows_at_once;
 use super::groups::sizes;
 use super::kernels::Kernel;
 use super::math::Elementary;
-use super::panels::Panels;
+use super::packed::Packed;
 use super::part::Part;
 use super::scan::Scan;
 use super::scratch::Rows;
@@ -29,7 +29,7 @@ pub(super) struct Work<T> {
     /// For each op that is a layer fed by tokens: its projection of the distinct ones.
     tables: Vec<Option<Table<T>>>,
     /// For each op that is a layer with dropped weights: its recurrent products of this run.
-    dropped: Vec<Option<Vec<[Panels<T>; 2]>>>,
+    dropped: Vec<Option<Vec<Packed<T>>>>,
     from_tokens: bool,
     /// Whether the state started from the program's own.
     from_initial: bool,
@@ -164,9 +164,9 @@ fn with_scratch<T: Elementary>(part: &mut Part<T>, op: usize, f: impl FnOnce(&mu
 /// A layer's recurrent products: under a mask in training, if it drops weights.
 fn products<'a, T: Elementary>(
     scan: &'a Scan<T>,
-    dropped: &'a Option<Vec<[Panels<T>; 2]>>,
+    dropped: &'a Option<Vec<Packed<T>>>,
     context: &Context<'_, T>,
-) -> &'a [[Panels<T>; 2]] {
+) -> &'a [Packed<T>] {
     match dropped {
         Some(dropped) if context.training.is_some() => dropped,
         _ => &scan.products,

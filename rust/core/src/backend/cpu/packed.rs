@@ -1,0 +1,402 @@
+//! A weight packed for both of its products, y = W x and dx = Wᵀ dy, at the precision they are made
+//! in: kept beside the weights and made anew when these change.
+
+use super::gemm::{Left, Start, panel_product};
+use super::math::Elementary;
+use super::panels::Panels;
+use super::simd::{Isa, Pair, Task};
+use super::threads::Crew;
+use crate::device::Precision;
+use crate::float::Float;
+use std::cell::RefCell;
+
+/// A (rows, terms) weight and its transpose.
+pub(crate) enum Packed<T> {
+    Full([Panels<T>; 2]),
+    /// As bfloat16.
+    Short([Panels<Pair>; 2]),
+}
+
+/// The left-hand matrix of a product with a [`Packed`] weight.
+#[derive(Clone, Copy)]
+pub(crate) enum Operand<'a, T> {
+    Full(Left<'a, T>),
+    Short(Left<'a, Pair>),
+}
+
+thread_local! {
+    /// Rounded rows of the product at hand.
+    static ROUNDED: RefCell<Vec<Pair>> = const { RefCell::new(Vec::new()) };
+}
+
+impl<T: Elementary> Packed<T> {
+    /// Room for any (rows, terms) weight.
+    pub(crate) fn matrix(precision: Precision, rows: usize, terms: usize, lanes: usize) -> Self {
+        match precision {
+            Precision::Full => {
+                Self::Full([Panels::columns(terms, rows, lanes), Panels::columns(rows, terms, lanes)])
+            }
+            Precision::Bfloat16 => Self::Short([
+                Panels::columns(terms.div_ceil(2), rows, lanes),
+                Panels::columns(rows.div_ceil(2), terms, lanes),
+            ]),
+        }
+    }
+
+    /// Room for a (gates · H, terms) weight of `blocks` unit blocks: a panel holds all gates of one.
+    pub(crate) fn gates(
+        precision: Precision,
+        terms: usize,
+        blocks: usize,
+        gates: usize,
+        lanes: usize,
+    ) -> Self {
+        let units = blocks * gates * lanes;
+        match precision {
+            Precision::Full => {
+                Self::Full([Panels::equal(terms, blocks, gates, lanes), Panels::columns(units, terms, lanes)])
+            }
+            // All unit blocks are whole registers: units are even in number.
+            Precision::Bfloat16 => Self::Short([
+                Panels::equal(terms.div_ceil(2), blocks, gates, lanes),
+                Panels::columns(units / 2, terms, lanes),
+            ]),
+        }
+    }
+
+    /// Packs a (rows, terms) weight.
+    pub(crate) fn pack_matrix(&mut self, crew: Crew, weight: &[T], terms: usize) {
+        match self {
+            Self::Full(panels) => pack_matrix(panels, crew, weight, terms),
+            Self::Short(panels) => pack_matrix(panels, crew, weight, terms),
+        }
+    }
+
+    /// Packs some gates of a (G·H, terms) weight.
+    pub(crate) fn pack_gates(
+        &mut self,
+        crew: Crew,
+        weight: &[T],
+        terms: usize,
+        hidden: usize,
+        lanes: usize,
+        gates: &[usize],
+    ) {
+        match self {
+            Self::Full(panels) => pack_gates(panels, crew, weight, terms, hidden, lanes, gates),
+            Self::Short(panels) => pack_gates(panels, crew, weight, terms, hidden, lanes, gates),
+        }
+    }
+
+    /// Rounds `a` into `room`, if this weight's products need it, for [`Packed::operand`].
+    pub(crate) fn round(&self, isa: Isa, rows: usize, a: Left<'_, T>, room: &mut Vec<Pair>) {
+        if matches!(self, Self::Short(_)) {
+            round(isa, rows, a, room);
+        }
+    }
+
+    /// `a` as the products of this weight take it.
+    pub(crate) fn operand<'a>(&self, a: Left<'a, T>, rounded: &'a [Pair]) -> Operand<'a, T> {
+        match self {
+            Self::Full(_) => Operand::Full(a),
+            Self::Short(_) => Operand::Short(rows_of(rounded, a)),
+        }
+    }
+
+    /// `c ← start + a Wᵀ` for the columns of one unit block.
+    pub(crate) fn block_product(
+        &self,
+        isa: Isa,
+        rows: usize,
+        a: Operand<'_, T>,
+        block: usize,
+        start: Start<'_, T>,
+        c: &mut [T],
+        stride: usize,
+    ) {
+        match (self, a) {
+            (Self::Full([weight, _]), Operand::Full(a)) => {
+                panel_product(isa, rows, a, weight.panel(block), start, c, stride);
+            }
+            (Self::Short([weight, _]), Operand::Short(a)) => {
+                panel_product(isa, rows, a, weight.panel(block), start, c, stride);
+            }
+            _ => unreachable!("an operand made for another weight"),
+        }
+    }
+
+    /// `c ← start + a Wᵀ`.
+    pub(crate) fn product(
+        &self,
+        isa: Isa,
+        rows: usize,
+        a: Left<'_, T>,
+        start: Start<'_, T>,
+        c: &mut [T],
+        stride: usize,
+    ) {
+        self.through(0, isa, rows, a, start, c, stride);
+    }
+
+    /// `c ← start + a W`.
+    pub(crate) fn product_back(
+        &self,
+        isa: Isa,
+        rows: usize,
+        a: Left<'_, T>,
+        start: Start<'_, T>,
+        c: &mut [T],
+        stride: usize,
+    ) {
+        self.through(1, isa, rows, a, start, c, stride);
+    }
+
+    fn through(
+        &self,
+        way: usize,
+        isa: Isa,
+        rows: usize,
+        a: Left<'_, T>,
+        start: Start<'_, T>,
+        c: &mut [T],
+        stride: usize,
+    ) {
+        match self {
+            Self::Full(panels) => panels[way].product(isa, rows, a, start, c, stride),
+            Self::Short(panels) => ROUNDED.with_borrow_mut(|room| {
+                let a = round(isa, rows, a, room);
+                panels[way].product(isa, rows, a, start, c, stride);
+            }),
+        }
+    }
+}
+
+/// What a weight is packed as.
+trait Packing<T>: Copy + Default + Send + Sync {
+    /// Terms of a sum in one factor.
+    const TERMS: usize;
+    /// Of its terms.
+    fn of(term: impl Fn(usize) -> T) -> Self;
+    /// A panel's line from columns `column ..` of at most `TERMS` rows of `terms` numbers.
+    fn line(rows: &[T], terms: usize, column: usize, line: &mut [Self]);
+}
+
+impl<T: Float> Packing<T> for T {
+    const TERMS: usize = 1;
+    #[inline(always)]
+    fn of(term: impl Fn(usize) -> T) -> Self {
+        term(0)
+    }
+    fn line(row: &[T], _terms: usize, column: usize, line: &mut [Self]) {
+        line.copy_from_slice(&row[column..][..line.len()]);
+    }
+}
+
+impl<T: Float> Packing<T> for Pair {
+    const TERMS: usize = 2;
+    #[inline(always)]
+    fn of(term: impl Fn(usize) -> T) -> Self {
+        Self::new(term(0), term(1))
+    }
+    fn line(rows: &[T], terms: usize, column: usize, line: &mut [Self]) {
+        let (first, second) = rows.split_at(terms);
+        let second = second.get(column..).unwrap_or_default().iter().copied();
+        let pairs = first[column..].iter().zip(second.chain(std::iter::repeat(T::ZERO)));
+        for (to, (&first, second)) in line.iter_mut().zip(pairs) {
+            *to = Self::new(first, second);
+        }
+    }
+}
+
+fn pack_matrix<T: Float, F: Packing<T>>(
+    [forward, backward]: &mut [Panels<F>; 2],
+    crew: Crew,
+    weight: &[T],
+    terms: usize,
+) {
+    let rows = weight.len() / terms;
+    forward.fill(crew, |_, column, width, panel| {
+        let count = width.min(rows - column);
+        transpose_into(&weight[column * terms..][..count * terms], terms, panel, width, 0);
+    });
+    backward.fill(crew, |_, column, width, panel| {
+        let count = width.min(terms - column);
+        for (rows, line) in weight.chunks(F::TERMS * terms).zip(panel.chunks_exact_mut(width)) {
+            F::line(rows, terms, column, &mut line[..count]);
+        }
+    });
+}
+
+fn pack_gates<T: Float, F: Packing<T>>(
+    [forward, backward]: &mut [Panels<F>; 2],
+    crew: Crew,
+    weight: &[T],
+    terms: usize,
+    hidden: usize,
+    lanes: usize,
+    gates: &[usize],
+) {
+    forward.fill(crew, |block, _, width, panel| {
+        let units = lanes.min(hidden - block * lanes);
+        for (i, gate) in gates.iter().enumerate() {
+            let from = &weight[(gate * hidden + block * lanes) * terms..][..units * terms];
+            transpose_into(from, terms, panel, width, i * lanes);
+        }
+    });
+    backward.fill(crew, |_, column, width, panel| {
+        let count = width.min(terms - column);
+        for (i, gate) in gates.iter().enumerate() {
+            let units = weight[gate * hidden * terms..][..hidden * terms].chunks(F::TERMS * terms);
+            for (unit, rows) in units.enumerate().map(|(number, rows)| (number * F::TERMS, rows)) {
+                let line = ((unit / lanes * gates.len() + i) * lanes + unit % lanes) / F::TERMS;
+                F::line(rows, terms, column, &mut panel[line * width..][..count]);
+            }
+        }
+    });
+}
+
+/// Copies column block `from` (rows of `terms` numbers, at most `lanes` of them) into a panel:
+/// `panel[k * width + at + l] = from[l][k]`.
+fn transpose_into<T: Float, F: Packing<T>>(
+    from: &[T],
+    terms: usize,
+    panel: &mut [F],
+    width: usize,
+    at: usize,
+) {
+    let factors = terms.div_ceil(F::TERMS);
+    // Sixteen factors at a time: their panel lines stay in the first cache.
+    for first in (0..factors).step_by(16) {
+        let last = factors.min(first + 16);
+        for (l, row) in from.chunks_exact(terms).enumerate() {
+            for k in first..last {
+                let term = |i| row.get(k * F::TERMS + i).copied().unwrap_or(T::ZERO);
+                panel[k * width + at + l] = F::of(term);
+            }
+        }
+    }
+}
+
+/// The same matrix rounded to bfloat16, row by row in `room`.
+fn round<'a, T: Elementary>(
+    isa: Isa,
+    rows: usize,
+    a: Left<'_, T>,
+    room: &'a mut Vec<Pair>,
+) -> Left<'a, Pair> {
+    let stride = rows_of(&[], a).terms;
+    room.resize(rows * stride, Pair::default());
+    isa.run(Round { rows, a, stride, to: room });
+    rows_of(room, a)
+}
+
+/// Rounded rows of a matrix.
+fn rows_of<'a, T>(rounded: &'a [Pair], of: Left<'_, T>) -> Left<'a, Pair> {
+    let pairs = (of.blocks * of.terms).div_ceil(2);
+    Left::rows(rounded, pairs, pairs)
+}
+
+struct Round<'a, T> {
+    rows: usize,
+    a: Left<'a, T>,
+    stride: usize,
+    to: &'a mut [Pair],
+}
+
+impl<T: Elementary> Task<T> for Round<'_, T> {
+    type Out = ();
+    /// Only one block may be odd in length.
+    #[inline(always)]
+    fn run<const L: usize, const OPS: u8>(self) {
+        let Left { data, at, blocks, terms } = self.a;
+        debug_assert!(at.term == 1 && (blocks <= 1 || terms.is_multiple_of(2)));
+        for (r, to) in self.to.chunks_exact_mut(self.stride.max(1)).take(self.rows).enumerate() {
+            for (block, to) in to.chunks_mut(terms.div_ceil(2).max(1)).take(blocks).enumerate() {
+                let (pairs, rest) = data[r * at.row + block * at.block..][..terms].as_chunks::<2>();
+                for (to, &[first, second]) in to.iter_mut().zip(pairs) {
+                    *to = Pair::new(first, second);
+                }
+                if let (Some(to), [last]) = (to.last_mut(), rest) {
+                    *to = Pair::new(*last, T::ZERO);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::threads;
+    use super::*;
+    use ndarray::{Array2, s};
+
+    /// Small numbers whose products and sums a float holds exactly: every order of a sum agrees, and
+    /// rounding them to bfloat16 changes nothing.
+    fn matrix(rows: usize, columns: usize, salt: usize) -> Array2<f64> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| ((i * 7 + j * 13 + salt) % 9) as f64 - 4.0)
+    }
+
+    fn cast<T: Elementary>(m: &Array2<f64>) -> Vec<T> {
+        m.iter().map(|&x| T::from_f64(x)).collect()
+    }
+
+    /// `product` of a, in rows or turned, with b.
+    fn check<T: Elementary>(
+        what: &str,
+        [a, b]: [&Array2<f64>; 2],
+        stride: usize,
+        turn: bool,
+        product: impl Fn(Left<'_, T>, &mut [T]),
+    ) {
+        let (rows, terms, columns) = (a.nrows(), a.ncols(), b.ncols());
+        let (left, turned) = (cast(a), cast(&a.t().to_owned()));
+        let start: Vec<T> = (0..rows * stride).map(|i| T::from_f64((i % 5) as f64)).collect();
+        let before = Array2::from_shape_fn((rows, stride), |(i, j)| ((i * stride + j) % 5) as f64);
+        let want = a.dot(b) + before.slice(s![.., ..columns]);
+        let lefts = [Left::rows(&left, terms, terms), Left::columns(&turned, rows, terms)];
+        for from in lefts.into_iter().take(1 + usize::from(turn)) {
+            let mut c = start.clone();
+            product(from, &mut c);
+            for ((i, j), &want) in want.indexed_iter() {
+                assert_eq!(c[i * stride + j].to_f64(), want, "{what} at {i},{j}");
+            }
+            // Columns beyond the matrix are products with zeros.
+            for (i, row) in c.chunks_exact(stride).enumerate() {
+                assert_eq!(row[columns..], start[i * stride + columns..(i + 1) * stride]);
+            }
+        }
+    }
+
+    fn both_ways<T: Elementary>(isa: Isa, precision: Precision, rows: usize, terms: usize, columns: usize) {
+        let weight = matrix(columns, terms, 2);
+        let mut packed = Packed::<T>::matrix(precision, columns, terms, isa.lanes::<T>());
+        threads::enter(0.0, |crew| packed.pack_matrix(crew, &cast(&weight), terms)).expect("its own thread");
+        let what = format!("{isa:?} {precision:?} {} {rows}x{terms}x{columns}", T::NAME);
+        let turn = precision == Precision::Full;
+        let stride = columns.next_multiple_of(isa.lanes::<T>());
+        let (a, b) = (matrix(rows, terms, 1), weight.t().to_owned());
+        check(&what, [&a, &b], stride, turn, |a, c| packed.product(isa, rows, a, Start::There, c, stride));
+        let stride = terms.next_multiple_of(isa.lanes::<T>());
+        let a = matrix(rows, columns, 1);
+        let back = format!("{what} back");
+        check(&back, [&a, &weight], stride, turn, |a, c| {
+            packed.product_back(isa, rows, a, Start::There, c, stride);
+        });
+    }
+
+    #[test]
+    fn products_equal_the_oracle_on_every_instruction_set() {
+        for isa in Isa::available() {
+            for rows in [1, 2, 3, 4, 5, 6, 7, 12, 13, 50] {
+                for terms in [1, 2, 3, 15, 16, 17, 64, 127, 513] {
+                    for columns in [1, 7, 16, 17, 64, 65, 130] {
+                        for precision in [Precision::Full, Precision::Bfloat16] {
+                            both_ways::<f32>(isa, precision, rows, terms, columns);
+                            both_ways::<f64>(isa, precision, rows, terms, columns);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The innermost loop of every product, and what it multiplies.
+
+use super::ops;
+use crate::float::Float;
+use std::array::from_fn;
+use std::mem::transmute_copy;
+
+/// What a product sums.
+pub(crate) trait Sum: Copy + Default + Send + Sync + 'static {
+    /// The number whose lanes count those of the sums.
+    type Lane: Float;
+}
+
+impl<T: Float> Sum for T {
+    type Lane = T;
+}
+
+/// What a product multiplies, to sums of `S`.
+pub(crate) trait Factor<S: Sum>: Copy + Default + Send + Sync + 'static {
+    /// Whether an instruction set's dot products are of use.
+    const DOTS: bool = false;
+    /// `sum + self · line`, lane by lane. `OPS`, one of [`ops`], is what the caller is compiled for.
+    fn multiply_add<const L: usize, const OPS: u8>(self, line: [Self; L], sum: [S; L]) -> [S; L];
+}
+
+impl<T: Float> Factor<T> for T {
+    #[inline(always)]
+    fn multiply_add<const L: usize, const OPS: u8>(self, line: [T; L], sum: [T; L]) -> [T; L] {
+        from_fn(|l| if OPS >= ops::FUSED { self.mul_add(line[l], sum[l]) } else { sum[l] + self * line[l] })
+    }
+}
+
+/// Two bfloat16 side by side, the first in the low half: two terms of a sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Pair(u32);
+
+impl Pair {
+    /// Two numbers, rounded.
+    #[inline(always)]
+    pub(crate) fn new<T: Float>(first: T, second: T) -> Self {
+        Self(bfloat16(first) | bfloat16(second) << 16)
+    }
+
+    /// The first and the second number.
+    #[inline(always)]
+    pub(crate) fn parts(self) -> [f32; 2] {
+        [f32::from_bits(self.0 << 16), f32::from_bits(self.0 & 0xffff_0000)]
+    }
+}
+
+/// The bits of the nearest bfloat16, of two equally near the even one. NaN stays NaN.
+#[inline(always)]
+fn bfloat16<T: Float>(x: T) -> u32 {
+    let x = x.to_f64() as f32;
+    let bits = x.to_bits();
+    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+    if x.is_nan() { bits >> 16 | 0x40 } else { nearest }
+}
+
+impl<T: Float> Factor<T> for Pair {
+    const DOTS: bool = true;
+    #[inline(always)]
+    fn multiply_add<const L: usize, const OPS: u8>(self, line: [Self; L], sum: [T; L]) -> [T; L] {
+        #[cfg(target_arch = "x86_64")]
+        if OPS >= ops::DOTS && L == 16 && size_of::<T>() == 4 {
+            use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
+            // SAFETY: DOTS is said by `x86::avx512_dot` alone, which enables the instruction; each
+            // side of a copy is 64 bytes for 16 lanes, and any bits are numbers.
+            return unsafe {
+                let [a, b]: [__m512bh; 2] = [transmute_copy(&[self; L]), transmute_copy(&line)];
+                let sum: __m512 = transmute_copy(&sum);
+                transmute_copy(&_mm512_dpbf16_ps(sum, a, b))
+            };
+        }
+        // The second product is added first, as that instruction does it.
+        let [a, second_a] = self.parts().map(T::from_f32);
+        from_fn(|l| {
+            let [b, second_b] = line[l].parts().map(T::from_f32);
+            let sum = second_a.multiply_add::<1, OPS>([second_b], [sum[l]]);
+            a.multiply_add::<1, OPS>([b], sum)[0]
+        })
+    }
+}
+
+/// Where an operand of [`multiply`] lies: element (row i, term k of block j) at
+/// `i * row + j * block + k * term`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Strides {
+    pub(crate) row: usize,
+    pub(crate) term: usize,
+    pub(crate) block: usize,
+}
+
+/// The innermost loop of every product: `sum[r][v] += Σ a(r, k) · b[k][v]` over `blocks` blocks
+/// of `terms` terms, k running through them all; term k of `b` begins at `k * b_stride`.
+#[inline(always)]
+pub(crate) fn multiply<
+    S: Sum,
+    F: Factor<S>,
+    const L: usize,
+    const OPS: u8,
+    const R: usize,
+    const N: usize,
+>(
+    sum: &mut [[[S; L]; N]; R],
+    a: &[F],
+    at: Strides,
+    blocks: usize,
+    terms: usize,
+    b: &[F],
+    b_stride: usize,
+) {
+    if blocks == 0 || terms == 0 {
+        return;
+    }
+    let last = (R - 1) * at.row + (blocks - 1) * at.block + (terms - 1) * at.term;
+    assert!(last < a.len() && (blocks * terms - 1) * b_stride + N * L <= b.len());
+    let mut b = b.as_ptr();
+    for block in 0..blocks {
+        let a = a[block * at.block..].as_ptr();
+        for k in 0..terms {
+            // SAFETY: the assertion above bounds the largest index of `a` used here, and `b`
+            // advances `b_stride` elements on each of blocks·terms turns.
+            let factors: [F; R] = from_fn(|r| unsafe { *a.add(r * at.row + k * at.term) });
+            for v in 0..N {
+                // SAFETY: as above.
+                let line: [F; L] = unsafe { b.add(v * L).cast::<[F; L]>().read_unaligned() };
+                for r in 0..R {
+                    sum[r][v] = factors[r].multiply_add::<L, OPS>(line, sum[r][v]);
+                }
+            }
+            b = b.wrapping_add(b_stride);
+        }
+    }
+}
