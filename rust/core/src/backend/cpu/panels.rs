@@ -10,7 +10,7 @@ use super::threads::Crew;
 const ROWS_AT_ONCE: usize = 48;
 
 /// Registers in a panel at most.
-const MOST_VECTORS: usize = 4;
+pub(crate) const MOST_VECTORS: usize = 4;
 
 /// A matrix of `terms` rows of factors cut into panels of columns, each stored term by term.
 pub(crate) struct Panels<F> {
@@ -91,7 +91,7 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
 }
 
 /// Panel widths, in registers, for `columns` columns.
-pub(crate) fn widths(columns: usize, lanes: usize) -> Vec<usize> {
+fn widths(columns: usize, lanes: usize) -> Vec<usize> {
     let vectors = columns.div_ceil(lanes);
     (0..vectors).step_by(MOST_VECTORS).map(|v| MOST_VECTORS.min(vectors - v)).collect()
 }

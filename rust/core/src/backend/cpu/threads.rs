@@ -125,4 +125,18 @@ impl Crew {
             items.iter_mut().enumerate().for_each(|(i, item)| f(i, item));
         }
     }
+
+    /// Calls `f` on every piece of `size` items, the last one perhaps shorter, in any order.
+    pub(crate) fn chunks<I: Send>(
+        self,
+        items: &mut [I],
+        size: usize,
+        f: impl Fn(usize, &mut [I]) + Send + Sync,
+    ) {
+        if self.team && items.len() > size {
+            items.par_chunks_mut(size).with_max_len(1).enumerate().for_each(|(i, piece)| f(i, piece));
+        } else {
+            items.chunks_mut(size).enumerate().for_each(|(i, piece)| f(i, piece));
+        }
+    }
 }

@@ -4,8 +4,7 @@
 
 use super::gemm::{Left, Panel, Start, panel_product};
 use super::math::Elementary;
-use super::panels::widths;
-use super::scratch::Buffer;
+use super::panels::MOST_VECTORS;
 use super::simd::Isa;
 use super::threads::Crew;
 use super::tokens::add;
@@ -13,6 +12,12 @@ use crate::float::Float;
 
 /// Rows of a sum taken at once: their gradients stay in the first cache.
 const ROWS_AT_ONCE: usize = 128;
+/// Numbers in a tile of a gradient: the units of one register by the columns of one panel.
+const TILE: usize = 16 * 16 * MOST_VECTORS;
+
+/// Such a tile, on the caller's stack and on a cache line.
+#[repr(align(64))]
+struct Tile<T>([T; TILE]);
 
 /// Some rows of gradients and of what they multiply.
 #[derive(Clone, Copy)]
@@ -37,14 +42,20 @@ pub(super) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Cuts a gradient of `width` numbers a row into jobs of at most L rows: (slot, block, rows).
-    fn cut<'g, T>(&self, gradient: &'g mut [T], width: usize) -> Vec<(usize, usize, &'g mut [T])> {
-        let gates = gradient.chunks_mut(self.hidden * width).zip(self.slots);
-        gates
-            .flat_map(|(rows, &slot)| {
-                rows.chunks_mut(self.lanes * width).enumerate().map(move |(block, rows)| (slot, block, rows))
-            })
-            .collect()
+    /// Calls `f` with the slot and the unit block of at most L rows of a gradient, and with those rows of
+    /// `width` numbers.
+    fn cut<T: Float>(
+        &self,
+        crew: Crew,
+        gradient: &mut [T],
+        width: usize,
+        f: impl Fn(usize, usize, &mut [T]) + Send + Sync,
+    ) {
+        let gate = self.hidden * width;
+        crew.chunks(&mut gradient[..self.slots.len() * gate], gate, |gate, rows| {
+            let slot = self.slots[gate];
+            crew.chunks(rows, self.lanes * width, |block, rows| f(slot, block, rows));
+        });
     }
 
     /// `gradient += Σ dz ⊗ x`, rows of `terms` numbers.
@@ -55,37 +66,36 @@ impl Target<'_> {
         terms: usize,
         gradient: &mut [T],
     ) {
-        let widths = widths(terms, self.lanes);
-        let width = terms.next_multiple_of(self.lanes);
-        crew.each(&mut self.cut(gradient, terms), |_, (slot, block, gradient)| {
+        self.cut(crew, gradient, terms, |slot, block, gradient| {
             let units = gradient.len() / terms;
-            let mut sum = Buffer::new(units * width);
-            for segment in segments {
-                for first in (0..segment.rows).step_by(ROWS_AT_ONCE) {
-                    let count = ROWS_AT_ONCE.min(segment.rows - first);
-                    let start = *block * segment.block + *slot * self.lanes + first * segment.row;
-                    let dz = Left::columns(&segment.dz[start..], segment.row, count);
-                    let mut column = 0;
-                    for &vectors in &widths {
-                        let data = &segment.x[first * segment.stride + column..];
+            for first_column in (0..terms).step_by(MOST_VECTORS * self.lanes) {
+                let columns = (terms - first_column).min(MOST_VECTORS * self.lanes);
+                let vectors = columns.div_ceil(self.lanes);
+                let width = vectors * self.lanes;
+                let mut sum = Tile([T::ZERO; TILE]);
+                for segment in segments {
+                    for first in (0..segment.rows).step_by(ROWS_AT_ONCE) {
+                        let count = ROWS_AT_ONCE.min(segment.rows - first);
+                        let start = block * segment.block + slot * self.lanes + first * segment.row;
+                        let dz = Left::columns(&segment.dz[start..], segment.row, count);
+                        let data = &segment.x[first * segment.stride + first_column..];
                         let x = Panel { data, stride: segment.stride, vectors };
-                        panel_product(self.isa, units, dz, x, Start::There, &mut sum[column..], width);
-                        column += vectors * self.lanes;
+                        panel_product(self.isa, units, dz, x, Start::There, &mut sum.0, width);
                     }
                 }
-            }
-            for (row, sum) in gradient.chunks_exact_mut(terms).zip(sum.chunks_exact(width)) {
-                add(row, &sum[..terms]);
+                for (row, sum) in gradient.chunks_exact_mut(terms).zip(sum.0.chunks_exact(width)) {
+                    add(&mut row[first_column..][..columns], sum);
+                }
             }
         });
     }
 
     /// `gradient += Σ dz`: a bias.
     pub(super) fn sums<T: Elementary>(&self, crew: Crew, segments: &[Segment<'_, T>], gradient: &mut [T]) {
-        crew.each(&mut self.cut(gradient, 1), |_, (slot, block, gradient)| {
+        self.cut(crew, gradient, 1, |slot, block, gradient| {
             for segment in segments {
                 for r in 0..segment.rows {
-                    let start = *block * segment.block + *slot * self.lanes + r * segment.row;
+                    let start = block * segment.block + slot * self.lanes + r * segment.row;
                     add(gradient, &segment.dz[start..]);
                 }
             }
@@ -99,12 +109,12 @@ impl Target<'_> {
         segments: &[Segment<'_, T>],
         gradient: &mut [T],
     ) {
-        crew.each(&mut self.cut(gradient, 1), |_, (slot, block, gradient)| {
+        self.cut(crew, gradient, 1, |slot, block, gradient| {
             for segment in segments {
                 for r in 0..segment.rows {
-                    let start = *block * segment.block + *slot * self.lanes + r * segment.row;
+                    let start = block * segment.block + slot * self.lanes + r * segment.row;
                     let dz = &segment.dz[start..];
-                    let x = &segment.x[r * segment.stride + *block * self.lanes..];
+                    let x = &segment.x[r * segment.stride + block * self.lanes..];
                     for (u, sum) in gradient.iter_mut().enumerate() {
                         *sum += dz[u] * x[u];
                     }
@@ -123,10 +133,10 @@ impl Target<'_> {
         vocabulary: usize,
         gradient: &mut [T],
     ) {
-        crew.each(&mut self.cut(gradient, vocabulary), |_, (slot, block, gradient)| {
+        self.cut(crew, gradient, vocabulary, |slot, block, gradient| {
             for (r, &token) in tokens.iter().enumerate() {
                 let Ok(token) = usize::try_from(token) else { continue };
-                let dz = &dz[*block * block_stride + *slot * self.lanes + r * row..];
+                let dz = &dz[block * block_stride + slot * self.lanes + r * row..];
                 for (u, line) in gradient.chunks_exact_mut(vocabulary).enumerate() {
                     line[token] += dz[u];
                 }
