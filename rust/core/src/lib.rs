@@ -49,6 +49,7 @@ pub mod schedule;
 pub mod backend;
 pub mod device;
 pub mod network;
+mod plans;
 
 pub mod layers;
 pub mod losses;

@@ -4,12 +4,9 @@ use crate::backend::{Backend, Plan, Quantity, Upstream};
 use crate::device::{Device, Element};
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
+use crate::plans::{Loan, Plans};
 use crate::program::{Batch, Input, Program};
 use crate::shape::{Shape, checked_product};
-use std::sync::{Mutex, PoisonError};
-
-/// Plans kept for the next batch of their shape.
-const PLANS_KEPT: usize = 4;
 
 /// A program with its weights on one device.
 ///
@@ -41,7 +38,7 @@ pub struct Network<T> {
     program: Program,
     backend: Box<dyn Backend<T>>,
     device: Device,
-    plans: Mutex<Vec<Plan>>,
+    plans: Plans,
 }
 
 /// The outcome of a run.
@@ -75,9 +72,10 @@ pub struct TrainStep<T> {
     pub state: Vec<T>,
 }
 
-/// What a run in training mode keeps for the way back.
+/// What a run in training mode keeps for the way back. Once dropped, its memory serves the
+/// network's next run of the shape.
 pub struct Tape {
-    plan: Plan,
+    plan: Loan,
     shape: Shape,
     from_features: bool,
     penalty: f64,
@@ -99,7 +97,7 @@ impl<T: Element> Network<T> {
         let values = program.parameters.initialise(seed)?;
         let mut backend = device.backend(program.clone());
         backend.upload(0, &values)?;
-        Ok(Self { program, backend, device, plans: Mutex::new(Vec::new()) })
+        Ok(Self { program, backend, device, plans: Plans::default() })
     }
 
     /// The program.
@@ -180,10 +178,9 @@ impl<T: Element> Network<T> {
     /// If the batch does not fit the program.
     pub fn run(&self, batch: &Batch<'_, T>) -> Result<Run<T>> {
         without_targets(batch)?;
-        self.with_plan(batch.shape, |plan| {
-            self.backend.forward(plan, batch)?;
-            self.results(plan, batch.shape)
-        })
+        let mut plan = self.loan(batch.shape)?;
+        self.backend.forward(&mut plan, batch)?;
+        self.results(&plan, batch.shape)
     }
 
     /// Runs a batch in training mode and keeps a tape for [`Network::backward`].
@@ -192,7 +189,7 @@ impl<T: Element> Network<T> {
     /// If the batch does not fit the program.
     pub fn forward(&self, batch: &Batch<'_, T>) -> Result<(Run<T>, Tape)> {
         without_targets(batch)?;
-        let mut plan = self.plan(batch.shape)?;
+        let mut plan = self.loan(batch.shape)?;
         self.backend.forward(&mut plan, batch)?;
         let run = self.results(&plan, batch.shape)?;
         let from_features = matches!(batch.input, Input::Features(_));
@@ -241,29 +238,17 @@ impl<T: Element> Network<T> {
         optimizer: &mut Optimizer<T>,
         lr: f64,
     ) -> Result<TrainStep<T>> {
-        let mut plan = self.take_plan(batch.shape)?;
-        let outcome = self.train_on(&mut plan, batch, optimizer, lr);
-        self.give_back(plan);
-        outcome
-    }
-
-    fn train_on(
-        &mut self,
-        plan: &mut Plan,
-        batch: &Batch<'_, T>,
-        optimizer: &mut Optimizer<T>,
-        lr: f64,
-    ) -> Result<TrainStep<T>> {
         let targets = self.targets(batch)?;
-        self.backend.forward(plan, batch)?;
-        let log_probs = self.read(plan, Quantity::LogProbs, batch.shape.rows())?;
-        let state = self.read(plan, Quantity::State, batch.shape.batch * self.program.state_width())?;
+        let mut plan = self.loan(batch.shape)?;
+        self.backend.forward(&mut plan, batch)?;
+        let log_probs = self.read(&plan, Quantity::LogProbs, batch.shape.rows())?;
+        let state = self.state(&plan)?;
         let loss = mean_loss(&log_probs, targets, batch);
         if !loss.is_finite() {
             return Ok(TrainStep { loss, gradient_norm: f64::NAN, state });
         }
-        self.backend.backward(plan, Upstream { output: None, state: None })?;
-        let gradient_norm = self.backend.update(plan, optimizer, lr)?;
+        self.backend.backward(&mut plan, Upstream { output: None, state: None })?;
+        let gradient_norm = self.backend.update(&mut plan, optimizer, lr)?;
         Ok(TrainStep { loss, gradient_norm, state })
     }
 
@@ -273,12 +258,11 @@ impl<T: Element> Network<T> {
     /// If the batch does not fit the program.
     pub fn log_probs(&self, batch: &Batch<'_, T>) -> Result<Run<T>> {
         self.targets(batch)?;
-        self.with_plan(batch.shape, |plan| {
-            self.backend.forward(plan, batch)?;
-            Ok(Run {
-                output: self.read(plan, Quantity::LogProbs, batch.shape.rows())?,
-                state: self.read(plan, Quantity::State, batch.shape.batch * self.program.state_width())?,
-            })
+        let mut plan = self.loan(batch.shape)?;
+        self.backend.forward(&mut plan, batch)?;
+        Ok(Run {
+            output: self.read(&plan, Quantity::LogProbs, batch.shape.rows())?,
+            state: self.state(&plan)?,
         })
     }
 
@@ -305,6 +289,11 @@ impl<T: Element> Network<T> {
         self.read(plan, Quantity::State, plan.shape.batch * self.program.state_width())
     }
 
+    /// A plan with room for `shape`, for as long as the caller holds it.
+    fn loan(&self, shape: Shape) -> Result<Loan> {
+        self.plans.take(shape, || self.plan(shape))
+    }
+
     /// Numbers in the output of a batch.
     fn outputs(&self, shape: Shape) -> usize {
         let slot = self.program.slots[self.program.output];
@@ -312,39 +301,13 @@ impl<T: Element> Network<T> {
     }
 
     fn results(&self, plan: &Plan, shape: Shape) -> Result<Run<T>> {
-        Ok(Run {
-            output: self.read(plan, Quantity::Output, self.outputs(shape))?,
-            state: self.read(plan, Quantity::State, shape.batch * self.program.state_width())?,
-        })
+        Ok(Run { output: self.read(plan, Quantity::Output, self.outputs(shape))?, state: self.state(plan)? })
     }
 
     fn read(&self, plan: &Plan, quantity: Quantity, len: usize) -> Result<Vec<T>> {
         let mut out = vec![T::ZERO; len];
         self.backend.read(plan, quantity, &mut out)?;
         Ok(out)
-    }
-
-    fn with_plan<R>(&self, shape: Shape, run: impl FnOnce(&mut Plan) -> Result<R>) -> Result<R> {
-        let mut plan = self.take_plan(shape)?;
-        let outcome = run(&mut plan);
-        self.give_back(plan);
-        outcome
-    }
-
-    /// A plan with room for `shape`: one kept from before, or a new one.
-    fn take_plan(&self, shape: Shape) -> Result<Plan> {
-        let mut kept = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |p: &Plan| p.shape.batch == shape.batch && p.shape.steps >= shape.steps;
-        match kept.iter().position(fits) {
-            Some(i) => Ok(kept.remove(i)),
-            None => self.plan(shape),
-        }
-    }
-
-    fn give_back(&self, plan: Plan) {
-        let mut kept = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(0, plan);
-        kept.truncate(PLANS_KEPT);
     }
 }
 
