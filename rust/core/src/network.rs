@@ -238,18 +238,10 @@ impl<T: Element> Network<T> {
         optimizer: &mut Optimizer<T>,
         lr: f64,
     ) -> Result<TrainStep<T>> {
-        let targets = self.targets(batch)?;
+        self.check_targets(batch)?;
         let mut plan = self.loan(batch.shape)?;
-        self.backend.forward(&mut plan, batch)?;
-        let log_probs = self.read(&plan, Quantity::LogProbs, batch.shape.rows())?;
-        let state = self.state(&plan)?;
-        let loss = mean_loss(&log_probs, targets, batch);
-        if !loss.is_finite() {
-            return Ok(TrainStep { loss, gradient_norm: f64::NAN, state });
-        }
-        self.backend.backward(&mut plan, Upstream { output: None, state: None })?;
-        let gradient_norm = self.backend.update(&mut plan, optimizer, lr)?;
-        Ok(TrainStep { loss, gradient_norm, state })
+        let [loss, gradient_norm] = self.backend.learn(&mut plan, batch, optimizer, lr)?;
+        Ok(TrainStep { loss, gradient_norm, state: self.state(&plan)? })
     }
 
     /// Log-probability in nats of each target, (B, T), 0 where not scored; and the state after.
@@ -257,7 +249,7 @@ impl<T: Element> Network<T> {
     /// # Errors
     /// If the batch does not fit the program.
     pub fn log_probs(&self, batch: &Batch<'_, T>) -> Result<Run<T>> {
-        self.targets(batch)?;
+        self.check_targets(batch)?;
         let mut plan = self.loan(batch.shape)?;
         self.backend.forward(&mut plan, batch)?;
         Ok(Run {
@@ -266,11 +258,14 @@ impl<T: Element> Network<T> {
         })
     }
 
-    fn targets<'a>(&self, batch: &Batch<'a, T>) -> Result<&'a [i32]> {
+    fn check_targets(&self, batch: &Batch<'_, T>) -> Result<()> {
         if !self.program.has_loss() {
             return Err(Error::Unsupported("a loss on a network without a vocabulary".to_owned()));
         }
-        batch.targets.ok_or_else(|| Error::value("targets", "the token that follows at every step", "none"))
+        match batch.targets {
+            Some(_) => Ok(()),
+            None => Err(Error::value("targets", "the token that follows at every step", "none")),
+        }
     }
 
     pub(crate) fn plan(&self, shape: Shape) -> Result<Plan> {
@@ -317,20 +312,4 @@ fn without_targets<T>(batch: &Batch<'_, T>) -> Result<()> {
         None => Ok(()),
         Some(_) => Err(Error::value("targets", "none: they are for train_step and log_probs", "some")),
     }
-}
-
-/// Mean of −log p over the scored tokens; 0 where there are none.
-fn mean_loss<T: Element>(log_probs: &[T], targets: &[i32], batch: &Batch<'_, T>) -> f64 {
-    let (mut sum, mut scored) = (0.0, 0);
-    for b in 0..batch.shape.batch {
-        let row = b * batch.shape.steps;
-        let length = batch.lengths.map_or(batch.shape.steps, |l| l[b]);
-        for at in row..row + length {
-            if targets[at] >= 0 && batch.mask.is_none_or(|mask| mask[at]) {
-                sum -= log_probs[at].to_f64();
-                scored += 1;
-            }
-        }
-    }
-    if scored == 0 { 0.0 } else { sum / f64::from(scored) }
 }

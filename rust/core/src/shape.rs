@@ -39,13 +39,15 @@ pub fn zeros<T: Clone + Default>(name: &'static str, n: usize) -> Result<Vec<T>>
 }
 
 /// The number of steps of each row: `given`, or all of them.
-pub fn check_lengths(given: Option<&[usize]>, shape: Shape) -> Result<Vec<usize>> {
-    let Some(lengths) = given else { return Ok(vec![shape.steps; shape.batch]) };
-    if lengths.len() != shape.batch {
-        return Err(Error::shape("lengths", format!("({},)", shape.batch), &[lengths.len()]));
+pub fn check_lengths(given: Option<&[usize]>, shape: Shape) -> Result<impl Iterator<Item = usize>> {
+    let Shape { batch, steps } = shape;
+    if let Some(lengths) = given {
+        if lengths.len() != batch {
+            return Err(Error::shape("lengths", format!("({batch},)"), &[lengths.len()]));
+        }
+        if let Some(n) = lengths.iter().find(|&&n| n > steps) {
+            return Err(Error::value("lengths", format!("numbers from 0 to {steps}"), n));
+        }
     }
-    match lengths.iter().find(|&&n| n > shape.steps) {
-        Some(n) => Err(Error::value("lengths", format!("numbers from 0 to {}", shape.steps), n)),
-        None => Ok(lengths.to_vec()),
-    }
+    Ok((0..batch).map(move |row| given.map_or(steps, |lengths| lengths[row])))
 }

@@ -4,6 +4,7 @@ pub(crate) mod cpu;
 pub(crate) mod reference;
 
 use crate::error::{Error, Result};
+use crate::float::Float;
 use crate::optim::Optimizer;
 use crate::program::Batch;
 use crate::shape::Shape;
@@ -89,9 +90,45 @@ pub trait Backend<T>: Send + Sync {
     fn backward(&self, plan: &mut Plan, upstream: Upstream<'_, T>) -> Result<()>;
     /// Copies a result out of the plan.
     fn read(&self, plan: &Plan, quantity: Quantity, out: &mut [T]) -> Result<()>;
+    /// Mean of −log p over the scored tokens of the last run with targets, nats; 0 where there were
+    /// none.
+    fn loss(&self, plan: &Plan) -> Result<f64>;
     /// Moves the weights along the plan's gradients and returns the gradients' global norm before
     /// clipping. Leaves everything as it was where the norm is not finite.
     fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64>;
     /// The same along a gradient from outside, laid out as the parameters.
     fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64>;
+    /// [`learn`], with whatever makes its runs one.
+    fn learn(
+        &mut self,
+        plan: &mut Plan,
+        batch: &Batch<'_, T>,
+        optimizer: &mut Optimizer<T>,
+        lr: f64,
+    ) -> Result<[f64; 2]>;
+}
+
+/// Forward, backward and update: the loss, and the gradients' norm before clipping. Where one of them
+/// is not finite the weights stay as they were.
+pub(crate) fn learn<T, B: Backend<T>>(
+    backend: &mut B,
+    plan: &mut Plan,
+    batch: &Batch<'_, T>,
+    optimizer: &mut Optimizer<T>,
+    lr: f64,
+) -> Result<[f64; 2]> {
+    backend.forward(plan, batch)?;
+    let loss = backend.loss(plan)?;
+    if !loss.is_finite() {
+        return Ok([loss, f64::NAN]);
+    }
+    backend.backward(plan, Upstream { output: None, state: None })?;
+    Ok([loss, backend.update(plan, optimizer, lr)?])
+}
+
+/// Mean of −log p over the rows with a target.
+pub(crate) fn mean_loss<T: Float>(rows: impl Iterator<Item = (i32, T)>) -> f64 {
+    let scored = rows.filter(|(target, _)| *target >= 0).map(|(_, log_prob)| log_prob.to_f64());
+    let (sum, count) = scored.fold((0.0, 0.0), |(sum, count), log_prob| (sum - log_prob, count + 1.0));
+    if count == 0.0 { 0.0 } else { sum / count }
 }

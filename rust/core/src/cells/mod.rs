@@ -63,6 +63,22 @@ pub struct Product {
     pub gates: &'static [usize],
 }
 
+impl Product {
+    /// The first block of H rows of its weight that is its own.
+    pub fn first_gate(&self) -> usize {
+        self.gates.iter().copied().min().unwrap_or(0)
+    }
+
+    /// For each of its blocks from the first on, the slot it feeds.
+    pub fn slots(&self) -> Vec<usize> {
+        let mut slots = vec![0; self.gates.len()];
+        for (i, &gate) in self.gates.iter().enumerate() {
+            slots[gate - self.first_gate()] = self.slot + i;
+        }
+        slots
+    }
+}
+
 /// Which memory a gate sees through its peephole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {

@@ -27,7 +27,7 @@ impl Places<'_> {
             (Some(_), [batch, steps, rest @ ..]) => {
                 let lengths = check_lengths(self.lengths, Shape { batch: *batch, steps: *steps })?;
                 let width = rest.iter().product::<usize>();
-                (steps * width, lengths.into_iter().map(|length| length * width).collect())
+                (steps * width, lengths.map(|length| length * width).collect())
             }
             (Some(_), _) => return Err(Error::value("lengths", "none without an axis of steps", "some")),
         };

@@ -1,7 +1,7 @@
 //! What goes into one run of a program, checked before any backend sees it.
 
 use super::{Program, Slot};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, tuple};
 use crate::shape::{Shape, check_lengths, checked_product};
 
 /// The input of every row and step, (B, T) or (B, T, I), row major.
@@ -57,82 +57,82 @@ pub struct Batch<'a, T> {
 pub struct Counted {
     /// How many there are in each row.
     pub lengths: Vec<usize>,
-    /// With a mask: the time of each, (B, T); without one they are the first.
-    times: Option<Vec<u32>>,
+    /// With a mask: the time of each, (B, T). Empty without one: they are the first.
+    times: Vec<u32>,
     steps: usize,
 }
 
 impl Counted {
-    /// The first steps of each row.
-    pub fn first(lengths: Vec<usize>) -> Self {
-        Self { lengths, times: None, steps: 0 }
-    }
-
     /// The time of a row's counted step number `step`.
     #[inline]
     pub fn time(&self, row: usize, step: usize) -> usize {
-        self.times.as_ref().map_or(step, |times| times[row * self.steps + step] as usize)
+        if self.times.is_empty() { step } else { self.times[row * self.steps + step] as usize }
+    }
+
+    /// Leaves the steps that count by a mask, (B, T).
+    fn choose(&mut self, mask: &[bool], steps: usize) {
+        self.steps = steps;
+        self.times.resize(mask.len(), 0);
+        for (b, length) in self.lengths.iter_mut().enumerate() {
+            let row = b * steps..b * steps + *length;
+            let counted = (0..).zip(&mask[row.clone()]).filter(|(_, counts)| **counts);
+            *length = 0;
+            for (t, _) in counted {
+                self.times[row.start + *length] = t;
+                *length += 1;
+            }
+        }
     }
 }
 
 impl<T: Copy> Batch<'_, T> {
-    /// Checks everything against the program and returns the steps that count.
-    pub fn check(&self, program: &Program) -> Result<Counted> {
+    /// Checks everything against the program and counts the steps.
+    pub fn check(&self, program: &Program, counted: &mut Counted) -> Result<()> {
         let Shape { batch, steps } = self.shape;
-        let want = format!("({batch}, {steps})");
+        let places = &[batch, steps];
         match (self.input, program.slots[program.input]) {
             (Input::Tokens(tokens), Slot::Tokens { vocabulary }) => {
-                size("inputs", tokens.len(), batch * steps, &want)?;
+                size("inputs", tokens.len(), places)?;
                 check_tokens("inputs", tokens, vocabulary)?;
             }
             // Tokens into a layer that takes features: one-hot vectors that are never built.
             (Input::Tokens(tokens), slot) if program.takes_tokens() => {
-                size("x", tokens.len(), batch * steps, &want)?;
+                size("x", tokens.len(), places)?;
                 check_tokens("x", tokens, slot.width())?;
             }
             (Input::Tokens(_), _) => return Err(Error::value("x", "floating point features", "tokens")),
             (Input::Features(x), Slot::Features(width)) => {
-                let numbers = checked_product("x", &[batch, steps, width])?;
-                size("x", x.len(), numbers, &format!("({batch}, {steps}, {width})"))?;
+                checked_product("x", &[batch, steps, width])?;
+                size("x", x.len(), &[batch, steps, width])?;
             }
             (Input::Features(_), _) => {
                 return Err(Error::value("x", "integer tokens", "floating point features"));
             }
         }
         if let Some(targets) = self.targets {
-            size("targets", targets.len(), batch * steps, &want)?;
+            size("targets", targets.len(), places)?;
             check_tokens("targets", targets, program.slots[program.output].width())?;
         }
         if let StartState::From(state) = self.start {
             let width = program.state_width();
-            size(
-                "state",
-                state.len(),
-                batch * width,
-                &format!("of {width} numbers for each of {batch} rows"),
-            )?;
-        }
-        let mut lengths = check_lengths(self.lengths, self.shape)?;
-        let mut times = None;
-        if let Some(mask) = self.mask {
-            size("mask", mask.len(), batch * steps, &want)?;
-            let times = times.insert(vec![0; batch * steps]);
-            for (b, length) in lengths.iter_mut().enumerate() {
-                let row = b * steps..b * steps + *length;
-                let counted = (0..).zip(&mask[row.clone()]).filter(|(_, counts)| **counts);
-                *length = 0;
-                for (t, _) in counted {
-                    times[row.start + *length] = t;
-                    *length += 1;
-                }
+            if state.len() != batch * width {
+                let want = format!("of {width} numbers for each of {batch} rows");
+                return Err(Error::shape("state", want, &[state.len()]));
             }
         }
-        Ok(Counted { lengths, times, steps })
+        counted.lengths.clear();
+        counted.lengths.extend(check_lengths(self.lengths, self.shape)?);
+        counted.times.clear();
+        if let Some(mask) = self.mask {
+            size("mask", mask.len(), places)?;
+            counted.choose(mask, steps);
+        }
+        Ok(())
     }
 }
 
-fn size(name: &'static str, got: usize, want: usize, shape: &str) -> Result<()> {
-    if got == want { Ok(()) } else { Err(Error::shape(name, shape, &[got])) }
+fn size(name: &'static str, got: usize, want: &[usize]) -> Result<()> {
+    if got == want.iter().product::<usize>() { Ok(()) } else { Err(Error::shape(name, tuple(want), &[got])) }
 }
 
 fn check_tokens(name: &'static str, tokens: &[i32], vocabulary: usize) -> Result<()> {

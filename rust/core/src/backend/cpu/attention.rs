@@ -135,8 +135,8 @@ impl<T: Elementary> Local<T> for AttentionPool<T> {
         gradient: &mut [T],
     ) {
         let lanes = self.isa.lanes::<T>();
-        let of_part = |p| {
-            let part: &Part<T> = p;
+        let of_part = |part| {
+            let part: &Part<T> = part;
             let (dz, x) = (&part.scratch[op][0], &part.slots[self.input.slot]);
             Segment {
                 dz: dz.at(0),
@@ -147,7 +147,7 @@ impl<T: Elementary> Local<T> for AttentionPool<T> {
                 rows: part.group.len,
             }
         };
-        let segments: Vec<_> = parts.iter().map(of_part).collect();
+        let segments = parts.iter().map(of_part);
         let target = Target { isa: self.isa, lanes, hidden: self.size, slots: &[0] };
         let [weight, bias, context] = self.weights.map(|id| run.parameters.range(id));
         target.outer(crew, &segments, self.width, &mut gradient[weight]);

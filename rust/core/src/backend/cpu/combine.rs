@@ -6,6 +6,7 @@ use super::math::Elementary;
 use super::part::Part;
 use super::scratch::Rows;
 use crate::program::{Slot, SlotId};
+use std::mem::take;
 
 /// Each row's steps in reverse order; of a slot of tokens, their places in the table.
 pub(super) struct Reverse {
@@ -19,8 +20,11 @@ pub(super) struct Reverse {
 impl<T: Elementary> Local<T> for Reverse {
     fn forward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], run: &Context<'_, T>) {
         if self.of_input && run.from_tokens {
+            let mut to = take(&mut part.token_rows[self.out]);
             let from = &part.token_rows[self.input.slot];
-            part.token_rows[self.out] = part.group.reversed.iter().map(|&row| from[row as usize]).collect();
+            to.clear();
+            to.extend(part.group.reversed.iter().map(|&row| from[row as usize]));
+            part.token_rows[self.out] = to;
             return;
         }
         part.with_slot(self.out, |part, out| {

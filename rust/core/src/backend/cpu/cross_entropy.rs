@@ -43,15 +43,14 @@ impl<T: Elementary> Linear<T> {
                 }
             });
             if let Some((parameters, gradient)) = &mut gradient {
-                let of_part = |p| {
-                    let part: &Part<T> = p;
+                let of_part = |part| {
+                    let part: &Part<T> = part;
                     let (dz, x) = (&part.logits, &part.slots[self.input.slot]);
                     let (block, rows) = (self.isa.lanes::<T>(), count(part));
                     let x_rows = if rows == 0 { &[][..] } else { x.at(first) };
                     Segment { dz: dz.data(), row: dz.stride, block, x: x_rows, stride: x.stride, rows }
                 };
-                let segments: Vec<_> = parts.iter().map(of_part).collect();
-                self.gradients_of(crew, &segments, parameters, gradient);
+                self.gradients_of(crew, &parts.iter().map(of_part), parameters, gradient);
             }
         }
     }

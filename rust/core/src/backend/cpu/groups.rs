@@ -40,48 +40,67 @@ pub(crate) struct Group {
     pub(crate) len: usize,
     /// The time of each packed row.
     times: Vec<u32>,
+    /// All packed rows in as few runs as possible.
+    pub(crate) runs: Vec<Run>,
     /// For each packed row, the one of the same batch row whose step it is in reverse order.
     pub(crate) reversed: Vec<u32>,
 }
 
 /// The sizes of the groups of a batch.
-pub(crate) fn sizes(batch: usize) -> Vec<usize> {
+pub(crate) fn sizes(batch: usize) -> impl Iterator<Item = usize> {
     let least = if batch > MOST_ROWS / 2 { 2 } else { 1 };
     let count = batch.div_ceil(MOST_ROWS).next_power_of_two().max(least);
-    (0..count).map(|i| batch * (i + 1) / count - batch * i / count).filter(|&n| n > 0).collect()
+    (0..count).map(move |i| batch * (i + 1) / count - batch * i / count).filter(|&n| n > 0)
 }
 
-/// Deals the rows to groups, longest first.
-pub(crate) fn deal(counted: &Counted, groups: &mut [Group]) {
+/// Deals the rows to groups, longest first. `order` is room for their numbers.
+pub(crate) fn deal<'a>(
+    counted: &Counted,
+    order: &mut Vec<usize>,
+    groups: impl Iterator<Item = &'a mut Group>,
+) {
     let lengths = &counted.lengths;
-    let mut order: Vec<usize> = (0..lengths.len()).collect();
-    order.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
-    let mut order = order.into_iter();
-    for (group, size) in groups.iter_mut().zip(sizes(lengths.len())) {
-        group.rows.clear();
-        group.rows.extend(order.by_ref().take(size));
-        group.lengths.clear();
-        group.lengths.extend(group.rows.iter().map(|&row| lengths[row]));
-        group.steps.clear();
-        group.len = 0;
-        for t in 0..group.lengths.first().copied().unwrap_or(0) {
-            let active = group.lengths.partition_point(|&n| n > t);
-            group.steps.push(Step { first: group.len, active });
-            group.len += active;
-        }
-        group.times.clear();
-        group.reversed.clear();
-        for (t, step) in group.steps.iter().enumerate() {
-            for i in 0..step.active {
-                group.times.push(counted.time(group.rows[i], t) as u32);
-                let back = group.lengths[i] - 1 - t;
-                group.reversed.push((group.steps[back].first + i) as u32);
-            }
-        }
+    order.clear();
+    order.extend(0..lengths.len());
+    order.sort_unstable_by_key(|&row| (std::cmp::Reverse(lengths[row]), row));
+    let mut rest = &order[..];
+    for (group, size) in groups.zip(sizes(lengths.len())) {
+        let (rows, after) = rest.split_at(size);
+        group.fill(rows, counted);
+        rest = after;
     }
 }
 
 impl Group {
+    fn fill(&mut self, rows: &[usize], counted: &Counted) {
+        self.rows.clear();
+        self.rows.extend(rows);
+        self.lengths.clear();
+        self.lengths.extend(rows.iter().map(|&row| counted.lengths[row]));
+        self.steps.clear();
+        self.len = 0;
+        for t in 0..self.lengths.first().copied().unwrap_or(0) {
+            let active = self.lengths.partition_point(|&n| n > t);
+            self.steps.push(Step { first: self.len, active });
+            self.len += active;
+        }
+        self.times.clear();
+        self.reversed.clear();
+        self.runs.clear();
+        for (t, step) in self.steps.iter().enumerate() {
+            for i in 0..step.active {
+                self.times.push(counted.time(rows[i], t) as u32);
+                let back = self.lengths[i] - 1 - t;
+                self.reversed.push((self.steps[back].first + i) as u32);
+            }
+            let prev = self.prev(t);
+            match self.runs.last_mut() {
+                Some(run) if run.prev + run.len == prev => run.len += step.active,
+                _ => self.runs.push(Run { row: step.first, prev, len: step.active }),
+            }
+        }
+    }
+
     /// Where, in a layer's output, the states before step `t` begin.
     pub(crate) fn prev(&self, t: usize) -> usize {
         if t == 0 { 0 } else { self.rows.len() + self.steps[t - 1].first }
@@ -95,19 +114,6 @@ impl Group {
         }
     }
 
-    /// All packed rows in as few runs as possible.
-    pub(crate) fn runs(&self) -> Vec<Run> {
-        let mut runs: Vec<Run> = Vec::new();
-        for (t, step) in self.steps.iter().enumerate() {
-            let prev = self.prev(t);
-            match runs.last_mut() {
-                Some(run) if run.prev + run.len == prev => run.len += step.active,
-                _ => runs.push(Run { row: step.first, prev, len: step.active }),
-            }
-        }
-        runs
-    }
-
     /// Every packed row: its batch row, time and number.
     pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         self.steps
@@ -116,9 +122,14 @@ impl Group {
             .map(|(b, row)| (b, self.times[row] as usize, row))
     }
 
+    /// The packed row of step `step` of the group's row `i`.
+    pub(crate) fn packed(&self, i: usize, step: usize) -> usize {
+        self.steps[step].first + i
+    }
+
     /// The packed rows of the group's row `i`, step by step.
     pub(crate) fn of_row(&self, i: usize) -> impl DoubleEndedIterator<Item = usize> {
-        self.steps[..self.lengths[i]].iter().map(move |step| step.first + i)
+        (0..self.lengths[i]).map(move |step| self.packed(i, step))
     }
 }
 
@@ -129,21 +140,23 @@ mod tests {
     #[test]
     fn every_row_lands_once() {
         for batch in 0..100 {
-            let sizes = sizes(batch);
+            let sizes: Vec<_> = sizes(batch).collect();
             assert_eq!(sizes.iter().sum::<usize>(), batch);
             assert!(sizes.iter().all(|&n| n > 0 && n <= MOST_ROWS));
         }
     }
 
-    fn counted(lengths: &[usize]) -> Counted {
-        Counted::first(lengths.to_vec())
+    /// One group of rows of these lengths.
+    fn group(lengths: &[usize]) -> Group {
+        let (mut group, mut counted) = (Group::default(), Counted::default());
+        counted.lengths.extend(lengths);
+        deal(&counted, &mut Vec::new(), [&mut group].into_iter());
+        group
     }
 
     #[test]
     fn ragged_rows_pack_and_point_back() {
-        let mut groups = vec![Group::default()];
-        deal(&counted(&[1, 3, 0]), &mut groups);
-        let group = &groups[0];
+        let group = group(&[1, 3, 0]);
         assert_eq!(group.rows, [1, 0, 2]);
         assert_eq!(group.len, 4);
         assert_eq!(group.places().collect::<Vec<_>>(), [(1, 0, 0), (0, 0, 1), (1, 1, 2), (1, 2, 3)]);
@@ -151,7 +164,7 @@ mod tests {
         assert_eq!(group.of_row(0).collect::<Vec<_>>(), [0, 2, 3]);
         // Three leading rows, then the packed ones: step 0 reads row 0, steps 1 and 2 the rows 3 and 5.
         assert_eq!(
-            group.runs(),
+            group.runs,
             [
                 Run { row: 0, prev: 0, len: 2 },
                 Run { row: 2, prev: 3, len: 1 },
@@ -163,8 +176,6 @@ mod tests {
 
     #[test]
     fn equal_rows_are_one_run() {
-        let mut groups = vec![Group::default()];
-        deal(&counted(&[5, 5]), &mut groups);
-        assert_eq!(groups[0].runs(), [Run { row: 0, prev: 0, len: 10 }]);
+        assert_eq!(group(&[5, 5]).runs, [Run { row: 0, prev: 0, len: 10 }]);
     }
 }

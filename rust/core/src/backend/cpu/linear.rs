@@ -9,7 +9,7 @@ use super::part::Part;
 use super::scratch::{Buffer, Rows};
 use super::simd::Isa;
 use super::threads::Crew;
-use super::weights::{Segment, Target};
+use super::weights::{Segment, Segments, Target};
 use crate::device::Precision;
 use crate::params::{ParamId, Parameters};
 use crate::program::{Slot, SlotId};
@@ -83,9 +83,9 @@ impl<T: Elementary> Linear<T> {
         parts: &[Part<T>],
         kind: Slot,
         [input, out]: [SlotId; 2],
-    ) -> Vec<Segment<'_, T>> {
-        let of_part = |p| {
-            let part: &Part<T> = p;
+    ) -> impl Segments<'_, T> {
+        let of_part = move |part| {
+            let part: &Part<T> = part;
             let (dy, x) = (&part.d_slots[out], &part.slots[input]);
             let block = isa.lanes::<T>();
             Segment {
@@ -97,7 +97,7 @@ impl<T: Elementary> Linear<T> {
                 rows: part.len(kind),
             }
         };
-        parts.iter().map(of_part).collect()
+        parts.iter().map(of_part)
     }
 
     /// Gradients of a weight with `rows` rows of which each belongs to one column of dy.
@@ -133,10 +133,10 @@ impl<T: Elementary> Linear<T> {
         self.gradients_of(crew, &segments, run.parameters, gradient);
     }
 
-    pub(super) fn gradients_of(
+    pub(super) fn gradients_of<'a>(
         &self,
         crew: Crew,
-        segments: &[Segment<'_, T>],
+        segments: &impl Segments<'a, T>,
         parameters: &Parameters,
         gradient: &mut [T],
     ) {

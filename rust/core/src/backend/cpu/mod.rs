@@ -41,7 +41,7 @@ pub(crate) use math::Elementary;
 pub(crate) use simd::Task;
 pub(crate) use threads::{Crew, enter};
 
-use super::{Backend, Plan, Quantity, Upstream, next_version};
+use super::{Backend, Plan, Quantity, Upstream, learn, next_version};
 use crate::device::Precision;
 use crate::error::Result;
 use crate::optim::Optimizer;
@@ -113,6 +113,10 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
         Ok(())
     }
 
+    fn loss(&self, plan: &Plan) -> Result<f64> {
+        Ok(plan.work::<Work<T>>()?.loss())
+    }
+
     fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
         let gradient = std::mem::take(plan.work_mut::<Work<T>>()?.gradient());
         let norm = self.apply(&gradient, optimizer, lr);
@@ -128,5 +132,16 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
             self.pack()?;
         }
         Ok(norm)
+    }
+
+    fn learn(
+        &mut self,
+        plan: &mut Plan,
+        batch: &Batch<'_, T>,
+        optimizer: &mut Optimizer<T>,
+        lr: f64,
+    ) -> Result<[f64; 2]> {
+        let operations = 3.0 * self.row_operations * batch.shape.rows() as f64;
+        enter(operations, |_| learn(self, plan, batch, optimizer, lr))?
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Panels<F> {
     data: Buffer<F>,
     terms: usize,
     lanes: usize,
-    /// Registers in each panel.
+    /// Registers in each panel: all alike, the last perhaps fewer.
     widths: Vec<usize>,
 }
 
@@ -51,13 +51,12 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
 
     /// Fills every panel: `fill(panel, first column, columns, numbers)`.
     pub(crate) fn fill(&mut self, crew: Crew, fill: impl Fn(usize, usize, usize, &mut [F]) + Send + Sync) {
-        let (mut rest, mut jobs, mut column) = (&mut *self.data, Vec::new(), 0);
-        for width in self.widths.iter().map(|w| w * self.lanes) {
-            let (panel, after) = rest.split_at_mut(width * self.terms);
-            jobs.push((column, width, panel));
-            (rest, column) = (after, column + width);
+        let (terms, most) = (self.terms, self.widths.first().map_or(0, |vectors| vectors * self.lanes));
+        if terms * most > 0 {
+            crew.chunks(&mut self.data, terms * most, |i, panel| {
+                fill(i, i * most, panel.len() / terms, panel)
+            });
         }
-        crew.each(&mut jobs, |i, (column, width, panel)| fill(i, *column, *width, panel));
     }
 
     /// `c ← start + a · self` for `rows` rows, `c` row by row, `stride` apart.

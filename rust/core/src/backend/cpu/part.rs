@@ -1,6 +1,6 @@
 //! What one group of a batch keeps during a run.
 
-use super::groups::{Group, Run};
+use super::groups::Group;
 use super::scan::Tape;
 use super::scratch::Rows;
 use crate::float::Float;
@@ -10,7 +10,6 @@ use crate::program::{Slot, SlotId};
 #[derive(Default)]
 pub(crate) struct Part<T> {
     pub(crate) group: Group,
-    pub(crate) runs: Vec<Run>,
     /// For each slot of tokens: which row of the table of distinct tokens each packed row reads.
     pub(crate) token_rows: Vec<Vec<u32>>,
     pub(crate) targets: Vec<i32>,
@@ -41,18 +40,10 @@ impl<T: Float> Part<T> {
         pooled.take(rows).chain(self.group.places().take(steps))
     }
 
-    /// Copies rows of `from`, (B, T, width) or (B, width), into a slot's numbers or gradients.
-    pub(crate) fn pack(
-        &mut self,
-        from: &[T],
-        steps: usize,
-        slot: Slot,
-        to: impl Fn(&mut Self) -> &mut Rows<T>,
-    ) {
+    /// Copies (B, T, width) or (B, width) into packed rows.
+    pub(crate) fn pack(&self, from: &[T], steps: usize, slot: Slot, rows: &mut Rows<T>) {
         let (width, steps) = (slot.width(), if slot.is_pooled() { 1 } else { steps });
-        let places: Vec<_> = self.places(slot).collect();
-        let rows = to(self);
-        for (b, t, row) in places {
+        for (b, t, row) in self.places(slot) {
             rows.at_mut(row)[..width].copy_from_slice(&from[(b * steps + t) * width..][..width]);
         }
     }

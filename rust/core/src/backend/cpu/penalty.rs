@@ -48,15 +48,16 @@ impl<T: Elementary> Local<T> for Penalty {
         part.with_gradient(self.input.slot, |part, dx| {
             let x = &part.slots[self.input.slot];
             for i in 0..part.group.rows.len() {
-                let rows: Vec<_> = part.group.of_row(i).collect();
-                for (s, &row) in rows.iter().enumerate() {
-                    let neighbours = [s.checked_sub(1), Some(s + 1).filter(|&s| s < rows.len())];
+                let steps = part.group.lengths[i];
+                for s in 0..steps {
+                    let row = part.group.packed(i, s);
+                    let neighbours = [s.checked_sub(1), Some(s + 1).filter(|&s| s < steps)];
                     let slope = |u: usize| {
                         let x_here = x.at(row)[u];
                         let changes = neighbours
                             .iter()
                             .flatten()
-                            .fold(T::ZERO, |sum, &s| sum + (x_here - x.at(rows[s])[u]));
+                            .fold(T::ZERO, |sum, &s| sum + (x_here - x.at(part.group.packed(i, s))[u]));
                         activation * x_here + temporal * changes
                     };
                     self.input.put_row(dx.row_mut(row), (0..self.width).map(slope));

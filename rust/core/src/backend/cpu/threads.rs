@@ -1,4 +1,4 @@
-//! The thread team: one pool for the process, entered once a phase (forward, backward, update, packing).
+//! The thread team: one pool for the process, entered once a call (a training step, a run).
 //!
 //! Work is cut by shape, never by the number of threads, so that results do not depend on it.
 
@@ -103,7 +103,7 @@ pub(crate) struct Crew {
 }
 
 /// Runs `call` with the team where it is worth it and the team is free; else alone, with the same
-/// bits. Loops inside use [`Crew::each`].
+/// bits. Loops inside use [`Crew::each`]; a call inside that enters again is in already.
 pub(crate) fn enter<R: Send>(operations: f64, call: impl FnOnce(Crew) -> R + Send) -> Result<R> {
     if operations < WORTH_A_TEAM {
         return Ok(call(Crew { team: false }));
@@ -111,6 +111,10 @@ pub(crate) fn enter<R: Send>(operations: f64, call: impl FnOnce(Crew) -> R + Sen
     let team = team()?;
     if team.pool.current_num_threads() == 1 {
         return Ok(call(Crew { team: false }));
+    }
+    // Called from within: the team is this call's already.
+    if team.pool.current_thread_index().is_some() {
+        return Ok(call(Crew { team: true }));
     }
     let Some(_turn) = Turn::take(&team) else { return Ok(call(Crew { team: false })) };
     Ok(team.pool.install(|| call(Crew { team: true })))

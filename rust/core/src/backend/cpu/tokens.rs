@@ -185,8 +185,7 @@ impl<T: Elementary> Table<T> {
         let gradient = &mut gradient[run.parameters.range(id)];
         let (rows, room, stride, width) = (self.len, self.capacity, self.dx.stride, scan.inputs);
         let z = if scan.normalises() { &self.norm.x } else { &self.z };
-        let mut jobs: Vec<_> = self.dx.at_mut(0)[..rows * stride].chunks_mut(AT_ONCE * stride).collect();
-        crew.each(&mut jobs, |i, dx| {
+        crew.chunks(&mut self.dx.at_mut(0)[..rows * stride], AT_ONCE * stride, |i, dx| {
             scan.project_backward(
                 room,
                 &z[i * AT_ONCE * scan.line()..],
@@ -234,8 +233,7 @@ fn each_block<T: Elementary>(
     f: impl Fn(usize, &mut [T]) + Send + Sync,
 ) {
     if size > 0 {
-        let mut blocks: Vec<_> = z.chunks_exact_mut(size).collect();
-        crew.each(&mut blocks, |block, z| f(block, z));
+        crew.chunks(z, size, f);
     }
 }
 

@@ -32,6 +32,11 @@ pub(super) struct Segment<'a, T> {
     pub(super) rows: usize,
 }
 
+/// The segments of a sum, in its order, to be gone through by every job.
+pub(super) trait Segments<'a, T: 'a>: Iterator<Item = Segment<'a, T>> + Clone + Sync {}
+
+impl<'a, T: 'a, I: Iterator<Item = Segment<'a, T>> + Clone + Sync> Segments<'a, T> for I {}
+
 /// One gradient matrix: block `gate` of `hidden` rows comes from slot `slots[gate]`.
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
@@ -59,10 +64,10 @@ impl Target<'_> {
     }
 
     /// `gradient += Σ dz ⊗ x`, rows of `terms` numbers.
-    pub(super) fn outer<T: Elementary>(
+    pub(super) fn outer<'a, T: Elementary>(
         &self,
         crew: Crew,
-        segments: &[Segment<'_, T>],
+        segments: &impl Segments<'a, T>,
         terms: usize,
         gradient: &mut [T],
     ) {
@@ -73,7 +78,7 @@ impl Target<'_> {
                 let vectors = columns.div_ceil(self.lanes);
                 let width = vectors * self.lanes;
                 let mut sum = Tile([T::ZERO; TILE]);
-                for segment in segments {
+                for segment in segments.clone() {
                     for first in (0..segment.rows).step_by(ROWS_AT_ONCE) {
                         let count = ROWS_AT_ONCE.min(segment.rows - first);
                         let start = block * segment.block + slot * self.lanes + first * segment.row;
@@ -91,9 +96,14 @@ impl Target<'_> {
     }
 
     /// `gradient += Σ dz`: a bias.
-    pub(super) fn sums<T: Elementary>(&self, crew: Crew, segments: &[Segment<'_, T>], gradient: &mut [T]) {
+    pub(super) fn sums<'a, T: Elementary>(
+        &self,
+        crew: Crew,
+        segments: &impl Segments<'a, T>,
+        gradient: &mut [T],
+    ) {
         self.cut(crew, gradient, 1, |slot, block, gradient| {
-            for segment in segments {
+            for segment in segments.clone() {
                 for r in 0..segment.rows {
                     let start = block * segment.block + slot * self.lanes + r * segment.row;
                     add(gradient, &segment.dz[start..]);
@@ -103,14 +113,14 @@ impl Target<'_> {
     }
 
     /// `gradient += Σ dz ⊙ x`: one weight a unit.
-    pub(super) fn diagonal<T: Elementary>(
+    pub(super) fn diagonal<'a, T: Elementary>(
         &self,
         crew: Crew,
-        segments: &[Segment<'_, T>],
+        segments: &impl Segments<'a, T>,
         gradient: &mut [T],
     ) {
         self.cut(crew, gradient, 1, |slot, block, gradient| {
-            for segment in segments {
+            for segment in segments.clone() {
                 for r in 0..segment.rows {
                     let start = block * segment.block + slot * self.lanes + r * segment.row;
                     let dz = &segment.dz[start..];

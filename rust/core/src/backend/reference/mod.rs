@@ -14,7 +14,7 @@ mod scan;
 mod vectors;
 mod work;
 
-use super::{Backend, Plan, Quantity, Upstream, WEIGHTS_CHANGED, next_version};
+use super::{Backend, Plan, Quantity, Upstream, WEIGHTS_CHANGED, learn, mean_loss, next_version};
 use crate::cells::Lanes;
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -62,7 +62,7 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
     fn forward(&self, plan: &mut Plan, batch: &Batch<'_, T>) -> Result<()> {
         let work: &mut Work<T> = plan.work_mut()?;
         let program = &self.program;
-        work.counted = batch.check(program)?;
+        batch.check(program, &mut work.counted)?;
         work.shape = batch.shape;
         work.training = batch.training;
         work.starts_itself = matches!(batch.start, StartState::Zero);
@@ -132,6 +132,12 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
         Ok(())
     }
 
+    fn loss(&self, plan: &Plan) -> Result<f64> {
+        let work: &Work<T> = plan.work()?;
+        let targets = work.targets.as_deref().unwrap_or_default();
+        Ok(mean_loss(work.steps().iter().filter_map(|p| Some((*targets.get(p.at)?, work.log_probs[p.at])))))
+    }
+
     fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
         self.apply(&plan.work::<Work<T>>()?.gradient, optimizer, lr)
     }
@@ -143,6 +149,16 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
             self.version = next_version();
         }
         Ok(norm)
+    }
+
+    fn learn(
+        &mut self,
+        plan: &mut Plan,
+        batch: &Batch<'_, T>,
+        optimizer: &mut Optimizer<T>,
+        lr: f64,
+    ) -> Result<[f64; 2]> {
+        learn(self, plan, batch, optimizer, lr)
     }
 }
 

@@ -6,9 +6,9 @@ use super::super::math::Elementary;
 use super::super::part::Part;
 use super::super::threads::Crew;
 use super::super::tokens::{Table, add};
-use super::super::weights::{Segment, Target};
+use super::super::weights::{Segment, Segments, Target};
 use super::Scan;
-use crate::cells::{Operand, Product, Seen};
+use crate::cells::{Operand, Seen};
 
 impl<T: Elementary> Scan<T> {
     /// Adds the gradients of this layer's weights. `table`: the input was tokens.
@@ -21,34 +21,36 @@ impl<T: Elementary> Scan<T> {
         gradient: &mut [T],
     ) {
         let (parameters, weights) = (run.parameters, self.recurrence.weights);
-        let input_slots = self.layout.input_slots();
-        let recurrent_slots = self.layout.recurrent_slots();
+        let (input_slots, recurrent_slots) = (&self.input_slots, &self.recurrent_slots);
         let ih = &mut gradient[parameters.range(weights.ih)];
         match table {
             Some(table) if table.x.stride == 0 => {
                 let (line, dz) = (self.line(), table.product_gradients(self));
                 let at = [line, table.capacity * line];
-                self.target(&input_slots).scatter(crew, dz, at, run.tokens, self.inputs, ih);
+                self.target(input_slots).scatter(crew, dz, at, run.tokens, self.inputs, ih);
             }
             _ => {
                 let segments = self.input_segments(parts, table, true);
-                self.target(&input_slots).outer(crew, &segments, self.inputs, ih);
+                self.target(input_slots).outer(crew, &segments, self.inputs, ih);
             }
         }
         let segments = self.input_segments(parts, table, false);
         if let Some(bias) = weights.bias_ih {
-            self.target(&input_slots).sums(crew, &segments, &mut gradient[parameters.range(bias)]);
+            self.target(input_slots).sums(crew, &segments, &mut gradient[parameters.range(bias)]);
         }
         if let Some(bias) = weights.bias_hh {
-            self.target(&recurrent_slots).sums(crew, &segments, &mut gradient[parameters.range(bias)]);
+            self.target(recurrent_slots).sums(crew, &segments, &mut gradient[parameters.range(bias)]);
         }
-        for product in self.layout.products {
+        for (product, slots) in self.layout.products.iter().zip(&self.product_slots) {
             let weight = match product.operand {
                 Operand::C => weights.ch,
                 Operand::H | Operand::ResetH => weights.hh,
             };
             if let Some(weight) = weight {
-                self.product_gradient(crew, parts, product, &mut gradient[parameters.range(weight)]);
+                let (size, terms) = (self.recurrence.hidden, self.terms(product.operand));
+                let gradient = &mut gradient[parameters.range(weight)][product.first_gate() * size * terms..];
+                let segments = self.recurrent_segments(parts, product.operand);
+                self.target(slots).outer(crew, &segments, terms, gradient);
             }
         }
         if let (Some(hh), Some(key)) = (weights.hh, run.training.filter(|_| self.drops_weights())) {
@@ -57,21 +59,22 @@ impl<T: Elementary> Scan<T> {
         if let Some(ch) = weights.ch.filter(|_| !self.layout.peepholes.is_empty()) {
             let gates = gradient[parameters.range(ch)].chunks_exact_mut(self.recurrence.hidden);
             for (sight, own) in self.layout.peepholes.iter().zip(gates) {
-                let segments = match sight.seen {
-                    Seen::Before => self.recurrent_segments(parts, Operand::C),
-                    Seen::After => self.memory_segments(parts),
-                };
-                self.target(&[sight.slot]).diagonal(crew, &segments, own);
+                let slots = [sight.slot];
+                let target = self.target(&slots);
+                match sight.seen {
+                    Seen::Before => target.diagonal(crew, &self.recurrent_segments(parts, Operand::C), own),
+                    Seen::After => target.diagonal(crew, &self.memory_segments(parts), own),
+                }
             }
         }
         if let Some(hr) = weights.hr {
-            let of_part = |p| {
-                let part: &Part<T> = p;
+            let of_part = |part| {
+                let part: &Part<T> = part;
                 let (dy, x) = (&part.tapes[self.tape].d_new, &part.tapes[self.tape].wide);
                 let (row, stride, rows) = (dy.stride, x.stride, part.group.len);
                 Segment { dz: dy.at(0), row, block: self.lanes, x: x.at(0), stride, rows }
             };
-            let segments: Vec<_> = parts.iter().map(of_part).collect();
+            let segments = parts.iter().map(of_part);
             let target = Linear::<T>::target(self.isa, self.recurrence.width);
             target.outer(crew, &segments, self.recurrence.hidden, &mut gradient[parameters.range(hr)]);
         }
@@ -99,15 +102,14 @@ impl<T: Elementary> Scan<T> {
                 }
             }
         };
-        let (input_slots, recurrent_slots) = (self.layout.input_slots(), self.layout.recurrent_slots());
         if let Some(table) = table {
-            gather(norm.gain_ih, &input_slots, &table.norm.d_gain);
+            gather(norm.gain_ih, &self.input_slots, &table.norm.d_gain);
         }
         for tape in parts.iter().map(|part| &part.tapes[self.tape].norm) {
             if table.is_none() {
-                gather(norm.gain_ih, &input_slots, &tape.input.d_gain);
+                gather(norm.gain_ih, &self.input_slots, &tape.input.d_gain);
             }
-            gather(norm.gain_hh, &recurrent_slots, &tape.recurrent.d_gain);
+            gather(norm.gain_hh, &self.recurrent_slots, &tape.recurrent.d_gain);
         }
         for part in parts {
             for (d, id) in part.tapes[self.tape].norm.d_memory.iter().zip(norm.memory.iter().flatten()) {
@@ -122,77 +124,54 @@ impl<T: Elementary> Scan<T> {
 
     /// The rows of the input with the gradients of W_ih x (`products`) or of the pre-activations.
     fn input_segments<'a>(
-        &self,
+        &'a self,
         parts: &'a [Part<T>],
         table: Option<&'a Table<T>>,
         products: bool,
-    ) -> Vec<Segment<'a, T>> {
+    ) -> impl Segments<'a, T> {
         let line = self.line();
-        if let Some(table) = table {
+        let of_table = table.map(|table| {
             let dz = if products { table.product_gradients(self) } else { &table.z };
             let (block, x, stride) = (table.capacity * line, table.x.data(), table.x.stride);
-            return vec![Segment { dz, row: line, block, x, stride, rows: table.len }];
-        }
-        let of_part = |p| {
-            let part: &Part<T> = p;
+            Segment { dz, row: line, block, x, stride, rows: table.len }
+        });
+        let of_part = move |part: &'a Part<T>| {
             let (x, tape) = (&part.slots[self.input.slot], &part.tapes[self.tape]);
             let dz = if products { self.input_gradients(tape) } else { &tape.z };
             whole(line, part.group.len, dz, x.at(0), x.stride)
         };
-        parts.iter().map(of_part).collect()
+        let parts = if table.is_some() { &[] } else { parts };
+        of_table.into_iter().chain(parts.iter().map(of_part))
     }
 
-    /// Of one recurrent product, which may own only some of the weight's gates: those from its
-    /// first gate on.
-    fn product_gradient(&self, crew: Crew, parts: &[Part<T>], product: &Product, gradient: &mut [T]) {
-        let segments = self.recurrent_segments(parts, product.operand);
-        let first = product.gates.iter().copied().min().unwrap_or(0);
-        let mut slots = vec![0; product.gates.len()];
-        for (i, &gate) in product.gates.iter().enumerate() {
-            slots[gate - first] = product.slot + i;
-        }
-        let (hidden, terms) = (self.recurrence.hidden, self.terms(product.operand));
-        self.target(&slots).outer(crew, &segments, terms, &mut gradient[first * hidden * terms..]);
-    }
-
-    fn recurrent_segments<'a>(&self, parts: &'a [Part<T>], operand: Operand) -> Vec<Segment<'a, T>> {
+    /// What a recurrent product multiplied, with its gradients.
+    fn recurrent_segments<'a>(&'a self, parts: &'a [Part<T>], operand: Operand) -> impl Segments<'a, T> {
         let line = self.line();
-        let of_part = |p: &'a Part<T>| {
-            let (tape, block) = (&p.tapes[self.tape], p.group.len * line);
+        parts.iter().flat_map(move |part| {
+            let (tape, block) = (&part.tapes[self.tape], part.group.len * line);
             let dz = self.recurrent_gradients(tape);
-            let segment = move |row: usize, rows, x, stride| Segment {
-                dz: &dz[row * line..],
-                row: line,
-                block,
-                x,
-                stride,
-                rows,
-            };
             let source = match operand {
-                Operand::ResetH => {
-                    return vec![segment(0, p.group.len, tape.reset.at(0), tape.reset.stride)];
-                }
+                Operand::ResetH => &tape.reset,
                 Operand::H if tape.noise.seen.stride > 0 => &tape.noise.seen,
-                Operand::H => &p.slots[self.recurrence.out],
+                Operand::H => &part.slots[self.recurrence.out],
                 Operand::C => &tape.c,
             };
-            let rows = p.runs.iter().map(|run| {
-                let x = &source.data()[run.prev * source.stride..];
-                segment(run.row, run.len, x, source.stride)
-            });
-            rows.collect()
-        };
-        parts.iter().flat_map(of_part).collect()
+            let stride = source.stride;
+            part.group.runs.iter().map(move |run| {
+                let first = if operand == Operand::ResetH { run.row } else { run.prev };
+                let (dz, x) = (&dz[run.row * line..], &source.data()[first * stride..]);
+                Segment { dz, row: line, block, x, stride, rows: run.len }
+            })
+        })
     }
 
     /// c as each step made it.
-    fn memory_segments<'a>(&self, parts: &'a [Part<T>]) -> Vec<Segment<'a, T>> {
-        let of_part = |p: &'a Part<T>| {
-            let tape = &p.tapes[self.tape];
+    fn memory_segments<'a>(&'a self, parts: &'a [Part<T>]) -> impl Segments<'a, T> {
+        parts.iter().map(move |part| {
+            let tape = &part.tapes[self.tape];
             let c = if tape.noise.new_c.stride > 0 { &tape.noise.new_c } else { &tape.c };
-            whole(self.line(), p.group.len, &tape.z, c.at(0), c.stride)
-        };
-        parts.iter().map(of_part).collect()
+            whole(self.line(), part.group.len, &tape.z, c.at(0), c.stride)
+        })
     }
 }
 

@@ -57,6 +57,11 @@ pub(super) struct Scan<T> {
     input_product: Option<Packed<T>>,
     /// Each recurrent product's weight and its transpose.
     pub(super) products: Vec<Packed<T>>,
+    /// For each gate of W_ih and of W_hh, the slot it feeds.
+    input_slots: Vec<usize>,
+    recurrent_slots: Vec<usize>,
+    /// For each recurrent product, the slots that its weight's gates feed.
+    product_slots: Vec<Vec<usize>>,
     /// W_hr and its transpose.
     projection: Option<Packed<T>>,
     norm: Option<ScanNorm<T>>,
@@ -88,15 +93,16 @@ impl<T: Elementary> Scan<T> {
         let peephole = |k: usize| Buffer::new(if k < layout.peepholes.len() { blocks * lanes } else { 0 });
         let one_hot = always_tokens && tokens.is_some_and(|tokens| tokens.embedding.is_none());
         let width = recurrence.width;
-        let groups = |slots: Vec<usize>| -> Vec<Vec<usize>> {
+        let (input_slots, recurrent_slots) = (layout.input_slots(), layout.recurrent_slots());
+        let groups = |slots: &[usize]| -> Vec<Vec<usize>> {
             layout.norms.iter().map(|gates| gates.iter().map(|&gate| slots[gate]).collect()).collect()
         };
         let norm = recurrence.weights.norm.map(|norm| ScanNorm {
             input: Buffer::new(line),
             recurrent: Buffer::new(line),
             memory: norm.memory.map(|_| [Buffer::new(blocks * lanes), Buffer::new(blocks * lanes)]),
-            input_slots: groups(layout.input_slots()),
-            recurrent_slots: groups(layout.recurrent_slots()),
+            input_slots: groups(&input_slots),
+            recurrent_slots: groups(&recurrent_slots),
         });
         let mut scan = Self {
             recurrence: recurrence.clone(),
@@ -114,6 +120,9 @@ impl<T: Elementary> Scan<T> {
             input_product: (!one_hot)
                 .then(|| Packed::gates(precision, inputs, blocks, layout.input.len(), lanes)),
             products: Vec::new(),
+            input_slots,
+            recurrent_slots,
+            product_slots: layout.products.iter().map(Product::slots).collect(),
             projection: recurrence.weights.hr.map(|_| Packed::matrix(precision, width, hidden, lanes)),
             norm,
         };

@@ -24,9 +24,9 @@ impl<T: Elementary> Scan<T> {
                 }
             }
         };
-        let (input_slots, recurrent_slots) = (self.layout.input_slots(), self.layout.recurrent_slots());
+        let (input_slots, recurrent_slots) = (&self.input_slots, &self.recurrent_slots);
         self.bias.fill(T::ZERO);
-        for (bias, slots) in [(weights.bias_ih, &input_slots), (weights.bias_hh, &recurrent_slots)] {
+        for (bias, slots) in [(weights.bias_ih, input_slots), (weights.bias_hh, recurrent_slots)] {
             if let Some(bias) = bias {
                 spread(&mut self.bias, of(bias), slots);
             }
@@ -34,8 +34,8 @@ impl<T: Elementary> Scan<T> {
         if let (Some(own), Some(norm)) = (&mut self.norm, weights.norm) {
             own.input.fill(T::ZERO);
             own.recurrent.fill(T::ZERO);
-            spread(&mut own.input, of(norm.gain_ih), &input_slots);
-            spread(&mut own.recurrent, of(norm.gain_hh), &recurrent_slots);
+            spread(&mut own.input, of(norm.gain_ih), input_slots);
+            spread(&mut own.recurrent, of(norm.gain_hh), recurrent_slots);
             for (padded, id) in own.memory.iter_mut().flatten().zip(norm.memory.iter().flatten()) {
                 padded[..hidden].copy_from_slice(of(*id));
             }

@@ -31,7 +31,7 @@ impl<T: Elementary> Work<T> {
         crew.each(&mut self.parts, |_, part| {
             if let Some(dy) = upstream.output {
                 let kind = program.slots[program.output];
-                part.pack(dy, steps, kind, |p| &mut p.d_slots[program.output]);
+                part.with_gradient(program.output, |part, rows| part.pack(dy, steps, kind, rows));
             }
             for (scan, at) in cpu.scans_in_state(batch) {
                 scan.load_gradient(part, d_state, at);

@@ -17,17 +17,12 @@ const TOKENS_KEPT: usize = 4096;
 
 impl<T: Elementary> Work<T> {
     pub(in super::super) fn forward(&mut self, cpu: &Cpu<T>, batch: &Batch<'_, T>) -> Result<()> {
-        let counted = batch.check(&cpu.program)?;
         self.ready = None;
+        batch.check(&cpu.program, &mut self.counted)?;
         self.steps = batch.shape.steps;
         self.training = batch.training;
-        let mut groups: Vec<_> = self.parts.iter_mut().map(|p| take(&mut p.group)).collect();
-        deal(&counted, &mut groups);
-        for (part, group) in self.parts.iter_mut().zip(groups) {
-            part.runs = group.runs();
-            part.group = group;
-            part.penalty = T::ZERO;
-        }
+        deal(&self.counted, &mut self.order, self.parts.iter_mut().map(|part| &mut part.group));
+        self.parts.iter_mut().for_each(|part| part.penalty = T::ZERO);
         let operations = if self.parts.len() > 1 || batch.training.is_some() {
             cpu.row_operations * self.rows() as f64
         } else {
@@ -55,7 +50,9 @@ impl<T: Elementary> Work<T> {
                 self.from_tokens = false;
                 let input = program.input;
                 let kind = program.slots[input];
-                crew.each(&mut self.parts, |_, part| part.pack(x, steps, kind, |p| &mut p.slots[input]));
+                crew.each(&mut self.parts, |_, part| {
+                    part.with_slot(input, |part, rows| part.pack(x, steps, kind, rows));
+                });
             }
         }
         let distinct = take(&mut self.distinct.tokens);

@@ -14,14 +14,17 @@ use super::part::Part;
 use super::scan::Scan;
 use super::scratch::Rows;
 use super::tokens::{Distinct, Table};
-use crate::backend::Quantity;
-use crate::program::{DropoutKey, Slot};
+use crate::backend::{Quantity, mean_loss};
+use crate::program::{Counted, DropoutKey, Slot};
 use crate::shape::Shape;
 use std::mem::take;
 
 /// Scratch for batches of one shape, and the tape of the last run.
 pub(super) struct Work<T> {
     steps: usize,
+    counted: Counted,
+    /// The rows of the batch, longest first.
+    order: Vec<usize>,
     parts: Vec<Part<T>>,
     distinct: Distinct,
     /// The weights' version for which the tables hold projections of all of `distinct`.
@@ -45,12 +48,13 @@ pub(super) struct Work<T> {
 impl<T: Elementary> Work<T> {
     pub(super) fn new(cpu: &Cpu<T>, shape: Shape) -> Self {
         let program = &cpu.program;
-        let sizes = sizes(shape.batch);
         let lanes = cpu.isa.lanes::<T>();
         let state = vec![T::ZERO; program.state_width() * shape.batch];
         let mut work = Self {
             steps: shape.steps,
-            parts: Vec::with_capacity(sizes.len()),
+            counted: Counted::default(),
+            order: Vec::new(),
+            parts: Vec::new(),
             distinct: Distinct::new(if program.takes_tokens() {
                 program.slots[program.input].width()
             } else {
@@ -67,7 +71,7 @@ impl<T: Elementary> Work<T> {
             state,
             gradient: Vec::new(),
         };
-        for batch in sizes {
+        for batch in sizes(shape.batch) {
             let rows = batch * shape.steps;
             let slot = |slot: &Slot| match *slot {
                 Slot::Tokens { .. } => Rows::default(),
@@ -122,6 +126,14 @@ impl<T: Elementary> Work<T> {
             steps: self.rows(),
             pairs: self.parts.iter().map(later).sum(),
         }
+    }
+
+    pub(super) fn loss(&self) -> f64 {
+        let rows = |part| {
+            let part: &Part<T> = part;
+            part.targets.iter().copied().zip(part.log_probs.iter().copied())
+        };
+        mean_loss(self.parts.iter().flat_map(rows))
     }
 
     pub(super) fn read(&self, cpu: &Cpu<T>, quantity: Quantity, out: &mut [T]) {

@@ -1,0 +1,138 @@
+//! The second training step of a shape allocates nothing: every allocation of the process is counted,
+//! on all threads. One test alone, since tests of one binary run side by side.
+
+mod common;
+
+use common::{Draw, cell};
+use seqrs::device::set_num_threads;
+use seqrs::optim::{Optimizer, Rule};
+use seqrs::prelude::*;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: what is asked of the caller here is asked of this method's caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as above; the block came from the same allocator.
+        unsafe { System.realloc(block, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Allocations while `f` runs.
+fn count(f: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    f();
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+/// Calls counted at a time, after as many to warm up.
+const CALLS: usize = 31;
+/// Handing a call over to the team takes a place in a queue that grows by blocks of 63 places: one
+/// block more at most in so many calls, whatever they do.
+const QUEUE: usize = 1;
+
+/// Training steps of one model on batches of one shape, ragged or not.
+fn training(model: &LanguageModel, shape: Shape, ragged: bool) {
+    let program = model.program().expect("a model");
+    let mut network = Network::<f32>::new(program, Device::open("cpu").expect("cpu"), 11).expect("a network");
+    let rule = Rule::Adam { betas: (0.9, 0.999), eps: 1e-8 };
+    let mut adam = Optimizer::new(rule, 0.0, Some(1.0), None, network.num_trainable()).expect("Adam");
+    let mut draw = Draw::new(4);
+    let tokens = draw.tokens(shape.rows() + 1, model.vocab_size);
+    let lengths: Vec<usize> = (0..shape.batch).map(|_| draw.below(shape.steps + 1)).collect();
+    let mut step = |number| {
+        let batch = Batch {
+            shape,
+            input: Input::Tokens(&tokens[..shape.rows()]),
+            targets: Some(&tokens[1..]),
+            lengths: ragged.then_some(&lengths[..]),
+            mask: None,
+            start: StartState::Zero,
+            training: Some(DropoutKey { seed: 6, step: number }),
+        };
+        network.train_step(&batch, &mut adam, 0.01).expect("a step");
+    };
+    let calls = CALLS as u64;
+    let first = count(|| step(0));
+    assert!(first > 20, "the first step makes its scratch, and allocations are counted");
+    (1..calls).for_each(&mut step);
+    // A step returns the state in a vector of the caller's own.
+    let most = CALLS + QUEUE;
+    let counted = count(|| (calls..2 * calls).for_each(&mut step));
+    assert!((CALLS..=most).contains(&counted), "{counted} allocations, {shape:?}, {ragged}, {model:?}");
+}
+
+/// Forward and backward passes of layers on features: what training loops of one's own do.
+fn passes(layers: &Recurrent, shape: Shape) {
+    let (inputs, program) = (24, layers.program(24).expect("layers"));
+    let network = Network::<f32>::new(program, Device::open("cpu").expect("cpu"), 3).expect("a network");
+    let mut draw = Draw::new(5);
+    let x: Vec<f32> = draw.numbers(shape.rows() * inputs);
+    let dy: Vec<f32> = draw.numbers(shape.rows() * 32);
+    let mut pass = |step| {
+        let batch = Batch {
+            shape,
+            input: Input::Features(&x),
+            targets: None,
+            lengths: None,
+            mask: None,
+            start: StartState::Zero,
+            training: Some(DropoutKey { seed: 6, step }),
+        };
+        let (_, mut tape) = network.forward(&batch).expect("a run");
+        network.backward(&mut tape, &dy, None).expect("the way back");
+    };
+    let calls = CALLS as u64;
+    (0..calls).for_each(&mut pass);
+    // Returned: output, state and penalty; three gradients.
+    let most = 6 * CALLS + 2 * QUEUE;
+    let counted = count(|| (calls..2 * calls).for_each(&mut pass));
+    assert!((5 * CALLS..=most).contains(&counted), "{counted} allocations, {shape:?}, {layers:?}");
+}
+
+#[test]
+fn the_second_step_allocates_nothing() {
+    for threads in [1, 2] {
+        set_num_threads(threads).expect("threads");
+        for form in [("lstm", "none"), ("gru", "after"), ("lstm", "full")] {
+            for (embedding_size, dropout) in [(Some(24), 0.0), (None, 0.3), (Some(24), 0.3)] {
+                let layers = Recurrent { dropout, ..Recurrent::new(cell(form), 32, 2) };
+                let model = LanguageModel { vocab_size: 65, embedding_size, layers };
+                for (batch, ragged) in [(1, false), (33, true)] {
+                    training(&model, Shape { batch, steps: 12 }, ragged);
+                }
+            }
+            let layers = Recurrent { dropout: 0.3, ..Recurrent::new(cell(form), 32, 2) };
+            passes(&layers, Shape { batch: 33, steps: 12 });
+        }
+        let layers = Recurrent::new(cell(("lstm", "none")), 32, 1);
+        let model = LanguageModel { vocab_size: 10_000, embedding_size: Some(16), layers };
+        training(&model, Shape { batch: 9, steps: 8 }, false);
+    }
+}
