@@ -1,12 +1,17 @@
-//! The processor's own limit: how many float32 multiply-adds it can do when nothing else holds it back.
+//! The processor's own limit: how many multiply-adds it can do when nothing else holds it back, in float32
+//! and, where it has the instructions, as dot products of pairs of bfloat16 and of fours of int8.
 //!
-//! Speeds in `bench/` are given as a fraction of this. Arguments are thread counts; each gives one line,
-//! the best of nine tries (other programs can only lower it):
+//! Speeds in `bench/` are given as a fraction of this. Arguments are thread counts; each gives one line
+//! for every kind of number, the best of nine tries (other programs can only lower it), a multiply-add
+//! counted as two:
 //!
 //! ```text
 //! $ cargo run --release -p seqrs --example fma_peak -- 1 2
-//! 1 threads 116.8 GFLOP/s avx512
-//! 2 threads 232.9 GFLOP/s avx512
+//! 1 threads 116.8 GFLOP/s float32 avx512
+//! 1 threads 232.5 GFLOP/s bfloat16 avx512
+//! 1 threads 465.1 GFLOP/s int8 avx512
+//! 2 threads 232.9 GFLOP/s float32 avx512
+//! ...
 //! ```
 
 use std::hint::black_box;
@@ -71,7 +76,41 @@ fn chains_portable(factor: f32, term: f32) -> f32 {
     sums.iter().flatten().sum()
 }
 
-/// One way to run the chains: its name, its lanes, and the function.
+/// Dot products of 16 pairs of bfloat16, added to 16 float32.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn pairs_avx512(factor: f32, term: f32) -> f32 {
+    use std::arch::x86_64::{_mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps};
+    use std::arch::x86_64::{_mm512_reduce_add_ps, _mm512_set1_ps};
+    let term = _mm512_set1_ps(term);
+    let factor = _mm512_cvtne2ps_pbh(_mm512_set1_ps(factor), term);
+    let mut sums = [term; CHAINS];
+    for _ in 0..STEPS {
+        for sum in &mut sums {
+            *sum = _mm512_dpbf16_ps(*sum, factor, factor);
+        }
+    }
+    _mm512_reduce_add_ps(sums.into_iter().fold(term, |a, b| _mm512_add_ps(a, b)))
+}
+
+/// Dot products of 16 fours of int8, added to 16 integers.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn fours_avx512(factor: f32, term: f32) -> f32 {
+    use std::arch::x86_64::{_mm512_add_epi32, _mm512_castps_si512, _mm512_dpbusd_epi32};
+    use std::arch::x86_64::{_mm512_reduce_add_epi32, _mm512_set1_ps};
+    let factor = _mm512_castps_si512(_mm512_set1_ps(factor));
+    let term = _mm512_castps_si512(_mm512_set1_ps(term));
+    let mut sums = [term; CHAINS];
+    for _ in 0..STEPS {
+        for sum in &mut sums {
+            *sum = _mm512_dpbusd_epi32(*sum, factor, factor);
+        }
+    }
+    _mm512_reduce_add_epi32(sums.into_iter().fold(term, |a, b| _mm512_add_epi32(a, b))) as f32
+}
+
+/// One way to run the chains: its name, the multiply-adds of an instruction, and the function.
 #[derive(Clone, Copy)]
 struct Path {
     name: &'static str,
@@ -79,21 +118,33 @@ struct Path {
     run: fn(f32, f32) -> f32,
 }
 
-fn best_path() -> Path {
+/// What this processor has: the best for float32 first.
+fn paths() -> Vec<Path> {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: the processor has AVX-512F, as just asked.
             let run = |factor, term| unsafe { chains_avx512(factor, term) };
-            return Path { name: "avx512", lanes: 16, run };
+            let mut paths = vec![Path { name: "float32 avx512", lanes: 16, run }];
+            if is_x86_feature_detected!("avx512bf16") {
+                // SAFETY: and it has the products of bfloat16.
+                let run = |factor, term| unsafe { pairs_avx512(factor, term) };
+                paths.push(Path { name: "bfloat16 avx512", lanes: 32, run });
+            }
+            if is_x86_feature_detected!("avx512vnni") {
+                // SAFETY: and it has the products of int8.
+                let run = |factor, term| unsafe { fours_avx512(factor, term) };
+                paths.push(Path { name: "int8 avx512", lanes: 64, run });
+            }
+            return paths;
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: the processor has AVX2 and FMA, as just asked.
             let run = |factor, term| unsafe { chains_avx2(factor, term) };
-            return Path { name: "avx2", lanes: 8, run };
+            return vec![Path { name: "float32 avx2", lanes: 8, run }];
         }
     }
-    Path { name: "portable", lanes: 4, run: chains_portable }
+    vec![Path { name: "float32 portable", lanes: 4, run: chains_portable }]
 }
 
 /// GFLOP/s of all threads together, over one try.
@@ -118,10 +169,11 @@ fn measure(path: Path, threads: usize) -> f64 {
 }
 
 fn main() {
-    let path = best_path();
     for argument in std::env::args().skip(1) {
         let threads: usize = argument.parse().expect("arguments are thread counts");
-        let best = (0..9).map(|_| measure(path, threads)).fold(0.0, f64::max);
-        println!("{threads} threads {best:.1} GFLOP/s {}", path.name);
+        for path in paths() {
+            let best = (0..9).map(|_| measure(path, threads)).fold(0.0, f64::max);
+            println!("{threads} threads {best:.1} GFLOP/s {}", path.name);
+        }
     }
 }
