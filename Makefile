@@ -46,8 +46,8 @@ lint: build $(BIN)/.test-tools $(BIN)/.lint-tools ## Format, lint and type check
 
 check: lint docs test smoke ## Everything that must hold before a change lands; CI runs this
 
-bench: build ## Measure speed against other libraries (downloads them into an environment of their own)
-	$(BIN)/python bench/run.py
+bench: build ## Measure speed against other libraries, each in an environment of its own (BENCH="--quick": a trial)
+	$(BIN)/python bench/run.py $(BENCH)
 
 golden: target/golden-peers/.installed ## Make tests/golden anew with other libraries (downloads them into an environment of their own)
 	rm -f tests/golden/*.npz

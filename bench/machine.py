@@ -41,7 +41,10 @@ def process_seconds(pids: list[int]) -> float:
     """Processor time that these processes, with all their threads, have used."""
     total = 0
     for pid in pids:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        try:
+            after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:  # it has ended
+            continue
         total += int(after_name[11]) + int(after_name[12])
     return total / TICKS
 
@@ -60,26 +63,55 @@ class Others:
 
 
 def wait_until_idle(own: list[int], limit: float) -> float:
-    """Look for 2 seconds at a time until the machine is idle or `limit` seconds are over.
+    """Look for a second at a time until the machine is idle or `limit` seconds are over.
 
     Returns the share of the last look that was busy.
     """
     deadline = time.monotonic() + limit
     while True:
         others = Others(own)
-        time.sleep(2.0)
+        time.sleep(1.0)
         share = others.share()
         if share <= IDLE or time.monotonic() >= deadline:
             return share
         print(f"  {share:.0%} of the machine is busy: waiting", file=sys.stderr)
 
 
-def fma_peak(threads: list[int]) -> dict[int, float]:
-    """Measured float32 multiply-add limit in GFLOP/s, for each number of threads."""
+def cache_bytes() -> dict[str, int]:
+    """Size of "L2" (one core's) and "L3" (shared), as far as the system tells."""
+    sizes = {}
+    for cache in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        kind, level = (cache / "type").read_text().strip(), (cache / "level").read_text().strip()
+        if kind != "Instruction" and level in "23":
+            size = (cache / "size").read_text().strip()
+            sizes[f"L{level}"] = int(size.rstrip("KM")) * (1 << 20 if size.endswith("M") else 1 << 10)
+    return {"L2": 1 << 20, "L3": 8 << 20} | sizes
+
+
+def _probe(example: str, *arguments: str) -> list[list[str]]:
+    """The words of each line that one of the core's examples prints, built for this very processor."""
     with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "fma_peak"
-        # It uses no crate, so the compiler alone builds it in a second.
-        source = ROOT / "rust/core/examples/fma_peak.rs"
-        subprocess.run(["rustc", "-O", "--edition=2024", "-o", program, source], check=True)
-        out = subprocess.run([program, *map(str, threads)], check=True, capture_output=True, text=True).stdout
-    return {int(line.split()[0]): float(line.split()[2]) for line in out.splitlines()}
+        # They use no crate, so the compiler alone builds them in a second.
+        source = ROOT / f"rust/core/examples/{example}.rs"
+        build = ["rustc", "-O", "-C", "target-cpu=native", "--edition=2024", "-o", f"{folder}/probe", source]
+        subprocess.run(build, check=True)
+        out = subprocess.run([f"{folder}/probe", *arguments], check=True, capture_output=True, text=True)
+    return [line.split() for line in out.stdout.splitlines()]
+
+
+def limits() -> dict[str, dict[str, float]]:
+    """The machine's own limits, measured now, each for one thread and for all cores.
+
+    GFLOP/s of "float32", "bfloat16" and "int8" (where there are instructions for them), a multiply-add
+    counted as two; GB/s of reading from "L2", "L3" and "DRAM". JSON has text for keys, so threads are text.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for threads, _, peak, _, kind, _ in _probe("fma_peak", *map(str, sorted({1, cores()}))):
+        found.setdefault(kind, {})[threads] = float(peak)
+    caches = cache_bytes()
+    # Half of a core's L2; what cannot be in it but in the shared cache; what is in none.
+    sizes = {"L2": caches["L2"] // 2, "L3": caches["L3"] // (4 * cores()), "DRAM": 4 * caches["L3"]}
+    levels = {str(size >> 10): level for level, size in sizes.items()}
+    for threads, _, kib, _, bandwidth, _ in _probe("read_bandwidth", *levels):
+        found.setdefault(levels[kib], {})[threads] = float(bandwidth)
+    return found

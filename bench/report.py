@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import geometric_mean
 
 from machine import IDLE, ROOT
 
@@ -52,86 +53,118 @@ def conditions(results: dict) -> str:
 - Command: `{results["command"]}`"""
 
 
-def training(results: dict) -> str:
-    rows = []
-    for row in results["training"]:
-        rate, of_peak = row["tokens_per_s"], row["of_peak"]
-        line = [row["case"] + busy(row)] + [f"{r:,.0f}" for r in rate.values()]
-        if len(rate) == 2:
-            line.append(times(rate["seqrs"] / rate["PyTorch"]))
-        rows.append(line + [f"{share:.0%}" for share in of_peak.values()])
-    rate, of_peak = results["training"][0]["tokens_per_s"], results["training"][0]["of_peak"]
-    head = ["case", *(f"{name} tokens/s" for name in rate)]
-    head += ["ratio"] if len(rate) == 2 else []
-    return table(head + [f"of peak: {name}" for name in of_peak], rows)
+def figure(entry: dict, row: dict, unit: str) -> float:
+    """What a table shows of one measurement: a rate, or a time or size."""
+    median = entry["median"]
+    return {
+        "GFLOP/s": row["work"] / median / 1e9,
+        "tokens/s": row["tokens"] / median,
+        "µs/token": median / row["tokens"] * 1e6,
+        "MB": median / 1e6,
+        "ms": median * 1e3,
+    }[unit]
 
 
-def sampling(results: dict) -> str:
-    rows = []
-    for row in results["sampling"]:
-        us = row["us_per_token"]
-        line = [f"{row['case']}, {row['threads']} threads" + busy(row)] + [f"{u:.1f}" for u in us.values()]
-        if "seqrs" in us:
-            line += [times(us[peer] / us["seqrs"]) for peer in us if peer != "seqrs"]
-        rows.append(line + [f"{share:.0%}" for share in row["of_peak"].values()])
-    names = list(results["sampling"][0]["us_per_token"])
-    ratios = [f"{peer} / seqrs" for peer in names if peer != "seqrs"] if "seqrs" in names else []
-    return table(["case", *(f"{n} µs" for n in names), *ratios, *(f"of peak: {n}" for n in names)], rows)
+def ratios(row: dict) -> dict[str, float]:
+    """How many times the first contestant's time (or memory) each other one takes."""
+    first, *others = row["contestants"]
+    of = row["entries"]
+    return {n: of[n]["median"] / of[first]["median"] for n in others if first in of and n in of}
 
 
-def best_of_threads(results: dict) -> str:
-    """Each library with the number of threads that suits it best."""
-    best: dict[str, dict[str, float]] = {}
-    for row in results["sampling"]:
-        case = best.setdefault(row["case"], {})
-        for name, us in row["us_per_token"].items():
-            case[name] = min(us, case.get(name, us))
-    return "\n".join(
-        f"- {case}: "
-        + ", ".join(f"{name} {us:.1f} µs" for name, us in of.items())
-        + "".join(f"; {times(of[p] / of['seqrs'])} {p}" for p in of if "seqrs" in of and p != "seqrs")
-        for case, of in best.items()
+def averages(rows: list[dict]) -> dict[str, dict[str, list[float]]]:
+    """For each group of rows and each contestant but the first: its ratios."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        for name, ratio in ratios(row).items():
+            found.setdefault(row["group"], {}).setdefault(name, []).append(ratio)
+    return found
+
+
+def _cell(row: dict, name: str, unit: str) -> str:
+    entry = row["entries"].get(name)
+    if entry is None:
+        return "–"
+    value = figure(entry, row, unit)
+    text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return text if entry["of_limit"] is None else f"{text} ({entry['of_limit']:.0%})"
+
+
+def workload(result: dict) -> str:
+    rows = result["rows"]
+    names = list(dict.fromkeys(name for row in rows for name in row["contestants"]))
+    present = [name for name in names if any(name in row["entries"] for row in rows)]
+    compared = [name for name in present if any(name in ratios(row) for row in rows)]
+    lines = [
+        [
+            row["case"] + busy(row),
+            *(_cell(row, name, result["unit"]) for name in present),
+            *(times(ratios(row)[name]) if name in ratios(row) else "–" for name in compared),
+        ]
+        for row in rows
+    ]
+    head = ["case", *(f"{name} {result['unit']}" for name in present)]
+    head += [f"{name} / {names[0]}" for name in compared]
+    text = [f"## {result['title']}", result["about"]]
+    if lines:
+        text.append(table(head, lines))
+    means = [
+        f"- {group}: "
+        + "; ".join(f"{name} {times(geometric_mean(of))} (least {times(min(of))})" for name, of in by.items())
+        for group, by in averages(rows).items()
+    ]
+    if means and len(rows) > 1:
+        text.append(f"Geometric means of the ratios to {names[0]}:\n\n" + "\n".join(means))
+    missing: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for name, reason in row["missing"].items():
+            missing.setdefault((name, reason), []).append(row["case"])
+    if missing:
+        listed = (
+            f"- {name}{'' if len(cases) == len(rows) else ' (' + '; '.join(cases) + ')'}: {reason}"
+            for (name, reason), cases in missing.items()
+        )
+        text.append("Not measured:\n\n" + "\n".join(listed))
+    if "error" in result:
+        text.append(f"The rest of this workload failed: {result['error']}")
+    return "\n\n".join(text)
+
+
+def limits_of(result: dict) -> str:
+    def list_of(kinds: list[str], unit: str) -> str:
+        return (
+            "; ".join(
+                f"{kind} " + ", ".join(f"{value:.0f} on {n}" for n, value in result["limits"][kind].items())
+                for kind in kinds
+                if kind in result["limits"]
+            )
+            + f" {unit}"
+        )
+
+    return (
+        f"multiply-adds {list_of(['float32', 'bfloat16', 'int8'], 'GFLOP/s')}; "
+        f"reading {list_of(['L2', 'L3', 'DRAM'], 'GB/s')}"
     )
 
 
-def char_lm_speed(results: dict) -> str:
-    imports = "\n".join(f"- `{name}`: {s * 1e3:.0f} ms" for name, s in results["import_seconds"].items())
-    size = results["wheel_bytes"]
-    wheel = f"{size / 1e6:.2f} MB" if size else "not measured: no wheel in dist/ (`make wheel` builds it)"
-    peak = ", ".join(
-        f"{gflop:.0f} GFLOP/s with {n} threads" for n, gflop in results["peak_gflop_per_s"].items()
-    )
-    return f"""# Character-level LSTM language model: speed
-
-{conditions(results)}
-- Medians of {results["rounds"]} rounds in which the libraries took turns of {results["seconds_per_turn"]} s
-- Measured float32 multiply-add peak: {peak}
-
-## Training
-
-Forward, backward, clipping by global norm 5, Adam; vocabulary 65, embedding size = hidden size,
-64 steps, {results["threads"]} threads.
-
-{training(results)}
-
-## A sampled token
-
-Embedding, LSTM, head, softmax and draw, one text, one token after the other.
-
-{sampling(results)}
-
-Each library at its best number of threads:
-
-{best_of_threads(results)}
-
-## Import and size
-
-Import time beyond NumPy's own:
-
-{imports}
-
-Wheel: {wheel}.
-"""
+def speed(results: dict) -> str:
+    """The results of run.py."""
+    parts = list(results["workloads"].values())
+    last = parts[-1]
+    versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
+    commands = dict.fromkeys(part["command"] for part in parts)
+    left_out = {name: reason for part in parts for name, reason in part["left_out"].items()}
+    head = [
+        f"- Date: {results['date']}",
+        f"- Machine: {results['processor']}, {results['cores']} cores",
+        f"- Its limits, by number of threads: {limits_of(last)}",
+        f"- Versions: {versions}",
+        f"- Command: {', '.join(f'`{command}`' for command in commands)}",
+        f"- Medians of up to {last['rounds']} rounds in which the libraries took turns; in brackets the fraction"
+        " of the machine's limit, measured in the same run",
+        *(f"- Left out: {name}: {reason}" for name, reason in left_out.items()),
+    ]
+    return "\n\n".join(["# Speed", "\n".join(head), *map(workload, parts)]) + "\n"
 
 
 def shakespeare(results: dict) -> str:
