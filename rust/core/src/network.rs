@@ -1,6 +1,6 @@
 //! A program with its weights on one device, and what one does with it: run, learn, score.
 
-use crate::backend::{Backend, Plan, Quantity, Upstream};
+use crate::backend::{Backend, Decoder, Plan, Quantity, Upstream};
 use crate::device::{Device, Element};
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
@@ -268,20 +268,29 @@ impl<T: Element> Network<T> {
         }
     }
 
-    pub(crate) fn plan(&self, shape: Shape) -> Result<Plan> {
-        let widest = self.program.slots.iter().map(|slot| slot.width()).max().unwrap_or(0);
-        let width = widest.max(self.program.state_width()).max(1);
-        checked_product("batch", &[shape.batch.max(1), shape.steps.max(1), width])?;
+    fn plan(&self, shape: Shape) -> Result<Plan> {
+        self.check_size(shape)?;
         self.backend.plan(shape)
     }
 
-    pub(crate) fn forward_into(&self, plan: &mut Plan, batch: &Batch<'_, T>, logits: &mut [T]) -> Result<()> {
-        self.backend.forward(plan, batch)?;
-        self.backend.read(plan, Quantity::Output, logits)
+    /// Refuses what no memory could hold.
+    fn check_size(&self, shape: Shape) -> Result<()> {
+        let widest = self.program.slots.iter().map(|slot| slot.width()).max().unwrap_or(0);
+        let width = widest.max(self.program.state_width()).max(1);
+        checked_product("batch", &[shape.batch.max(1), shape.steps.max(1), width]).map(drop)
     }
 
-    pub(crate) fn state(&self, plan: &Plan) -> Result<Vec<T>> {
+    fn state(&self, plan: &Plan) -> Result<Vec<T>> {
         self.read(plan, Quantity::State, plan.shape.batch * self.program.state_width())
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend<T> {
+        &*self.backend
+    }
+
+    pub(crate) fn decoder(&self, rows: usize) -> Result<Box<dyn Decoder<T>>> {
+        self.check_size(Shape { batch: rows, steps: 1 })?;
+        self.backend.decoder(rows)
     }
 
     /// A plan with room for `shape`, for as long as the caller holds it.

@@ -22,7 +22,8 @@ const CASES: [(usize, Shape); 6] = [
 const STEPS: u64 = 4;
 
 fn devices() -> Vec<Device> {
-    Isa::available().into_iter().map(Device::Cpu).chain([Device::Reference]).collect()
+    let cpu = |isa| Device::Cpu(isa, Precision::Full);
+    Isa::available().into_iter().map(cpu).chain([Device::Reference]).collect()
 }
 
 fn model(

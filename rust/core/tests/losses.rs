@@ -1,6 +1,6 @@
 //! Each fast loss against its reference, against closed forms and against other numbers of threads.
 
-use seqrs::device::{Device, Element, Isa, set_num_threads};
+use seqrs::device::{Device, Element, Isa, Precision, set_num_threads};
 use seqrs::losses::{Loss, Places, Pointwise, Reduction, pointwise, softmax_cross_entropy};
 use seqrs::rng::{Kind, Stream};
 

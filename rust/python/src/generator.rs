@@ -50,16 +50,13 @@ impl Generator {
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let sizes = self.network.state_sizes(1);
         let state = py.detach(|| {
-            self.network.read(|network| {
-                let generator = self.generator.lock().unwrap_or_else(PoisonError::into_inner);
-                match (network, &*generator) {
-                    (Either::F32(n), Either::F32(g)) => g.state(n).map(Either::F32),
-                    (Either::F64(n), Either::F64(g)) => g.state(n).map(Either::F64),
-                    _ => unreachable!("a generator has its network's element type"),
-                }
-            })
+            let generator = self.generator.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*generator {
+                Either::F32(generator) => Either::F32(generator.state(0)),
+                Either::F64(generator) => Either::F64(generator.state(0)),
+            }
         });
-        either!(state.into_python()?, state => new_state(py, state, &sizes))
+        either!(state, state => new_state(py, state, &sizes))
     }
 }
 
@@ -68,11 +65,6 @@ fn take<T: Element>(
     generator: &mut decode::Generator<T>,
     n: usize,
 ) -> seqrs::Result<(Vec<i32>, Vec<f64>)> {
-    let (mut tokens, mut log_probs) = (Vec::new(), Vec::new());
-    while tokens.len() < n && !generator.done() {
-        let draw = generator.draw(network)?;
-        tokens.push(draw.token);
-        log_probs.push(draw.log_prob);
-    }
-    Ok((tokens, log_probs))
+    generator.take(network, n)?;
+    Ok(generator.drawn(0).iter().map(|draw| (draw.token, draw.log_prob)).unzip())
 }

@@ -1,7 +1,10 @@
 //! What a device does with a program.
 
+mod by_run;
 pub(crate) mod cpu;
 pub(crate) mod reference;
+
+pub(crate) use by_run::ByRun;
 
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -45,7 +48,7 @@ pub(crate) fn next_version() -> u64 {
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-const FOREIGN: Error = Error::Tape("made by another device or element type");
+pub(crate) const FOREIGN: Error = Error::Tape("made by another device or element type");
 
 /// Gradients from outside that a backward run starts from.
 #[derive(Clone, Copy, Debug)]
@@ -76,14 +79,30 @@ pub enum Quantity {
     Penalty,
 }
 
+/// Texts that are read a token at a time, each from a state of its own, in rows from 0 on.
+pub trait Decoder<T>: Send + Sync {
+    /// Reads one token in each of the first rows, by the weights of the backend that made it.
+    fn step(&mut self, backend: &dyn Backend<T>, tokens: &[i32]) -> Result<()>;
+    /// The logits after a row's last token, (V).
+    fn logits(&self, row: usize) -> &[T];
+    /// Copies a row's state: all h, scan by scan, then all c.
+    fn save(&self, row: usize, state: &mut [T]);
+    /// Replaces it.
+    fn load(&mut self, row: usize, state: &[T]);
+}
+
 /// A program on a device, with its weights.
-pub trait Backend<T>: Send + Sync {
+pub trait Backend<T>: Any + Send + Sync {
     /// Scratch for batches of this shape.
     fn plan(&self, shape: Shape) -> Result<Plan>;
     /// Replaces the weights from place `from` of the buffer on.
     fn upload(&mut self, from: usize, values: &[T]) -> Result<()>;
     /// Copies the weights from place `from` on.
     fn download(&self, from: usize, values: &mut [T]);
+    /// For a causal program of tokens: reads `rows` texts, each from the state that the program starts from.
+    fn decoder(&self, rows: usize) -> Result<Box<dyn Decoder<T>>>;
+    /// Floating point operations that threads can share while `rows` texts read a token each.
+    fn shared_operations(&self, rows: usize) -> f64;
     /// Runs the program and keeps what [`Backend::backward`] needs in the plan.
     fn forward(&self, plan: &mut Plan, batch: &Batch<'_, T>) -> Result<()>;
     /// Backpropagation through the plan's last forward run; good once a run.

@@ -4,10 +4,11 @@ use super::context::{Context, Reach};
 use super::gemm::{Left, Start};
 use super::local::Local;
 use super::math::Elementary;
-use super::packed::Packed;
+use super::packed::{Operand, Packed};
+use super::panels::MOST_VECTORS;
 use super::part::Part;
 use super::scratch::{Buffer, Rows};
-use super::simd::Isa;
+use super::simd::{Isa, Pair};
 use super::threads::Crew;
 use super::weights::{Segment, Segments, Target};
 use crate::device::Precision;
@@ -61,6 +62,36 @@ impl<T: Elementary> Linear<T> {
     pub(super) fn product(&self, rows: usize, x: &[T], x_stride: usize, y: &mut [T], y_stride: usize) {
         let a = Left::rows(x, x_stride, self.from);
         self.packed.product(self.isa, rows, a, Start::Row(&self.padded_bias), y, y_stride);
+    }
+
+    /// Rows of x as [`Linear::panel_product`] takes them.
+    pub(super) fn operand<'a>(
+        &self,
+        rows: usize,
+        x: &'a [T],
+        stride: usize,
+        room: &'a mut Vec<Pair>,
+    ) -> Operand<'a, T> {
+        let a = Left::rows(x, stride, self.from);
+        self.packed.round(self.isa, rows, a, room);
+        self.packed.operand(a, room)
+    }
+
+    /// The columns of y in one panel.
+    pub(super) fn panel_product(
+        &self,
+        rows: usize,
+        x: Operand<'_, T>,
+        panel: usize,
+        y: &mut [T],
+        stride: usize,
+    ) {
+        let bias = &self.padded_bias[panel * MOST_VECTORS * self.lanes()..];
+        self.packed.block_product(self.isa, rows, x, panel, Start::Row(bias), y, stride);
+    }
+
+    pub(super) fn lanes(&self) -> usize {
+        self.isa.lanes::<T>()
     }
 
     /// `rows` rows of dx from rows of dy.

@@ -9,6 +9,7 @@ mod attention;
 mod combine;
 mod context;
 mod cross_entropy;
+mod decode;
 mod dropout;
 mod embedding;
 mod gemm;
@@ -41,12 +42,13 @@ pub(crate) use math::Elementary;
 pub(crate) use simd::Task;
 pub(crate) use threads::{Crew, enter};
 
-use super::{Backend, Plan, Quantity, Upstream, learn, next_version};
+use super::{Backend, ByRun, Decoder, Plan, Quantity, Upstream, learn, next_version};
 use crate::device::Precision;
 use crate::error::Result;
 use crate::optim::Optimizer;
 use crate::program::{Batch, Program};
 use crate::shape::Shape;
+use decode::{SHARE, Steps};
 use kernels::Kernel;
 use local::Local;
 use work::Work;
@@ -102,6 +104,19 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
 
     fn forward(&self, plan: &mut Plan, batch: &Batch<'_, T>) -> Result<()> {
         plan.work_mut::<Work<T>>()?.forward(self, batch)
+    }
+
+    fn decoder(&self, rows: usize) -> Result<Box<dyn Decoder<T>>> {
+        Ok(match Steps::new(self, rows) {
+            Some(steps) => Box::new(steps),
+            None => Box::new(ByRun::new(self, &self.program, &self.values, rows)?),
+        })
+    }
+
+    fn shared_operations(&self, rows: usize) -> f64 {
+        // A text alone is shared by its units, where a step has enough of them.
+        let shares = rows > 1 || self.row_operations > 4.0 * SHARE as f64;
+        if shares { self.row_operations * rows as f64 } else { 0.0 }
     }
 
     fn backward(&self, plan: &mut Plan, upstream: Upstream<'_, T>) -> Result<()> {

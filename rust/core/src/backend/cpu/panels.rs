@@ -39,8 +39,8 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
 
     /// Columns of one panel.
     pub(crate) fn panel(&self, index: usize) -> Panel<'_, F> {
-        let before: usize = self.widths[..index].iter().sum();
-        self.slice(before, self.widths[index])
+        // All but the last are equally wide.
+        self.slice(index * self.widths[0], self.widths[index])
     }
 
     fn slice(&self, before: usize, vectors: usize) -> Panel<'_, F> {

@@ -121,6 +121,13 @@ pub(crate) fn enter<R: Send>(operations: f64, call: impl FnOnce(Crew) -> R + Sen
 }
 
 impl Crew {
+    /// The team, in a call from within it: its threads are awake, and much smaller work is worth
+    /// handing to them.
+    pub(crate) fn within() -> Result<Option<Self>> {
+        let within = rayon::current_thread_index().is_some() && team()?.pool.current_thread_index().is_some();
+        Ok(within.then_some(Self { team: true }))
+    }
+
     /// Calls `f` on every item, in any order.
     pub(crate) fn each<I: Send>(self, items: &mut [I], f: impl Fn(usize, &mut I) + Send + Sync) {
         if self.team && items.len() > 1 {
@@ -141,6 +148,21 @@ impl Crew {
             items.par_chunks_mut(size).with_max_len(1).enumerate().for_each(|(i, piece)| f(i, piece));
         } else {
             items.chunks_mut(size).enumerate().for_each(|(i, piece)| f(i, piece));
+        }
+    }
+
+    /// Whether there are others to hand work to.
+    pub(crate) fn is_team(self) -> bool {
+        self.team
+    }
+
+    /// Calls both, at the same time where there is another thread.
+    pub(crate) fn both(self, a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+        if self.team {
+            rayon::join(a, b);
+        } else {
+            a();
+            b();
         }
     }
 }

@@ -14,7 +14,9 @@ mod scan;
 mod vectors;
 mod work;
 
-use super::{Backend, Plan, Quantity, Upstream, WEIGHTS_CHANGED, learn, mean_loss, next_version};
+use super::{
+    Backend, ByRun, Decoder, Plan, Quantity, Upstream, WEIGHTS_CHANGED, learn, mean_loss, next_version,
+};
 use crate::cells::Lanes;
 use crate::error::{Error, Result};
 use crate::float::Float;
@@ -88,6 +90,14 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
         program.ops.iter().for_each(|op| ops::forward(self, work, op));
         work.has_run = Some(self.version);
         Ok(())
+    }
+
+    fn decoder(&self, rows: usize) -> Result<Box<dyn Decoder<T>>> {
+        Ok(Box::new(ByRun::new(self, &self.program, &self.values, rows)?))
+    }
+
+    fn shared_operations(&self, _rows: usize) -> f64 {
+        0.0
     }
 
     fn backward(&self, plan: &mut Plan, upstream: Upstream<'_, T>) -> Result<()> {

@@ -148,6 +148,17 @@ impl<T: Elementary> Scan<T> {
         self.layout.slots * self.lanes
     }
 
+    /// Whether a step is the products and the cell's own, and nothing else.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.normalises() && self.projection.is_none() && self.recurrence.noise.zoneout == [0.0; 2]
+    }
+
+    /// Multiplications of the recurrent products for one row of a unit block, and one for the rest.
+    pub(super) fn block_operations(&self) -> usize {
+        let of = |p: &Product| p.gates.len() * self.lanes * self.terms(p.operand);
+        1 + self.layout.products.iter().map(of).sum::<usize>()
+    }
+
     /// Whether a gate sees the memory after the step.
     fn sees_after(&self) -> bool {
         self.layout.peepholes.iter().any(|sight| sight.seen == Seen::After)

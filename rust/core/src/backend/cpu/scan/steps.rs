@@ -61,7 +61,7 @@ impl<T: Elementary> Scan<T> {
         Left::rows(&rows.data[first * rows.stride..], rows.stride, self.terms(operand))
     }
 
-    pub(super) fn peephole_at(&self, unit: usize) -> [&[T]; 3] {
+    pub(in super::super) fn peephole_at(&self, unit: usize) -> [&[T]; 3] {
         [0, 1, 2].map(|gate| tail(&self.peephole[gate], unit))
     }
 }

@@ -1,0 +1,256 @@
+//! One recurrent layer reading a step of a few texts.
+//!
+//! Unit blocks are independent once the state before the step is known. With one text a step's
+//! numbers lie in the order of its unit blocks, so that a run of blocks is a slice of each, and
+//! threads share them.
+
+use super::super::gemm::{Left, Start};
+use super::super::math::Elementary;
+use super::super::packed::{Operand, Packed};
+use super::super::pointwise::{self, each_row};
+use super::super::scan::Scan;
+use super::super::scratch::{Buffer, Rows};
+use super::super::simd::Pair;
+use super::super::threads::Crew;
+use super::super::tokens::Table;
+use crate::cells::{self, State, Step, Visit};
+
+/// Multiplications worth handing to another thread: on this side of a microsecond's work it waits
+/// longer than it helps.
+pub(in super::super) const SHARE: usize = 64 << 10;
+
+/// What a layer reads.
+#[derive(Clone, Copy)]
+pub(super) enum Input<'a, T> {
+    /// The layer's part of every token known, and which of them each row reads.
+    Tokens(&'a Table<T>, &'a [u32]),
+    /// Numbers, (rows, I).
+    Rows(&'a Rows<T>),
+}
+
+/// A layer's state, and what it needs for a step.
+pub(super) struct Layer<T> {
+    hidden: usize,
+    pub(super) h: Rows<T>,
+    /// Of no width for a cell without memory.
+    c: Rows<T>,
+    next: [Rows<T>; 2],
+    /// r ⊙ h.
+    reset: Rows<T>,
+    /// The cell's slots, `[H / L][rows][S·L]`.
+    z: Buffer<T>,
+    /// The input and what each product multiplies, rounded.
+    rounded: [Vec<Pair>; 3],
+}
+
+impl<T: Elementary> Layer<T> {
+    /// For at most `rows` texts.
+    pub(super) fn new(scan: &Scan<T>, rows: usize) -> Self {
+        let hidden = scan.recurrence.hidden;
+        let state = || Rows::new(0, rows, hidden, scan.lanes);
+        let rows_if = |wanted: bool| if wanted { state() } else { Rows::default() };
+        let memory = scan.recurrence.cell.has_memory();
+        Self {
+            hidden,
+            h: state(),
+            c: rows_if(memory),
+            next: [state(), rows_if(memory)],
+            reset: rows_if(scan.layout.resets()),
+            z: Buffer::new(scan.blocks * rows * scan.line()),
+            rounded: Default::default(),
+        }
+    }
+
+    /// The rows of h and its width; those of c likewise.
+    pub(super) fn h(&self) -> (&Rows<T>, usize) {
+        (&self.h, self.hidden)
+    }
+
+    pub(super) fn c(&self) -> (&Rows<T>, usize) {
+        (&self.c, self.hidden.min(self.c.stride))
+    }
+
+    pub(super) fn h_mut(&mut self) -> (&mut Rows<T>, usize) {
+        (&mut self.h, self.hidden)
+    }
+
+    pub(super) fn c_mut(&mut self) -> (&mut Rows<T>, usize) {
+        let width = self.hidden.min(self.c.stride);
+        (&mut self.c, width)
+    }
+
+    /// One step of the first `rows` texts.
+    pub(super) fn step(&mut self, scan: &Scan<T>, crew: Crew, rows: usize, input: Input<'_, T>) {
+        scan.recurrence.cell.visit(Turn { scan, crew, rows, input, layer: self });
+        // The rows after them rest.
+        for (now, next) in [&mut self.h, &mut self.c].into_iter().zip(&self.next) {
+            let numbers = rows * next.stride;
+            now.data[..numbers].copy_from_slice(&next.data[..numbers]);
+        }
+    }
+}
+
+struct Turn<'a, T> {
+    scan: &'a Scan<T>,
+    crew: Crew,
+    rows: usize,
+    input: Input<'a, T>,
+    layer: &'a mut Layer<T>,
+}
+
+impl<T: Elementary> Visit for Turn<'_, T> {
+    type Out = ();
+    fn visit<const S: usize, C: Step<S>>(self, cell: C) {
+        let Turn { scan, crew, rows, input, layer } = self;
+        let Layer { h, c, next: [next_h, next_c], reset, z, rounded: [input_room, first, second], .. } =
+            layer;
+        let (lanes, stride) = (scan.lanes, h.stride);
+        let x = match input {
+            Input::Tokens(table, tokens) => X::Tokens(table, tokens),
+            Input::Rows(x) => X::Rows(scan.round_input(rows, &x.data, x.stride, input_room)),
+        };
+        let rooms = [first, second];
+        let mut operands = [None; 2];
+        let mut waiting = None;
+        for (i, ((product, weight), room)) in
+            scan.layout.products.iter().zip(&scan.products).zip(rooms).enumerate()
+        {
+            match product.operand {
+                cells::Operand::H => operands[i] = Some(operand(scan, weight, rows, h, room)),
+                cells::Operand::C => operands[i] = Some(operand(scan, weight, rows, c, room)),
+                cells::Operand::ResetH => waiting = Some((i, weight, room)),
+            }
+        }
+        let mut reads = Reads { scan, rows, x, operands };
+        let least = if rows > 1 { usize::MAX } else { SHARE.div_ceil(scan.block_operations()) };
+        if let (true, Some((i, weight, room))) = (C::RESETS, waiting) {
+            let units = Units::all(scan, rows, z, &mut reset.data, &mut []);
+            units.share(crew, least, &|block, z, reset, _| {
+                reads.multiply(block, z);
+                each_row(
+                    scan.isa,
+                    rows,
+                    stride,
+                    z,
+                    pointwise::Reset { cell, h: &h.data[block * lanes..], reset },
+                );
+            });
+            let mut operands = [None; 2];
+            operands[i] = Some(operand(scan, weight, rows, reset, room));
+            reads = Reads { scan, rows, x: X::There, operands };
+        }
+        let units = Units::all(scan, rows, z, &mut next_h.data, &mut next_c.data);
+        units.share(crew, least, &|block, z, next_h, next_c| {
+            reads.multiply(block, z);
+            let at = block * lanes;
+            let prev = State { h: &h.data[at..], c: if C::MEMORY { &c.data[at..] } else { &[] } };
+            let next = State { h: next_h, c: next_c };
+            let units = pointwise::Units { peephole: scan.peephole_at(at), candidate: &[] };
+            each_row(scan.isa, rows, stride, z, pointwise::Forward { cell, prev, next, units });
+        });
+    }
+}
+
+/// What a product multiplies, as its weight takes it.
+fn operand<'a, T: Elementary>(
+    scan: &Scan<T>,
+    weight: &Packed<T>,
+    rows: usize,
+    of: &'a Rows<T>,
+    room: &'a mut Vec<Pair>,
+) -> Operand<'a, T> {
+    let a = Left::rows(&of.data, of.stride, scan.recurrence.hidden);
+    weight.round(scan.isa, rows, a, room);
+    weight.operand(a, room)
+}
+
+/// The input's part of z.
+#[derive(Clone, Copy)]
+enum X<'a, T> {
+    Tokens(&'a Table<T>, &'a [u32]),
+    Rows(Option<Operand<'a, T>>),
+    /// It is there already.
+    There,
+}
+
+/// What all unit blocks read.
+struct Reads<'a, T> {
+    scan: &'a Scan<T>,
+    rows: usize,
+    x: X<'a, T>,
+    /// Of the products that are made now.
+    operands: [Option<Operand<'a, T>>; 2],
+}
+
+impl<T: Elementary> Reads<'_, T> {
+    /// The pre-activations of a unit block.
+    fn multiply(&self, block: usize, z: &mut [T]) {
+        let (scan, line) = (self.scan, self.scan.line());
+        match self.x {
+            X::Tokens(table, tokens) => {
+                for (z, &token) in z.chunks_exact_mut(line).zip(tokens) {
+                    z.copy_from_slice(table.row(block, token as usize, line));
+                }
+            }
+            X::Rows(x) => scan.project_block(block, self.rows, x, z),
+            X::There => {}
+        }
+        for ((product, weight), a) in scan.layout.products.iter().zip(&scan.products).zip(self.operands) {
+            if let Some(a) = a {
+                let z = &mut z[product.slot * scan.lanes..];
+                weight.block_product(scan.isa, self.rows, a, block, Start::There, z, line);
+            }
+        }
+    }
+}
+
+/// A run of unit blocks, with what a step writes of them.
+struct Units<'a, T> {
+    lanes: usize,
+    /// Numbers of a block in z.
+    line: usize,
+    first: usize,
+    count: usize,
+    z: &'a mut [T],
+    h: &'a mut [T],
+    /// Empty for a cell without memory.
+    c: &'a mut [T],
+}
+
+impl<'a, T: Elementary> Units<'a, T> {
+    fn all(scan: &Scan<T>, rows: usize, z: &'a mut [T], h: &'a mut [T], c: &'a mut [T]) -> Self {
+        Self { lanes: scan.lanes, line: scan.line() * rows, first: 0, count: scan.blocks, z, h, c }
+    }
+
+    /// Calls `f(block, z, h, c)` on every block, on several threads where a half has `least` of them.
+    fn share(
+        self,
+        crew: Crew,
+        least: usize,
+        f: &(impl Fn(usize, &mut [T], &mut [T], &mut [T]) + Send + Sync),
+    ) {
+        let Self { lanes, line, first, count, z, h, c } = self;
+        let half = count / 2;
+        if half < least || !crew.is_team() {
+            for (i, z) in z.chunks_exact_mut(line).take(count).enumerate() {
+                let at = i * lanes;
+                f(first + i, z, &mut h[at..], if c.is_empty() { &mut [] } else { &mut c[at..] });
+            }
+            return;
+        }
+        let (z, after_z) = z.split_at_mut(half * line);
+        let (h, after_h) = h.split_at_mut(half * lanes);
+        let (c, after_c) = c.split_at_mut(if c.is_empty() { 0 } else { half * lanes });
+        let front = Units { lanes, line, first, count: half, z, h, c };
+        let back = Units {
+            lanes,
+            line,
+            first: first + half,
+            count: count - half,
+            z: after_z,
+            h: after_h,
+            c: after_c,
+        };
+        crew.both(|| front.share(crew, least, f), || back.share(crew, least, f));
+    }
+}
