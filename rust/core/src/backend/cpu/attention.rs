@@ -25,6 +25,7 @@ pub(super) struct AttentionPool<T> {
     width: usize,
     size: usize,
     isa: Isa,
+    precision: Precision,
     bias: Buffer<T>,
     context: Buffer<T>,
     /// W and its transpose.
@@ -48,6 +49,7 @@ impl<T: Elementary> AttentionPool<T> {
             width,
             size,
             isa,
+            precision,
             bias: padded(),
             context: padded(),
             packed: Packed::matrix(precision, size, width, lanes),
@@ -148,7 +150,8 @@ impl<T: Elementary> Local<T> for AttentionPool<T> {
             }
         };
         let segments = parts.iter().map(of_part);
-        let target = Target { isa: self.isa, lanes, hidden: self.size, slots: &[0] };
+        let target =
+            Target { isa: self.isa, precision: self.precision, lanes, hidden: self.size, slots: &[0] };
         let [weight, bias, context] = self.weights.map(|id| run.parameters.range(id));
         target.outer(crew, &segments, self.width, &mut gradient[weight]);
         target.sums(crew, &segments, &mut gradient[bias]);

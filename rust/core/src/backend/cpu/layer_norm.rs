@@ -10,6 +10,7 @@ use super::scratch::{Buffer, Rows};
 use super::simd::Isa;
 use super::threads::Crew;
 use super::tokens::add;
+use crate::device::Precision;
 use crate::params::{ParamId, Parameters};
 use crate::program::{Slot, SlotId};
 
@@ -102,7 +103,7 @@ impl<T: Elementary> Local<T> for LayerNorm<T> {
         }
         let segments = Linear::segments_of(self.isa, parts, self.kind, [self.input.slot, self.out]);
         let bias = &mut gradient[run.parameters.range(self.bias)];
-        Linear::<T>::target(self.isa, self.kind.width()).sums(crew, &segments, bias);
+        Linear::<T>::target(self.isa, Precision::Full, self.kind.width()).sums(crew, &segments, bias);
     }
 
     fn reaches(&mut self) -> Vec<&mut Reach> {

@@ -27,6 +27,7 @@ pub(super) struct Linear<T> {
     /// What y is.
     kind: Slot,
     pub(super) isa: Isa,
+    precision: Precision,
     /// b, padded to whole registers with numbers no softmax can see.
     padded_bias: Buffer<T>,
     /// W and its transpose.
@@ -53,6 +54,7 @@ impl<T: Elementary> Linear<T> {
             to,
             kind,
             isa,
+            precision,
             padded_bias: Buffer::new(to.next_multiple_of(lanes)),
             packed: Packed::matrix(precision, to, from, lanes),
         }
@@ -132,8 +134,8 @@ impl<T: Elementary> Linear<T> {
     }
 
     /// Gradients of a weight with `rows` rows of which each belongs to one column of dy.
-    pub(super) fn target(isa: Isa, rows: usize) -> Target<'static> {
-        Target { isa, lanes: isa.lanes::<T>(), hidden: rows, slots: &[0] }
+    pub(super) fn target(isa: Isa, precision: Precision, rows: usize) -> Target<'static> {
+        Target { isa, precision, lanes: isa.lanes::<T>(), hidden: rows, slots: &[0] }
     }
 
     /// y of a group.
@@ -171,7 +173,7 @@ impl<T: Elementary> Linear<T> {
         parameters: &Parameters,
         gradient: &mut [T],
     ) {
-        let target = Self::target(self.isa, self.to);
+        let target = Self::target(self.isa, self.precision, self.to);
         target.outer(crew, segments, self.from, &mut gradient[parameters.range(self.weight)]);
         if let Some(bias) = self.bias {
             target.sums(crew, segments, &mut gradient[parameters.range(bias)]);

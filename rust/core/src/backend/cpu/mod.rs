@@ -27,6 +27,7 @@ mod part;
 mod penalty;
 mod pointwise;
 mod pool;
+mod rounding;
 mod scan;
 mod scratch;
 mod simd;

@@ -4,7 +4,8 @@
 use super::gemm::{Left, Start, panel_product};
 use super::math::Elementary;
 use super::panels::Panels;
-use super::simd::{Isa, Pair, Task};
+use super::rounding::{round, rows_of};
+use super::simd::{Isa, Pair};
 use super::threads::Crew;
 use crate::device::Precision;
 use crate::float::Float;
@@ -272,53 +273,6 @@ fn transpose_into<T: Float, F: Packing<T>>(
             for k in first..last {
                 let term = |i| row.get(k * F::TERMS + i).copied().unwrap_or(T::ZERO);
                 panel[k * width + at + l] = F::of(term);
-            }
-        }
-    }
-}
-
-/// The same matrix rounded to bfloat16, row by row in `room`.
-fn round<'a, T: Elementary>(
-    isa: Isa,
-    rows: usize,
-    a: Left<'_, T>,
-    room: &'a mut Vec<Pair>,
-) -> Left<'a, Pair> {
-    let stride = rows_of(&[], a).terms;
-    room.resize(rows * stride, Pair::default());
-    isa.run(Round { rows, a, stride, to: room });
-    rows_of(room, a)
-}
-
-/// Rounded rows of a matrix.
-fn rows_of<'a, T>(rounded: &'a [Pair], of: Left<'_, T>) -> Left<'a, Pair> {
-    let pairs = (of.blocks * of.terms).div_ceil(2);
-    Left::rows(rounded, pairs, pairs)
-}
-
-struct Round<'a, T> {
-    rows: usize,
-    a: Left<'a, T>,
-    stride: usize,
-    to: &'a mut [Pair],
-}
-
-impl<T: Elementary> Task<T> for Round<'_, T> {
-    type Out = ();
-    /// Only one block may be odd in length.
-    #[inline(always)]
-    fn run<const L: usize, const OPS: u8>(self) {
-        let Left { data, at, blocks, terms } = self.a;
-        debug_assert!(at.term == 1 && (blocks <= 1 || terms.is_multiple_of(2)));
-        for (r, to) in self.to.chunks_exact_mut(self.stride.max(1)).take(self.rows).enumerate() {
-            for (block, to) in to.chunks_mut(terms.div_ceil(2).max(1)).take(blocks).enumerate() {
-                let (pairs, rest) = data[r * at.row + block * at.block..][..terms].as_chunks::<2>();
-                for (to, &[first, second]) in to.iter_mut().zip(pairs) {
-                    *to = Pair::new(first, second);
-                }
-                if let (Some(to), [last]) = (to.last_mut(), rest) {
-                    *to = Pair::new(*last, T::ZERO);
-                }
             }
         }
     }

@@ -144,10 +144,46 @@ impl Crew {
         size: usize,
         f: impl Fn(usize, &mut [I]) + Send + Sync,
     ) {
-        if self.team && items.len() > size {
-            items.par_chunks_mut(size).with_max_len(1).enumerate().for_each(|(i, piece)| f(i, piece));
+        self.zipped_chunks([items], size, &|i, [piece]| f(i, piece));
+    }
+
+    /// Calls `f` on every piece of `size` items of each slice, the last ones perhaps shorter, in any order.
+    pub(crate) fn zipped_chunks<I: Send, const N: usize>(
+        self,
+        slices: [&mut [I]; N],
+        size: usize,
+        f: &(impl Fn(usize, [&mut [I]; N]) + Send + Sync),
+    ) {
+        let longest = slices.iter().map(|slice| slice.len()).max().unwrap_or(0);
+        self.pieces(slices, size, 0, longest.div_ceil(size), f);
+    }
+
+    /// Pieces number `first ..` of `count`, which are those of `slices`.
+    fn pieces<I: Send, const N: usize>(
+        self,
+        slices: [&mut [I]; N],
+        size: usize,
+        first: usize,
+        count: usize,
+        f: &(impl Fn(usize, [&mut [I]; N]) + Send + Sync),
+    ) {
+        if count <= 1 {
+            if count == 1 {
+                f(first, slices);
+            }
+            return;
+        }
+        let half = count / 2;
+        let mut halves = slices.map(|slice| slice.split_at_mut(slice.len().min(half * size)));
+        let slices = halves.each_mut().map(|(left, _)| std::mem::take(left));
+        let rest = halves.map(|(_, right)| right);
+        let left = || self.pieces(slices, size, first, half, f);
+        let right = || self.pieces(rest, size, first + half, count - half, f);
+        if self.team {
+            rayon::join(left, right);
         } else {
-            items.chunks_mut(size).enumerate().for_each(|(i, piece)| f(i, piece));
+            left();
+            right();
         }
     }
 

@@ -5,19 +5,27 @@
 use super::gemm::{Left, Panel, Start, panel_product};
 use super::math::Elementary;
 use super::panels::MOST_VECTORS;
-use super::simd::Isa;
+use super::rounding::round_columns;
+use super::simd::{Factor, Isa, Pair, Sum};
 use super::threads::Crew;
 use super::tokens::add;
+use crate::device::Precision;
 use crate::float::Float;
+use std::array::from_fn;
 
-/// Rows of a sum taken at once: their gradients stay in the first cache.
+/// Rows of a sum taken at once: they and their gradients stay in the first cache.
 const ROWS_AT_ONCE: usize = 128;
+/// Gates of a weight at most.
+const MOST_GATES: usize = 4;
 /// Numbers in a tile of a gradient: the units of one register by the columns of one panel.
 const TILE: usize = 16 * 16 * MOST_VECTORS;
 
-/// Such a tile, on the caller's stack and on a cache line.
+/// Pairs of rows taken at once: of all slots, or of the columns of one panel.
+const PAIRS: usize = ROWS_AT_ONCE / 2 * 16 * MOST_VECTORS;
+
+/// On the caller's stack and on a cache line.
 #[repr(align(64))]
-struct Tile<T>([T; TILE]);
+struct Aligned<A>(A);
 
 /// Some rows of gradients and of what they multiply.
 #[derive(Clone, Copy)]
@@ -41,26 +49,25 @@ impl<'a, T: 'a, I: Iterator<Item = Segment<'a, T>> + Clone + Sync> Segments<'a, 
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
     pub(super) isa: Isa,
+    pub(super) precision: Precision,
     pub(super) lanes: usize,
     pub(super) hidden: usize,
     pub(super) slots: &'a [usize],
 }
 
 impl Target<'_> {
-    /// Calls `f` with the slot and the unit block of at most L rows of a gradient, and with those rows of
-    /// `width` numbers.
+    /// Calls `f` with every unit block and, for each gate, the gradient's rows of `width` numbers for the
+    /// at most L units of that block.
     fn cut<T: Float>(
         &self,
         crew: Crew,
         gradient: &mut [T],
         width: usize,
-        f: impl Fn(usize, usize, &mut [T]) + Send + Sync,
+        f: impl Fn(usize, [&mut [T]; MOST_GATES]) + Send + Sync,
     ) {
-        let gate = self.hidden * width;
-        crew.chunks(&mut gradient[..self.slots.len() * gate], gate, |gate, rows| {
-            let slot = self.slots[gate];
-            crew.chunks(rows, self.lanes * width, |block, rows| f(slot, block, rows));
-        });
+        let mut gates = gradient.chunks_mut(self.hidden * width).take(self.slots.len());
+        let gates = from_fn(|_| gates.next().unwrap_or_default());
+        crew.zipped_chunks(gates, self.lanes * width, &f);
     }
 
     /// `gradient += Σ dz ⊗ x`, rows of `terms` numbers.
@@ -71,28 +78,56 @@ impl Target<'_> {
         terms: usize,
         gradient: &mut [T],
     ) {
-        self.cut(crew, gradient, terms, |slot, block, gradient| {
-            let units = gradient.len() / terms;
+        let units = self.lanes * self.slots.iter().max().map_or(0, |slot| slot + 1);
+        self.cut(crew, gradient, terms, |block, mut gates| {
+            let mut pairs = Aligned([[Pair::default(); PAIRS]; 2]);
             for first_column in (0..terms).step_by(MOST_VECTORS * self.lanes) {
                 let columns = (terms - first_column).min(MOST_VECTORS * self.lanes);
                 let vectors = columns.div_ceil(self.lanes);
                 let width = vectors * self.lanes;
-                let mut sum = Tile([T::ZERO; TILE]);
+                let mut sums = Aligned([[T::ZERO; TILE]; MOST_GATES]);
                 for segment in segments.clone() {
                     for first in (0..segment.rows).step_by(ROWS_AT_ONCE) {
                         let count = ROWS_AT_ONCE.min(segment.rows - first);
-                        let start = block * segment.block + slot * self.lanes + first * segment.row;
-                        let dz = Left::columns(&segment.dz[start..], segment.row, count);
+                        let dz = &segment.dz[block * segment.block + first * segment.row..];
                         let data = &segment.x[first * segment.stride + first_column..];
-                        let x = Panel { data, stride: segment.stride, vectors };
-                        panel_product(self.isa, units, dz, x, Start::There, &mut sum.0, width);
+                        match self.precision {
+                            Precision::Full => {
+                                let x = Panel { data, stride: segment.stride, vectors };
+                                self.products(dz, segment.row, count, x, &mut sums.0);
+                            }
+                            Precision::Bfloat16 => {
+                                let [dz_pairs, x_pairs] = &mut pairs.0;
+                                round_columns(self.isa, [count, units, segment.row], dz, dz_pairs);
+                                round_columns(self.isa, [count, width, segment.stride], data, x_pairs);
+                                let x = Panel { data: &x_pairs[..], stride: width, vectors };
+                                self.products(dz_pairs, units, count.div_ceil(2), x, &mut sums.0);
+                            }
+                        }
                     }
                 }
-                for (row, sum) in gradient.chunks_exact_mut(terms).zip(sum.0.chunks_exact(width)) {
-                    add(&mut row[first_column..][..columns], sum);
+                for (gradient, sum) in gates.iter_mut().zip(&sums.0) {
+                    for (row, sum) in gradient.chunks_exact_mut(terms).zip(sum.chunks_exact(width)) {
+                        add(&mut row[first_column..][..columns], sum);
+                    }
                 }
             }
         });
+    }
+
+    /// Adds to each gate's tile the product of its columns of `dz` with `x`.
+    fn products<S: Sum, F: Factor<S>>(
+        &self,
+        dz: &[F],
+        row: usize,
+        terms: usize,
+        x: Panel<'_, F>,
+        sums: &mut [[S; TILE]; MOST_GATES],
+    ) {
+        for (sum, slot) in sums.iter_mut().zip(self.slots) {
+            let dz = Left::columns(&dz[slot * self.lanes..], row, terms);
+            panel_product(self.isa, self.lanes, dz, x, Start::There, sum, x.vectors * self.lanes);
+        }
     }
 
     /// `gradient += Σ dz`: a bias.
@@ -102,11 +137,13 @@ impl Target<'_> {
         segments: &impl Segments<'a, T>,
         gradient: &mut [T],
     ) {
-        self.cut(crew, gradient, 1, |slot, block, gradient| {
+        self.cut(crew, gradient, 1, |block, mut gates| {
             for segment in segments.clone() {
                 for r in 0..segment.rows {
-                    let start = block * segment.block + slot * self.lanes + r * segment.row;
-                    add(gradient, &segment.dz[start..]);
+                    let dz = &segment.dz[block * segment.block + r * segment.row..];
+                    for (gradient, slot) in gates.iter_mut().zip(self.slots) {
+                        add(gradient, &dz[slot * self.lanes..]);
+                    }
                 }
             }
         });
@@ -119,14 +156,15 @@ impl Target<'_> {
         segments: &impl Segments<'a, T>,
         gradient: &mut [T],
     ) {
-        self.cut(crew, gradient, 1, |slot, block, gradient| {
+        self.cut(crew, gradient, 1, |block, mut gates| {
             for segment in segments.clone() {
                 for r in 0..segment.rows {
-                    let start = block * segment.block + slot * self.lanes + r * segment.row;
-                    let dz = &segment.dz[start..];
+                    let dz = &segment.dz[block * segment.block + r * segment.row..];
                     let x = &segment.x[r * segment.stride + block * self.lanes..];
-                    for (u, sum) in gradient.iter_mut().enumerate() {
-                        *sum += dz[u] * x[u];
+                    for (gradient, slot) in gates.iter_mut().zip(self.slots) {
+                        for (u, sum) in gradient.iter_mut().enumerate() {
+                            *sum += dz[slot * self.lanes + u] * x[u];
+                        }
                     }
                 }
             }
@@ -143,12 +181,14 @@ impl Target<'_> {
         vocabulary: usize,
         gradient: &mut [T],
     ) {
-        self.cut(crew, gradient, vocabulary, |slot, block, gradient| {
+        self.cut(crew, gradient, vocabulary, |block, mut gates| {
             for (r, &token) in tokens.iter().enumerate() {
                 let Ok(token) = usize::try_from(token) else { continue };
-                let dz = &dz[block * block_stride + slot * self.lanes + r * row..];
-                for (u, line) in gradient.chunks_exact_mut(vocabulary).enumerate() {
-                    line[token] += dz[u];
+                let dz = &dz[block * block_stride + r * row..];
+                for (gradient, slot) in gates.iter_mut().zip(self.slots) {
+                    for (u, line) in gradient.chunks_exact_mut(vocabulary).enumerate() {
+                        line[token] += dz[slot * self.lanes + u];
+                    }
                 }
             }
         });

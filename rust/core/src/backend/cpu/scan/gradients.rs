@@ -75,7 +75,7 @@ impl<T: Elementary> Scan<T> {
                 Segment { dz: dy.at(0), row, block: self.lanes, x: x.at(0), stride, rows }
             };
             let segments = parts.iter().map(of_part);
-            let target = Linear::<T>::target(self.isa, self.recurrence.width);
+            let target = Linear::<T>::target(self.isa, self.precision, self.recurrence.width);
             target.outer(crew, &segments, self.recurrence.hidden, &mut gradient[parameters.range(hr)]);
         }
         self.gain_gradients(parts, table, run, gradient);
@@ -119,7 +119,13 @@ impl<T: Elementary> Scan<T> {
     }
 
     fn target<'s>(&self, slots: &'s [usize]) -> Target<'s> {
-        Target { isa: self.isa, lanes: self.lanes, hidden: self.recurrence.hidden, slots }
+        Target {
+            isa: self.isa,
+            precision: self.precision,
+            lanes: self.lanes,
+            hidden: self.recurrence.hidden,
+            slots,
+        }
     }
 
     /// The rows of the input with the gradients of W_ih x (`products`) or of the pre-activations.

@@ -42,6 +42,45 @@ impl Pair {
         Self(bfloat16(first) | bfloat16(second) << 16)
     }
 
+    /// Two registers of numbers, lane by lane.
+    #[inline(always)]
+    pub(crate) fn zip<T: Float, const L: usize, const OPS: u8>(first: [T; L], second: [T; L]) -> [Self; L] {
+        #[cfg(target_arch = "x86_64")]
+        if OPS >= ops::DOTS && L == 16 && size_of::<T>() == 4 {
+            use std::arch::x86_64::{__m512i, _mm512_permutexvar_epi16};
+            const TURNS: [u16; 32] = {
+                let (mut turns, mut l) = ([0; 32], 0);
+                while l < 16 {
+                    (turns[2 * l], turns[2 * l + 1]) = (l as u16, 16 + l as u16);
+                    l += 1;
+                }
+                turns
+            };
+            // SAFETY: as in `multiply_add` below.
+            return unsafe {
+                let all: __m512i = transmute_copy(&Self::neighbours::<T, L, OPS>([first, second]));
+                transmute_copy(&_mm512_permutexvar_epi16(transmute_copy(&TURNS), all))
+            };
+        }
+        from_fn(|l| Self::new(first[l], second[l]))
+    }
+
+    /// Two registers of numbers that lie one after the other, each number with its neighbour.
+    #[inline(always)]
+    pub(crate) fn neighbours<T: Float, const L: usize, const OPS: u8>(halves: [[T; L]; 2]) -> [Self; L] {
+        #[cfg(target_arch = "x86_64")]
+        if OPS >= ops::DOTS && L == 16 && size_of::<T>() == 4 {
+            use std::arch::x86_64::{__m512, _mm512_cvtne2ps_pbh};
+            // SAFETY: as in `multiply_add` below.
+            return unsafe {
+                let [first, second]: [__m512; 2] = [transmute_copy(&halves[0]), transmute_copy(&halves[1])];
+                transmute_copy(&_mm512_cvtne2ps_pbh(second, first))
+            };
+        }
+        let number = |at: usize| halves[at / L][at % L];
+        from_fn(|l| Self::new(number(2 * l), number(2 * l + 1)))
+    }
+
     /// The first and the second number.
     #[inline(always)]
     pub(crate) fn parts(self) -> [f32; 2] {
