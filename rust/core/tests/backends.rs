@@ -181,3 +181,31 @@ fn float32_equals_the_reference_on_every_instruction_set() {
 fn float64_equals_the_reference_on_every_instruction_set() {
     on_every_instruction_set::<f64>();
 }
+
+/// Products of rounded numbers (8 bits) are near those of the numbers, on every instruction set.
+#[test]
+fn bfloat16_is_near_the_reference_on_every_instruction_set() {
+    let mut ran = Vec::new();
+    for isa in Isa::available() {
+        // A function with a jump in its slope is not near itself beside the jump.
+        let jumps =
+            |cell: &&str| ["relu", "hard_sigmoid", "cell_clip"].iter().any(|name| cell.contains(name));
+        for (number, cell) in CELLS.into_iter().filter(|cell| !jumps(cell)).enumerate() {
+            let mut draw = Draw::new(number as u64);
+            for [batch, steps, input, hidden] in [[3, 5, 7, 9], [1, 1, 1, 1], [17, 4, 33, 17], [9, 3, 64, 48]]
+            {
+                let program = stack_of(cell, hidden).program(input).expect("a stack");
+                let data = Data::<f32>::draw(&mut draw, &program, Shape { batch, steps }, false);
+                let of = |device| outcome(&network::<f32>(&program, device), &data);
+                let [want, got] = [Device::Reference, Device::Cpu(isa, Precision::Bfloat16)].map(of);
+                for ((name, got), (_, want)) in got.iter().zip(&want) {
+                    let what = format!("{name}, {}, {cell}, {batch}x{steps}x{input}x{hidden}", isa.name());
+                    assert_within(&what, got, want, 300.0);
+                }
+            }
+        }
+        ran.push(isa.name());
+    }
+    ran.sort_unstable();
+    assert_eq!(ran, processor());
+}

@@ -3,7 +3,6 @@
 use super::gemm::Left;
 use super::math::Elementary;
 use super::simd::{Isa, Pair, Task};
-use std::array::from_fn;
 
 /// A matrix rounded, row by row in `room`: its neighbouring terms are pairs.
 pub(super) fn round<'a, T: Elementary>(
@@ -42,15 +41,14 @@ impl<T: Elementary> Task<T> for Round<'_, T> {
         for (r, to) in self.to.chunks_exact_mut(self.stride.max(1)).take(self.rows).enumerate() {
             for (block, to) in to.chunks_mut(terms.div_ceil(2).max(1)).take(blocks).enumerate() {
                 let from = &data[r * at.row + block * at.block..][..terms];
-                for (to, from) in to.chunks_mut(L).zip(from.chunks(2 * L)) {
-                    if from.len() == 2 * L {
-                        let halves = [0, L].map(|at| from_fn(|l| from[at + l]));
-                        to.copy_from_slice(&Pair::neighbours::<T, L, OPS>(halves));
-                    } else {
-                        for (to, from) in to.iter_mut().zip(from.chunks(2)) {
-                            *to = Pair::new(from[0], from.get(1).copied().unwrap_or(T::ZERO));
-                        }
-                    }
+                let (registers, _) = from.as_chunks::<L>();
+                let (halves, _) = registers.as_chunks::<2>();
+                let (whole, _) = to.as_chunks_mut::<L>();
+                for (to, &halves) in whole.iter_mut().zip(halves) {
+                    *to = Pair::neighbours::<T, L, OPS>(halves);
+                }
+                for (to, from) in to.iter_mut().zip(from.chunks(2)).skip(halves.len() * L) {
+                    *to = Pair::new(from[0], from.get(1).copied().unwrap_or(T::ZERO));
                 }
             }
         }
@@ -81,14 +79,19 @@ impl<T: Elementary> Task<T> for RoundColumns<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<const L: usize, const OPS: u8>(self) {
-        let lines = self.to.chunks_exact_mut(self.width).take(self.rows.div_ceil(2));
-        for (line, to) in lines.enumerate() {
-            let first = &self.from[2 * line * self.stride..][..self.width];
-            let second =
-                (2 * line + 1 < self.rows).then(|| &self.from[(2 * line + 1) * self.stride..][..self.width]);
-            for (at, to) in to.chunks_exact_mut(L).enumerate().map(|(number, to)| (number * L, to)) {
-                let second = second.map_or([T::ZERO; L], |second| from_fn(|l| second[at + l]));
-                to.copy_from_slice(&Pair::zip::<T, L, OPS>(from_fn(|l| first[at + l]), second));
+        let lines = self.to.chunks_exact_mut(self.width).zip(self.from.chunks(2 * self.stride));
+        for (number, (to, rows)) in lines.take(self.rows.div_ceil(2)).enumerate() {
+            let (first, _) = rows[..self.width].as_chunks::<L>();
+            let (to, _) = to.as_chunks_mut::<L>();
+            if 2 * number + 1 < self.rows {
+                let (second, _) = rows[self.stride..][..self.width].as_chunks::<L>();
+                for ((to, &first), &second) in to.iter_mut().zip(first).zip(second) {
+                    *to = Pair::zip::<T, L, OPS>(first, second);
+                }
+            } else {
+                for (to, &first) in to.iter_mut().zip(first) {
+                    *to = Pair::zip::<T, L, OPS>(first, [T::ZERO; L]);
+                }
             }
         }
     }
