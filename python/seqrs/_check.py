@@ -18,6 +18,7 @@ Floats = NDArray[np.float32] | NDArray[np.float64]
 Shape = tuple[int | str, ...]
 
 DTYPES = ("float32", "float64")
+COMPUTE_DTYPES = (*DTYPES, "bfloat16")
 DEVICES = ("cpu", "reference")
 
 
@@ -105,6 +106,16 @@ def dtype(value: DTypeLike) -> str:
         problem = ValueError if isinstance(value, str) else TypeError
         raise problem(f"dtype: expected {_one_of(DTYPES)}, got {value!r}")
     return name
+
+
+def compute_dtype(value: DTypeLike) -> str:
+    """Return what products are made in: the name of a dtype, or ``"bfloat16"``."""
+    if getattr(value, "name", value) == "bfloat16":
+        return "bfloat16"
+    try:
+        return dtype(value)
+    except (TypeError, ValueError) as problem:
+        raise type(problem)(f"dtype: expected {_one_of(COMPUTE_DTYPES)}, got {value!r}") from None
 
 
 def seed(value: SupportsIndex | None) -> int:

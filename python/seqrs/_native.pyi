@@ -82,7 +82,7 @@ class Network:
     def build(
         spec: str,  # JSON: {"input": {"features": 3} or {"tokens": 50}, "blocks": [{"block": "linear", ...}, ...]}
         *,
-        dtype: str,  # "float32" | "float64"
+        dtype: str,  # "float32" | "float64" | "bfloat16": float32 with rounded products
         device: str,  # "cpu" | "reference"
         seed: int,
     ) -> Network:

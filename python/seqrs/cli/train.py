@@ -22,7 +22,7 @@ _MODEL: tuple[tuple[str, Any, str, str], ...] = (
     ("--nonlinearity", ("tanh", "relu"), "tanh", "form of the RNN"),
     ("--min-count", int, "1", "leave rarer tokens out of the vocabulary"),
     ("--max-vocab", int, "none", "largest vocabulary"),
-    ("--dtype", ("float32", "float64"), "float32", "of weights and arithmetic"),
+    ("--dtype", ("float32", "float64", "bfloat16"), "float32", "of arithmetic"),
     ("--device", ("cpu", "reference"), "cpu", "what computes"),
     ("--seed", int, "none", "draws weights, order of the data and dropout; none: a new one"),
 )

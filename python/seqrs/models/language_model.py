@@ -65,8 +65,9 @@ class LanguageModel(WritingModel):
         this has no effect.
     max_vocab : int, optional
         The largest vocabulary, special tokens included. Default: no limit.
-    dtype : "float32" or "float64", default "float32"
-        Of weights and arithmetic.
+    dtype : "float32", "float64" or "bfloat16", default "float32"
+        Of weights and arithmetic; ``"bfloat16"``: float32 weights, products of numbers rounded to 8
+        bits (see :class:`seqrs.nn.BlockOptions`).
     device : "cpu" or "reference", default "cpu"
         What computes.
     seed : int, optional
@@ -151,7 +152,7 @@ class LanguageModel(WritingModel):
         _check.integer("min_count", self.min_count, minimum=1)
         if self.max_vocab is not None:
             _check.integer("max_vocab", self.max_vocab, minimum=1)
-        _check.dtype(self.dtype)
+        _check.compute_dtype(self.dtype)
         _check.choice("device", self.device, _check.DEVICES)
         if self.seed is not None:
             _check.seed(self.seed)
@@ -446,7 +447,7 @@ class LanguageModel(WritingModel):
         codec = self._fitted()
         config = self.get_params() | {
             "level": level_of(codec.tokenizer),
-            "dtype": _check.dtype(self.dtype),
+            "dtype": _check.compute_dtype(self.dtype),
             "seed": None if self.seed is None else str(self.seed),
             "form": self._form(),
             "documents": codec.documents,
@@ -506,7 +507,7 @@ class LanguageModel(WritingModel):
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
             dropout=self.dropout,
-            dtype=_check.dtype(self.dtype),
+            dtype=_check.compute_dtype(self.dtype),
             device=self.device,
             seed=seed,
         )

@@ -69,7 +69,7 @@ class TextModel(Estimator):
         """
         self._fitted()
         expected = [(name, shape) for name, shape, *_ in self.network.parameters()]
-        self.network.set(_check.parameters(expected, state_dict, self.dtype, owner=self))
+        self.network.set(_check.parameters(expected, state_dict, self.network.dtype, owner=self))
 
     def log_probs(self, text: str) -> tuple[list[str], NDArray[np.float64]]:
         """Return a document's tokens and the log-probability of each, given those before it.

@@ -120,7 +120,7 @@ class Custom(Layer[Any]):
         super().__init__(
             _check.integer("input_size", input_size, minimum=1),
             self._widths[-1],
-            {"dtype": dtype, "seed": seed, "check_finite": check_finite},
+            {"dtype": _check.dtype(dtype), "seed": seed, "check_finite": check_finite},
         )
 
     def _build(self, width: int) -> None:

@@ -62,7 +62,8 @@ class Layer(Generic[StateT]):
         chosen = {**BLOCK_DEFAULTS, **options}
         self.input_size = input_size
         self.output_size = output_size
-        self.dtype = _check.dtype(chosen["dtype"])
+        self.compute_dtype = _check.compute_dtype(chosen["dtype"])
+        self.dtype = "float32" if self.compute_dtype == "bfloat16" else self.compute_dtype
         self.device = _check.choice("device", chosen["device"], _check.DEVICES)
         self.seed = _check.seed(chosen["seed"])
         self.check_finite = _check.flag("check_finite", chosen["check_finite"])
@@ -384,7 +385,9 @@ class Layer(Generic[StateT]):
     def _build(self, width: int) -> None:
         kind = "tokens" if self._takes == "tokens" else "features"
         spec = {"input": {kind: width}, "blocks": self._blocks("", width)}
-        self._network = Network.build(json.dumps(spec), dtype=self.dtype, device=self.device, seed=self.seed)
+        self._network = Network.build(
+            json.dumps(spec), dtype=self.compute_dtype, device=self.device, seed=self.seed
+        )
         self.input_size = width
         if self._any_width:
             self.output_size = width

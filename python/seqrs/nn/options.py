@@ -17,8 +17,12 @@ class BlockOptions(TypedDict, total=False):
 
     Parameters
     ----------
-    dtype : {"float32", "float64"}, default "float32"
-        Of the weights and of all arrays, in and out.
+    dtype : {"float32", "float64", "bfloat16"}, default "float32"
+        Of the weights and of all arrays, in and out. With ``"bfloat16"`` these are float32 (the
+        attribute `dtype` says so, `compute_dtype` says ``"bfloat16"``), and products alone are made of
+        numbers rounded to 8 bits: about twice as fast on processors with such products (see
+        :func:`seqrs.cpu_features`), no faster on others, and with a loss that is seldom different in
+        its third digit. Weights, sums, states and the optimizer keep float32.
     device : {"cpu", "reference"}, default "cpu"
         ``"cpu"`` is fast; ``"reference"`` does the same in plain loops, to compare with.
     seed : int, optional

@@ -95,7 +95,7 @@ class Sequential(Layer[Any]):
         super().__init__(
             self._widths[0],
             self._widths[-1],
-            {"dtype": sized.dtype, "device": sized.device, **dict(options)},
+            {"dtype": sized.compute_dtype, "device": sized.device, **dict(options)},
         )
         self.network.set(
             {
@@ -219,10 +219,10 @@ def _check_blocks(blocks: Sequence[Layer[Any]]) -> None:
         raise ValueError("blocks: expected at least one that knows its input_size")
     for i, block in sized[1:]:
         first, like = sized[0]
-        if (block.dtype, block.device) != (like.dtype, like.device):
+        if (block.compute_dtype, block.device) != (like.compute_dtype, like.device):
             raise ValueError(
-                f"block {i}: expected {like.dtype} on {like.device} as in block {first}, "
-                f"got {block.dtype} on {block.device}"
+                f"block {i}: expected {like.compute_dtype} on {like.device} as in block {first}, "
+                f"got {block.compute_dtype} on {block.device}"
             )
 
 

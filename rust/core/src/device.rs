@@ -69,6 +69,20 @@ impl Device {
         }
     }
 
+    /// The same device with products of another precision.
+    ///
+    /// # Errors
+    /// For the reference, which multiplies numbers as they are.
+    pub fn with(self, precision: Precision) -> Result<Self> {
+        match self {
+            Self::Cpu(isa, _) => Ok(Self::Cpu(isa, precision)),
+            Self::Reference if precision == Precision::Full => Ok(self),
+            Self::Reference => {
+                Err(Error::Unsupported("products of rounded numbers on the reference device".to_owned()))
+            }
+        }
+    }
+
     /// The name that opens it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -17,8 +17,11 @@ use std::sync::Arc;
 
 impl Network {
     fn on_device(program: Program, dtype: &str, device: &str, seed: u64) -> PyResult<Self> {
-        let device = Device::open(device).into_python()?;
-        let double = is_double(dtype)?;
+        let (double, precision) = match dtype {
+            "bfloat16" => (false, Precision::Bfloat16),
+            _ => (is_double(dtype)?, Precision::Full),
+        };
+        let device = Device::open(device).and_then(|device| device.with(precision)).into_python()?;
         Ok(Self { shared: Arc::new(Shared::new(program, device, double, seed).into_python()?) })
     }
 }
