@@ -25,6 +25,7 @@ SHOWN = {
     "model": "character model, whole step",
     "small": "small models, whole step",
     "token": "a sampled token",
+    "training": "layer training by all",
     "inference": "inference",
     "memory": "memory of a step",
 }

@@ -102,12 +102,21 @@ def avx2() -> list[Case]:
     ]
 
 
-def inference() -> list[Case]:
-    contestants = {"seqrs": SEQRS} | {
-        peer.title: Contestant(name) for name, peer in PEERS.items() if name != "seqrs"
-    }
+EVERYONE = {peer.title: Contestant(name) for name, peer in PEERS.items()}
+
+
+def training() -> list[Case]:
+    contestants = {title: c for title, c in EVERYONE.items() if c.peer != "onnxruntime"}
     return [
-        layer("layer_infer", cell, hidden, batch, 64, contestants, best_threads=True)
+        layer("layer_train", cell, hidden, 32, 64, contestants, best_threads=True)
+        for cell in ("lstm", "gru", "rnn")
+        for hidden in (128, 512)
+    ]
+
+
+def inference() -> list[Case]:
+    return [
+        layer("layer_infer", cell, hidden, batch, 64, EVERYONE, best_threads=True)
         for cell in ("lstm", "gru", "rnn")
         for batch, sizes in ((1, (256, 1024)), (32, SIZES))
         for hidden in sizes
@@ -317,6 +326,12 @@ WORKLOADS = {
         " that they fit in. bfloat16 and int8 weights are set beside the same float32 PyTorch.",
         "µs/token",
         token,
+    ),
+    "training": Workload(
+        "Training a layer, every library",
+        "The first table's work by all that can train; each library on one thread or all, whichever suits it.",
+        "GFLOP/s",
+        training,
     ),
     "inference": Workload(
         "Whole sequences, inference",

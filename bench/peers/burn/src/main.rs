@@ -32,11 +32,15 @@ impl Gates {
 }
 
 fn make(layer: &Layer) -> Result<Run, String> {
-    let device = Device::flex();
+    let device = if layer.training { Device::flex().autodiff() } else { Device::flex() };
     let gates = Gates { weights: layer.weights(), hidden: layer.hidden, device: device.clone() };
     let h = layer.hidden;
     let shape = [layer.batch, layer.steps, h];
-    let x = Tensor::<3>::from_data(TensorData::new(layer.input(), shape), &device);
+    let given = |numbers| Tensor::<3>::from_data(TensorData::new(numbers, shape), &device);
+    let training = layer.training;
+    let x = if training { given(layer.input()).require_grad() } else { given(layer.input()) };
+    let dy = given(layer.gradient());
+    let input = x.clone();
     let mut forward: Box<dyn FnMut() -> Tensor<3>> = match &*layer.cell {
         "lstm" => {
             let mut lstm = LstmConfig::new(h, h, true).init(&device);
@@ -61,6 +65,10 @@ fn make(layer: &Layer) -> Result<Run, String> {
     };
     Ok(Box::new(move |value| {
         let y = forward();
+        if training {
+            let gradients = (y.clone() * dy.clone()).sum().backward();
+            assert!(input.grad(&gradients).is_some());
+        }
         if value { f64::from(y.abs().mean().into_scalar::<f32>()) } else { 0.0 }
     }))
 }

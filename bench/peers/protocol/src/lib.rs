@@ -4,9 +4,11 @@ use serde_json::{Value, json};
 use std::io::BufRead;
 use std::time::Instant;
 
-/// What the Rust libraries are asked for: a layer over whole sequences, forward alone.
+/// What the Rust libraries are asked for: a layer over whole sequences.
 #[derive(Clone, PartialEq)]
 pub struct Layer {
+    /// Forward and backward, with the gradients of the input and of all weights; else forward alone.
+    pub training: bool,
     pub cell: String,
     pub hidden: usize,
     pub batch: usize,
@@ -46,6 +48,11 @@ impl Layer {
     pub fn input(&self) -> Vec<f32> {
         numbers(5, 1.0, self.batch * self.steps * self.hidden)
     }
+
+    /// What comes back to the output in training, (batch, steps, H).
+    pub fn gradient(&self) -> Vec<f32> {
+        numbers(6, 1.0, self.batch * self.steps * self.hidden)
+    }
 }
 
 /// A layer ready to run: each call goes once through all steps. With `true` it also returns the mean
@@ -71,11 +78,13 @@ fn layer(
     made: &mut Option<(Layer, Run)>,
     make: &mut impl FnMut(&Layer) -> Result<Run, String>,
 ) -> Result<Value, String> {
-    if request["do"] != "layer_infer" {
+    let training = request["do"] == "layer_train";
+    if !training && request["do"] != "layer_infer" || training && request["dtype"] != "float32" {
         return Err(format!("{} is not measured with it", request["do"]));
     }
     let size = |name: &str| request[name].as_u64().expect(name) as usize;
     let asked = Layer {
+        training,
         cell: request["cell"].as_str().expect("cell").into(),
         hidden: size("hidden"),
         batch: size("batch"),

@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView3, s};
 use protocol::{Layer, Run};
 use rust_lstm::layers::lstm_cell::LSTMCell;
 use rust_lstm::models::lstm_network::LSTMNetwork;
+use std::hint::black_box;
 
 fn make(layer: &Layer) -> Result<Run, String> {
     match &*layer.cell {
@@ -23,16 +24,27 @@ fn make(layer: &Layer) -> Result<Run, String> {
     cell.b_ih = matrix(bias_ih, 1);
     cell.b_hh = matrix(bias_hh, 1);
     let mut network = LSTMNetwork::from_cells(vec![cell], h, h, 1);
-    network.eval();
+    let training = layer.training;
+    if !training {
+        network.eval();
+    }
 
     // It takes a sequence step by step, each (features, batch).
-    let x = layer.input();
-    let x = ArrayView3::from_shape((layer.batch, layer.steps, h), &x).expect("the shape of the input");
-    let steps: Vec<Array2<f64>> = (0..layer.steps)
-        .map(|t| x.slice(s![.., t, ..]).t().mapv(f64::from).as_standard_layout().into_owned())
-        .collect();
+    let by_steps = |numbers: Vec<f32>| -> Vec<Array2<f64>> {
+        let shape = (layer.batch, layer.steps, h);
+        let all = ArrayView3::from_shape(shape, &numbers).expect("the shape of the input");
+        let step = |t| all.slice(s![.., t, ..]).t().mapv(f64::from).as_standard_layout().into_owned();
+        (0..layer.steps).map(step).collect()
+    };
+    let (x, dy) = (by_steps(layer.input()), by_steps(layer.gradient()));
     Ok(Box::new(move |value| {
-        let y = network.forward_sequence(&steps);
+        let y = if training {
+            let (states, caches) = network.forward_sequence_with_cache(&x);
+            black_box(network.backward_sequence(&dy, &caches));
+            states.into_iter().map(|(h, _)| h).collect()
+        } else {
+            network.forward_sequence(&x)
+        };
         if !value {
             return 0.0;
         }
