@@ -8,7 +8,8 @@ pub use rules::Rule;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use rules::{adam, positive, rmsprop, sgd};
-use sweep::{Before, sum_of_squares};
+use sweep::{Before, Portable, sum_of_squares};
+pub(crate) use sweep::{Loop, Runner};
 
 /// An update rule and its moving averages over all weights of one network.
 ///
@@ -73,6 +74,17 @@ impl<T: Float> Optimizer<T> {
     /// [`Error::Shape`] where `params` or `grads` have another length than this optimiser,
     /// [`Error::Value`] for a negative or not finite `lr`.
     pub fn update(&mut self, params: &mut [T], grads: &[T], lr: f64) -> Result<f64> {
+        self.update_on(Portable, params, grads, lr)
+    }
+
+    /// The same with loops compiled for a processor.
+    pub(crate) fn update_on(
+        &mut self,
+        runner: impl Runner,
+        params: &mut [T],
+        grads: &[T],
+        lr: f64,
+    ) -> Result<f64> {
         for (name, len) in [("params", params.len()), ("grads", grads.len())] {
             if len != self.len {
                 return Err(Error::shape(name, format!("({},)", self.len), &[len]));
@@ -82,7 +94,7 @@ impl<T: Float> Optimizer<T> {
             return Err(Error::value("lr", format!("a finite {} of at least 0", T::NAME), lr));
         }
         let bound = T::from_f64(self.clip_value.unwrap_or(f64::INFINITY));
-        let norm = sum_of_squares(grads, bound).sqrt();
+        let norm = sum_of_squares(runner, grads, bound).sqrt();
         if !norm.is_finite() {
             return Ok(norm);
         }
@@ -97,12 +109,12 @@ impl<T: Float> Optimizer<T> {
         match self.rule {
             Rule::Sgd { momentum: 0.0 } => {
                 let lr = T::from_f64(lr);
-                self.sweep(params, grads, &before, |g, none: [T; 0]| (lr * g, none));
+                self.sweep(runner, params, grads, &before, |g, none: [T; 0]| (lr * g, none));
             }
-            Rule::Sgd { momentum } => self.sweep(params, grads, &before, sgd(momentum, lr)),
-            Rule::RmsProp { rho, eps } => self.sweep(params, grads, &before, rmsprop(rho, eps, lr)),
+            Rule::Sgd { momentum } => self.sweep(runner, params, grads, &before, sgd(momentum, lr)),
+            Rule::RmsProp { rho, eps } => self.sweep(runner, params, grads, &before, rmsprop(rho, eps, lr)),
             Rule::Adam { betas, eps } | Rule::AdamW { betas, eps } => {
-                self.sweep(params, grads, &before, adam(betas, eps, lr, self.steps));
+                self.sweep(runner, params, grads, &before, adam(betas, eps, lr, self.steps));
             }
         }
         Ok(norm)
@@ -111,6 +123,7 @@ impl<T: Float> Optimizer<T> {
     /// `rule`, which keeps `N` moving averages, on every weight.
     fn sweep<const N: usize>(
         &mut self,
+        runner: impl Runner,
         params: &mut [T],
         grads: &[T],
         before: &Before<T>,
@@ -119,7 +132,7 @@ impl<T: Float> Optimizer<T> {
         let mut moments = self.moments.iter_mut();
         let moments =
             std::array::from_fn(|_| moments.next().map(|(_, m)| m.as_mut_slice()).unwrap_or_default());
-        sweep::update(params, grads, moments, before, &rule);
+        sweep::update(runner, params, grads, moments, before, &rule);
     }
 
     /// The moving averages by name ([`Rule::moments`]), each over all weights.

@@ -141,9 +141,9 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
     }
 
     fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
-        let trainable = self.program.parameters.trainable();
+        let (isa, trainable) = (self.isa, self.program.parameters.trainable());
         let (values, gradient) = (&mut self.values[..trainable], &gradient[..trainable]);
-        let norm = enter(trainable as f64 * 16.0, |_| optimizer.update(values, gradient, lr))??;
+        let norm = enter(trainable as f64 * 16.0, |_| optimizer.update_on(isa, values, gradient, lr))??;
         if norm.is_finite() {
             self.pack()?;
         }

@@ -13,6 +13,7 @@ pub(crate) use pack::Pack;
 
 use crate::error::{Error, Result};
 use crate::float::Float;
+use crate::optim::{Loop, Runner};
 use std::sync::OnceLock;
 
 /// An instruction set that the kernels are compiled for and this processor has: there is no way
@@ -51,6 +52,23 @@ pub(crate) trait Task<T: Float> {
     type Out;
     /// `L` lanes of `T` fill a register; `OPS`: one of [`ops`].
     fn run<const L: usize, const OPS: u8>(self) -> Self::Out;
+}
+
+/// A loop of an optimiser as a task.
+struct Compiled<J>(J);
+
+impl<J: Loop> Task<f32> for Compiled<J> {
+    type Out = J::Out;
+    #[inline(always)]
+    fn run<const L: usize, const OPS: u8>(self) -> J::Out {
+        self.0.run()
+    }
+}
+
+impl Runner for Isa {
+    fn run<J: Loop>(self, job: J) -> J::Out {
+        self.run(Compiled(job))
+    }
 }
 
 impl Isa {
