@@ -7,7 +7,7 @@ use super::math::Elementary;
 use super::packed::{Operand, Packed};
 use super::panels::MOST_VECTORS;
 use super::part::Part;
-use super::scratch::{Buffer, Rows};
+use super::scratch::{Buffer, Rows, padded};
 use super::simd::{Isa, Pair};
 use super::threads::Crew;
 use super::weights::{Segment, Segments, Target};
@@ -144,6 +144,15 @@ impl<T: Elementary> Linear<T> {
             let (x, stride) = (&part.slots[self.input.slot], y.stride);
             self.product(part.len(self.kind), x.at(0), x.stride, y.at_mut(0), stride);
         });
+    }
+
+    /// Room for `count` rows of y, made when it is first asked for: for a head, whose whole output is
+    /// large and which a run with a loss never writes.
+    pub(super) fn make_room(&self, rows: &mut Rows<T>, count: usize) {
+        let lanes = self.isa.lanes::<T>();
+        if rows.data().len() < count * padded(self.to, lanes) {
+            *rows = Rows::new(0, count, self.to, lanes);
+        }
     }
 
     /// dx of a group.

@@ -31,6 +31,9 @@ impl<T: Elementary> Work<T> {
         crew.each(&mut self.parts, |_, part| {
             if let Some(dy) = upstream.output {
                 let kind = program.slots[program.output];
+                if let Some(head) = cpu.head() {
+                    head.make_room(&mut part.d_slots[head.out], part.group.len);
+                }
                 part.with_gradient(program.output, |part, rows| part.pack(dy, steps, kind, rows));
             }
             for (scan, at) in cpu.scans_in_state(batch) {

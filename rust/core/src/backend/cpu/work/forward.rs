@@ -70,7 +70,10 @@ impl<T: Elementary> Work<T> {
                 match op {
                     Kernel::Local(op) => with_scratch(part, i, |part, own| op.forward(part, own, &context)),
                     Kernel::Head(_) if batch.targets.is_some() => {}
-                    Kernel::Head(head) => head.run(part),
+                    Kernel::Head(head) => {
+                        head.make_room(&mut part.slots[head.out], part.group.len);
+                        head.run(part);
+                    }
                     Kernel::Scan(scan) => {
                         let table = tables[i].as_ref().filter(|_| context.from_tokens);
                         scan.forward(part, table, products(scan, &dropped[i], &context), &context);
@@ -141,11 +144,7 @@ impl<T: Elementary> Work<T> {
             part.log_probs.clear();
             part.log_probs.resize(part.group.len, T::ZERO);
         }
-        let head = cpu.ops.iter().find_map(|op| match op {
-            Kernel::Head(linear) => Some(linear),
-            _ => None,
-        });
-        if let Some(head) = head {
+        if let Some(head) = cpu.head() {
             let training = self.training.map(|_| (scored, &cpu.program.parameters, &mut self.gradient[..]));
             head.cross_entropy(crew, &mut self.parts, training);
         }

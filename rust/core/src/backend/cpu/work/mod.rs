@@ -8,6 +8,7 @@ use super::context::Context;
 use super::cross_entropy::rows_at_once;
 use super::groups::sizes;
 use super::kernels::Kernel;
+use super::linear::Linear;
 use super::math::Elementary;
 use super::packed::Packed;
 use super::part::Part;
@@ -73,7 +74,8 @@ impl<T: Elementary> Work<T> {
         };
         for batch in sizes(shape.batch) {
             let rows = batch * shape.steps;
-            let slot = |slot: &Slot| match *slot {
+            let slot = |(id, slot): (usize, &Slot)| match *slot {
+                _ if cpu.head().is_some_and(|head| head.out == id) => Rows::default(),
                 Slot::Tokens { .. } => Rows::default(),
                 Slot::Features(width) => Rows::new(batch, rows, width, lanes),
                 Slot::Pooled(width) => Rows::new(0, batch, width, lanes),
@@ -83,8 +85,8 @@ impl<T: Elementary> Work<T> {
                 Kernel::Head(_) | Kernel::Scan(_) => Vec::new(),
             };
             let mut part = Part {
-                slots: program.slots.iter().map(slot).collect(),
-                d_slots: program.slots.iter().map(slot).collect(),
+                slots: program.slots.iter().enumerate().map(slot).collect(),
+                d_slots: program.slots.iter().enumerate().map(slot).collect(),
                 token_rows: vec![Vec::new(); program.slots.len()],
                 tapes: cpu.scans().map(|scan| scan.tape(batch, rows)).collect(),
                 scratch: cpu.ops.iter().map(scratch).collect(),
@@ -186,6 +188,13 @@ fn products<'a, T: Elementary>(
 }
 
 impl<T: Elementary> Cpu<T> {
+    fn head(&self) -> Option<&Linear<T>> {
+        self.ops.iter().find_map(|op| match op {
+            Kernel::Head(linear) => Some(&**linear),
+            _ => None,
+        })
+    }
+
     fn scans(&self) -> impl Iterator<Item = &Scan<T>> {
         self.ops.iter().filter_map(|op| match op {
             Kernel::Scan(scan) => Some(&**scan),
