@@ -5,6 +5,10 @@
 //! size alone. Within a group rows are sorted longest first, and only the steps that exist are
 //! stored, one after the other (*packed*): no work is done on padding.
 
+/// Units of a layer that is narrow: a thread reads its weights from a cache of its own, and two rows
+/// for each of two threads are done sooner than four for one.
+const NARROW: usize = 128;
+
 /// Rows a group should have at most: enough that a weight read once is used often, few enough
 /// that a batch makes work for several threads.
 const MOST_ROWS: usize = 8;
@@ -46,10 +50,14 @@ pub(crate) struct Group {
     pub(crate) reversed: Vec<u32>,
 }
 
-/// The sizes of the groups of a batch.
-pub(crate) fn sizes(batch: usize) -> impl Iterator<Item = usize> {
-    let least = if batch > MOST_ROWS / 2 { 2 } else { 1 };
-    let count = batch.div_ceil(MOST_ROWS).next_power_of_two().max(least);
+/// Into how many groups a batch is cut whose widest layer has `hidden` units.
+pub(crate) fn count(batch: usize, hidden: usize) -> usize {
+    let alone = if hidden <= NARROW { 3 } else { MOST_ROWS / 2 };
+    batch.div_ceil(MOST_ROWS).next_power_of_two().max(if batch > alone { 2 } else { 1 })
+}
+
+/// The sizes of `count` groups of a batch.
+pub(crate) fn sizes(batch: usize, count: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |i| batch * (i + 1) / count - batch * i / count).filter(|&n| n > 0)
 }
 
@@ -57,14 +65,15 @@ pub(crate) fn sizes(batch: usize) -> impl Iterator<Item = usize> {
 pub(crate) fn deal<'a>(
     counted: &Counted,
     order: &mut Vec<usize>,
-    groups: impl Iterator<Item = &'a mut Group>,
+    groups: impl ExactSizeIterator<Item = &'a mut Group>,
 ) {
     let lengths = &counted.lengths;
     order.clear();
     order.extend(0..lengths.len());
     order.sort_unstable_by_key(|&row| (std::cmp::Reverse(lengths[row]), row));
     let mut rest = &order[..];
-    for (group, size) in groups.zip(sizes(lengths.len())) {
+    let sizes = sizes(lengths.len(), groups.len());
+    for (group, size) in groups.zip(sizes) {
         let (rows, after) = rest.split_at(size);
         group.fill(rows, counted);
         rest = after;
@@ -140,9 +149,11 @@ mod tests {
     #[test]
     fn every_row_lands_once() {
         for batch in 0..100 {
-            let sizes: Vec<_> = sizes(batch).collect();
-            assert_eq!(sizes.iter().sum::<usize>(), batch);
-            assert!(sizes.iter().all(|&n| n > 0 && n <= MOST_ROWS));
+            for hidden in [NARROW, NARROW + 1] {
+                let sizes: Vec<_> = sizes(batch, count(batch, hidden)).collect();
+                assert_eq!(sizes.iter().sum::<usize>(), batch);
+                assert!(sizes.iter().all(|&n| n > 0 && n <= MOST_ROWS));
+            }
         }
     }
 

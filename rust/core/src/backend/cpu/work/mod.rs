@@ -6,7 +6,7 @@ mod forward;
 use super::Cpu;
 use super::context::Context;
 use super::cross_entropy::rows_at_once;
-use super::groups::sizes;
+use super::groups::{count, sizes};
 use super::kernels::Kernel;
 use super::linear::Linear;
 use super::math::Elementary;
@@ -72,7 +72,8 @@ impl<T: Elementary> Work<T> {
             state,
             gradient: Vec::new(),
         };
-        for batch in sizes(shape.batch) {
+        let hidden = cpu.scans().map(|scan| scan.recurrence.hidden).max().unwrap_or(0);
+        for batch in sizes(shape.batch, count(shape.batch, hidden)) {
             let rows = batch * shape.steps;
             let slot = |(id, slot): (usize, &Slot)| match *slot {
                 _ if cpu.head().is_some_and(|head| head.out == id) => Rows::default(),
