@@ -33,6 +33,8 @@ pub trait Float:
     fn from_f64(x: f64) -> Self;
     /// The same number.
     fn from_f32(x: f32) -> Self;
+    /// The nearest value of this type.
+    fn from_i32(x: i32) -> Self;
     /// The same number in double precision.
     fn to_f64(self) -> f64;
     /// `self * a + b` in one rounding.
@@ -72,6 +74,10 @@ macro_rules! float {
             #[inline(always)]
             fn from_f32(x: f32) -> Self {
                 x.into()
+            }
+            #[inline(always)]
+            fn from_i32(x: i32) -> Self {
+                x as $t
             }
             #[inline(always)]
             fn to_f64(self) -> f64 {

@@ -1,7 +1,7 @@
 //! A program with its weights on one device, and what one does with it: run, learn, score.
 
 use crate::backend::{Backend, Decoder, Plan, Quantity, Upstream};
-use crate::device::{Device, Element};
+use crate::device::{Device, Element, Precision};
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
 use crate::plans::{Loan, Plans};
@@ -98,6 +98,39 @@ impl<T: Element> Network<T> {
         let mut backend = device.backend(program.clone());
         backend.upload(0, &values)?;
         Ok(Self { program, backend, device, plans: Plans::default() })
+    }
+
+    /// A copy that multiplies in other numbers, for drawing and scoring with less memory and time.
+    ///
+    /// # Errors
+    /// If the device multiplies in full precision alone.
+    ///
+    /// # Examples
+    /// ```
+    /// use seqrs::prelude::*;
+    /// let layers = Recurrent::new(Cell::parse("lstm", "none")?, 32, 1);
+    /// let model = LanguageModel { vocab_size: 5, embedding_size: None, layers };
+    /// let network: Network<f32> = Network::new(model.program()?, Device::open("cpu")?, 0)?;
+    /// let small = network.at(Precision::Int8)?;
+    /// let start = Start { prompt: &[-1], state: None, stop: None, seed: 1 };
+    /// let sampler = Sampler::new(5, 1.0, None, None, &[])?;
+    /// let draw = Generator::new(&small, start, sampler)?.draw(&small)?;
+    /// assert!(draw.log_prob < 0.0);
+    /// # Ok::<(), seqrs::Error>(())
+    /// ```
+    pub fn at(&self, precision: Precision) -> Result<Self> {
+        let Device::Cpu(isa, _) = self.device else {
+            return Err(Error::Unsupported(format!(
+                "{precision:?} weights on device {}",
+                self.device.name()
+            )));
+        };
+        let device = Device::Cpu(isa, precision);
+        let mut values = vec![T::ZERO; self.num_parameters()];
+        self.backend.download(0, &mut values);
+        let mut backend = device.backend(self.program.clone());
+        backend.upload(0, &values)?;
+        Ok(Self { program: self.program.clone(), backend, device, plans: Plans::default() })
     }
 
     /// The program.

@@ -1,9 +1,11 @@
 //! Drawing the next token from a model's logits: temperature, top-k, top-p, tokens never drawn.
 
-use std::cmp::Ordering;
-
+use crate::device::{Element, Elementary, Isa, Task};
 use crate::error::{Error, Result};
-use crate::float::Float;
+use crate::losses::largest;
+use std::array::from_fn;
+use std::cmp::Ordering;
+use std::ops::Range;
 
 /// A drawn token.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,10 +37,15 @@ pub struct Draw {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sampler {
+    isa: Isa,
     temperature: f64,
     top_k: usize,
     top_p: f64,
-    banned: Vec<bool>,
+    /// Tokens in all, and runs of those that may be drawn.
+    vocab_size: usize,
+    allowed: Vec<Range<usize>>,
+    /// Of every token.
+    weights: Vec<f64>,
     kept: Vec<Candidate>,
 }
 
@@ -80,17 +87,32 @@ impl Sampler {
         if !(top_p > 0.0 && top_p <= 1.0) {
             return Err(Error::value("top_p", "a number above 0 and at most 1", top_p));
         }
-        let mut mask = vec![false; vocab_size];
+        let mut allowed = vec![true; vocab_size];
         for &token in banned {
-            let entry = usize::try_from(token).ok().and_then(|token| mask.get_mut(token));
+            let entry = usize::try_from(token).ok().and_then(|token| allowed.get_mut(token));
             let expected = || format!("tokens from 0 to below {vocab_size}");
-            *entry.ok_or_else(|| Error::value("banned", expected(), token))? = true;
+            *entry.ok_or_else(|| Error::value("banned", expected(), token))? = false;
         }
-        if mask.iter().all(|&banned| banned) {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for token in (0..vocab_size).filter(|&token| allowed[token]) {
+            match runs.last_mut() {
+                Some(run) if run.end == token => run.end += 1,
+                _ => runs.push(token..token + 1),
+            }
+        }
+        if runs.is_empty() {
             return Err(Error::value("banned", "a token left to draw", "all of them"));
         }
-        let top_k = top_k.unwrap_or(vocab_size);
-        Ok(Self { temperature, top_k, top_p, banned: mask, kept: Vec::with_capacity(vocab_size) })
+        Ok(Self {
+            isa: Isa::detect()?,
+            temperature,
+            top_k: top_k.unwrap_or(vocab_size),
+            top_p,
+            vocab_size,
+            allowed: runs,
+            weights: vec![0.0; vocab_size],
+            kept: Vec::with_capacity(vocab_size),
+        })
     }
 
     /// Draw a token from `logits` (V,) with `u`, uniform in [0, 1): a function of the two alone.
@@ -98,64 +120,155 @@ impl Sampler {
     /// # Errors
     /// [`Error::Shape`] for logits of another length, [`Error::NotFinite`], and [`Error::Value`]
     /// for a `u` outside of [0, 1).
-    pub fn draw<T: Float>(&mut self, logits: &[T], u: f64) -> Result<Draw> {
-        if logits.len() != self.banned.len() {
-            return Err(Error::shape("logits", format!("({},)", self.banned.len()), &[logits.len()]));
+    pub fn draw<T: Element>(&mut self, logits: &[T], u: f64) -> Result<Draw> {
+        if logits.len() != self.vocab_size {
+            return Err(Error::shape("logits", format!("({},)", self.vocab_size), &[logits.len()]));
         }
         if !(0.0..1.0).contains(&u) {
             return Err(Error::value("u", "a number from 0 to below 1", u));
         }
-        if !logits.iter().all(|x| x.is_finite()) {
+        let temperature = T::from_f64(self.temperature);
+        let weigh = Weigh { logits, allowed: &self.allowed, temperature, weights: &mut self.weights };
+        let Some([top, most, log_sum]) = self.isa.run(weigh) else {
             return Err(Error::NotFinite { name: "logits".to_owned() });
-        }
-        self.choose(logits);
-        let token = self.pick(u);
-        let largest = logits.iter().fold(logits[token], |m, &x| if x > m { x } else { m });
-        let sum: f64 = logits.iter().map(|&x| (x - largest).exp().to_f64()).sum();
-        Ok(Draw { token: token as i32, log_prob: logits[token].to_f64() - largest.to_f64() - sum.ln() })
+        };
+        let token = if self.temperature == 0.0 {
+            let first = |run: &Range<usize>| {
+                logits[run.clone()].iter().position(|&x| x == most).map(|i| run.start + i)
+            };
+            self.allowed.iter().find_map(first).unwrap_or(self.allowed[0].start)
+        } else if self.top_k < self.vocab_size || self.top_p < 1.0 {
+            self.cut(logits);
+            pick(u, self.kept.iter().map(|candidate| (candidate.token as usize, candidate.score)))
+        } else {
+            pick_of(u, &self.weights)
+        };
+        let log_prob = logits[token].to_f64() - top.to_f64() - log_sum.to_f64();
+        Ok(Draw { token: token as i32, log_prob })
     }
 
     /// The candidates that bans and cuts leave, in token order, with their weights.
-    fn choose<T: Float>(&mut self, logits: &[T]) {
+    fn cut<T: Element>(&mut self, logits: &[T]) {
         let kept = &mut self.kept;
-        let allowed = logits.iter().zip(&self.banned).enumerate().filter(|(_, (_, banned))| !**banned);
         kept.clear();
-        kept.extend(allowed.map(|(token, (x, _))| Candidate { token: token as u32, score: x.to_f64() }));
-        // At temperature 0 only the first of the likeliest is kept.
-        let top_k = if self.temperature == 0.0 { 1 } else { self.top_k };
-        let all = kept.len();
-        if top_k < all {
-            kept.select_nth_unstable_by(top_k - 1, Candidate::order);
-            kept.truncate(top_k);
+        for token in self.allowed.iter().cloned().flatten() {
+            kept.push(Candidate { token: token as u32, score: logits[token].to_f64() });
         }
-        let largest = kept.iter().fold(f64::NEG_INFINITY, |m, candidate| m.max(candidate.score));
-        for candidate in kept.iter_mut() {
-            let below = candidate.score - largest;
-            candidate.score = if below == 0.0 { 1.0 } else { (below / self.temperature).exp() };
+        if self.top_k < kept.len() {
+            kept.select_nth_unstable_by(self.top_k - 1, Candidate::order);
+            kept.truncate(self.top_k);
         }
+        kept.iter_mut().for_each(|candidate| candidate.score = self.weights[candidate.token as usize]);
         if self.top_p < 1.0 {
             let enough = nucleus(kept, self.top_p);
             kept.truncate(enough);
         }
-        if kept.len() < all {
-            kept.sort_unstable_by_key(|candidate| candidate.token);
-        }
+        kept.sort_unstable_by_key(|candidate| candidate.token);
     }
+}
 
-    /// The token at which the running sum of the weights first exceeds `u` times the whole sum.
-    fn pick(&self, u: f64) -> usize {
-        let target = u * weight(&self.kept);
-        let (mut sum, mut token) = (0.0, 0);
-        for candidate in self.kept.iter().filter(|candidate| candidate.score > 0.0) {
-            sum += candidate.score;
-            token = candidate.token as usize;
-            if sum > target {
-                break;
-            }
+/// A token whose weight is less than e to the power of this, of the likeliest one's, has none.
+const LEAST: f64 = -87.0;
+
+/// The weights of the tokens; those of the banned ones stay 0. The largest logit, the largest of an
+/// allowed token, and ln Σ exp(x − largest); None where a logit is not finite.
+struct Weigh<'a, T> {
+    logits: &'a [T],
+    allowed: &'a [Range<usize>],
+    temperature: T,
+    weights: &'a mut [f64],
+}
+
+impl<T: Elementary> Task<T> for Weigh<'_, T> {
+    type Out = Option<[T; 3]>;
+    #[inline(always)]
+    fn run<const L: usize, const OPS: u8>(self) -> Self::Out {
+        let top = largest::<T, L>(self.logits)?;
+        let mut most = None;
+        for run in self.allowed {
+            let of_run = largest::<T, L>(&self.logits[run.clone()])?;
+            most = most.filter(|&most| most >= of_run).or(Some(of_run));
         }
-        // Where rounding lets nothing exceed the target, this is the last token that has weight.
-        token
+        let most = most?;
+        let mut sums = [T::ZERO; L];
+        each_register::<T, L>(self.logits, |_, x, used| {
+            let e = T::exp_each(x.map(|x| x - top));
+            (0..used).for_each(|l| sums[l] += e[l]);
+        });
+        let sum = sums.into_iter().fold(T::ZERO, |all, x| all + x);
+        // The smallest of temperatures is 0 in single precision: as good as the smallest there is.
+        let temperature = if self.temperature < T::MIN_POSITIVE { T::MIN_POSITIVE } else { self.temperature };
+        let least = T::from_f64(LEAST);
+        for run in self.allowed {
+            let weights = &mut self.weights[run.clone()];
+            each_register::<T, L>(&self.logits[run.clone()], |at, x, used| {
+                let down = x.map(|x| (x - most) / temperature);
+                let e = T::exp_each(down);
+                (0..used).for_each(|l| weights[at + l] = if down[l] < least { 0.0 } else { e[l].to_f64() });
+            });
+        }
+        Some([top, most, sum.ln()])
     }
+}
+
+/// Calls `f` on every register of a row: where it begins, its numbers, and how many of them count.
+#[inline(always)]
+fn each_register<T: Elementary, const L: usize>(row: &[T], mut f: impl FnMut(usize, [T; L], usize)) {
+    let (registers, rest) = row.as_chunks::<L>();
+    for (i, line) in registers.iter().enumerate() {
+        f(i * L, *line, L);
+    }
+    if !rest.is_empty() {
+        let mut line = [row[0]; L];
+        line[..rest.len()].copy_from_slice(rest);
+        f(row.len() - rest.len(), line, rest.len());
+    }
+}
+
+/// The token at which the running sum of the weights first exceeds `u` times the whole sum.
+fn pick(u: f64, weights: impl Iterator<Item = (usize, f64)> + Clone) -> usize {
+    let target = u * weights.clone().map(|(_, weight)| weight).sum::<f64>();
+    first_above(target, 0.0, weights)
+}
+
+/// The same of all tokens, summed in pieces.
+fn pick_of(u: f64, weights: &[f64]) -> usize {
+    const PIECE: usize = 64;
+    let sum = |piece: &[f64]| {
+        let (lines, rest) = piece.as_chunks::<8>();
+        let sums = lines.iter().fold([0.0; 8], |sums: [f64; 8], line| from_fn(|l| sums[l] + line[l]));
+        sums.into_iter().sum::<f64>() + rest.iter().sum::<f64>()
+    };
+    let target = u * weights.chunks(PIECE).map(sum).sum::<f64>();
+    let mut before = 0.0;
+    let mut token = 0;
+    for (i, piece) in weights.chunks(PIECE).enumerate() {
+        let of_piece = sum(piece);
+        if of_piece > 0.0 {
+            token = i * PIECE;
+            if before + of_piece > target {
+                let tokens = piece.iter().enumerate().map(|(at, &weight)| (token + at, weight));
+                return first_above(target, before, tokens);
+            }
+            before += of_piece;
+        }
+    }
+    let last = weights[token..].iter().rposition(|&weight| weight > 0.0);
+    token + last.unwrap_or(0)
+}
+
+/// The first token at which the running sum exceeds the target; where rounding lets nothing exceed it,
+/// the last one that has weight.
+fn first_above(target: f64, before: f64, weights: impl Iterator<Item = (usize, f64)>) -> usize {
+    let (mut sum, mut token) = (before, 0);
+    for (of, weight) in weights.filter(|&(_, weight)| weight > 0.0) {
+        sum += weight;
+        token = of;
+        if sum > target {
+            break;
+        }
+    }
+    token
 }
 
 fn weight(candidates: &[Candidate]) -> f64 {
@@ -265,9 +378,29 @@ mod tests {
             }
             expected.sort_unstable();
             let mut sampler = Sampler::new(300, 0.8, Some(k), Some(p), &[]).unwrap();
-            sampler.choose(&logits);
+            sampler.draw(&logits, 0.0).unwrap();
             let kept: Vec<usize> = sampler.kept.iter().map(|candidate| candidate.token as usize).collect();
             assert_eq!(kept, expected, "k {k}, p {p}");
+        }
+    }
+
+    #[test]
+    fn many_tokens_are_drawn_as_few() {
+        let stream = Stream::new(4, Kind::Sample, 0, 0);
+        for vocabulary in [1, 63, 64, 65, 1000] {
+            let logits: Vec<f32> = (0..vocabulary).map(|i| stream.normal(i) as f32).collect();
+            let banned: Vec<i32> = (0..vocabulary as i32).filter(|token| token % 7 == 3).collect();
+            let mut whole = Sampler::new(logits.len(), 1.3, None, None, &banned).unwrap();
+            // A cut that cuts nothing off sums token by token.
+            let mut one_by_one = Sampler::new(logits.len(), 1.3, None, Some(1.0 - 1e-15), &banned).unwrap();
+            for i in 0..500 {
+                let u = stream.uniform(10_000 + i);
+                assert_eq!(
+                    whole.draw(&logits, u).unwrap(),
+                    one_by_one.draw(&logits, u).unwrap(),
+                    "{vocabulary} {u}"
+                );
+            }
         }
     }
 

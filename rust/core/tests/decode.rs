@@ -231,3 +231,110 @@ fn a_text_goes_on_from_a_state_and_sees_new_weights() {
     let (next, want) = (old.draw(&network).expect("a token"), late.draw(&network).expect("a token"));
     assert!(next.token != want.token || next.log_prob == want.log_prob);
 }
+
+/// Mean log-probability of some tokens, read in a batch as scoring does.
+fn score<T: Element + Float>(network: &Network<T>) -> f64 {
+    let tokens: Vec<i32> = (0..60).map(|i| i * i % VOCABULARY as i32).collect();
+    let inputs: Vec<i32> = std::iter::once(-1).chain(tokens.iter().copied()).take(60).collect();
+    let run = network
+        .log_probs(&Batch {
+            shape: Shape { batch: 4, steps: 15 },
+            input: Input::Tokens(&inputs),
+            targets: Some(&tokens),
+            lengths: None,
+            mask: None,
+            start: StartState::Zero,
+            training: None,
+        })
+        .expect("log-probabilities");
+    run.output.iter().map(|x| x.to_f64()).sum::<f64>() / 60.0
+}
+
+#[test]
+fn every_cell_with_smaller_weights_is_close_and_the_same_on_every_instruction_set() {
+    for cell in CELLS {
+        // A hundred terms: no whole number of quads in the second case.
+        for (hidden, embedding) in [(48, Some(5)), (37, None)] {
+            let model = model(stack_of(cell, hidden), embedding);
+            let mut of_bytes = Vec::new();
+            for isa in Isa::available() {
+                let full = network::<f32>(&model, Device::Cpu(isa, Precision::Full));
+                for (precision, close) in [(Precision::Bfloat16, 0.03), (Precision::Int8, 0.06)] {
+                    let small = full.at(precision).expect("a copy");
+                    let what = format!("{cell} {isa:?} {precision:?}");
+                    let (want, got) = (score(&full), score(&small));
+                    assert!((got - want).abs() < close, "{what}: {got} for {want}");
+                    assert_ne!(got, want, "{what}");
+                    let double = network::<f64>(&model, Device::Cpu(isa, Precision::Full));
+                    let double = double.at(precision).expect("a copy");
+                    assert!((score(&double) - got).abs() < 0.5 * close, "{what} in double precision");
+                    // One token after the other is as good as all at once.
+                    let texts = texts(&small, 8);
+                    let drawn = texts.drawn(2).to_vec();
+                    check_read(&what, &small, PROMPTS[2], &drawn);
+                }
+                of_bytes.push(score(&full.at(Precision::Int8).expect("a copy")));
+            }
+            // The products are the same; the cells' functions and sums round in their own ways.
+            for other in &of_bytes {
+                assert!((other - of_bytes[0]).abs() < 5e-3, "{cell}: {of_bytes:?}");
+            }
+        }
+    }
+}
+
+/// The log-probabilities of drawn tokens are those of the same network that reads them whole.
+fn check_read(what: &str, network: &Network<f32>, prompt: &[i32], drawn: &[Draw]) {
+    let tokens: Vec<i32> = prompt.iter().copied().chain(drawn.iter().map(|draw| draw.token)).collect();
+    let run = network
+        .log_probs(&Batch {
+            shape: Shape { batch: 1, steps: tokens.len() - 1 },
+            input: Input::Tokens(&tokens[..tokens.len() - 1]),
+            targets: Some(&tokens[1..]),
+            lengths: None,
+            mask: None,
+            start: StartState::Zero,
+            training: None,
+        })
+        .expect("log-probabilities");
+    for (draw, want) in drawn.iter().zip(&run.output[prompt.len() - 1..]) {
+        assert!((draw.log_prob - f64::from(*want)).abs() < 1e-3, "{what}: {} for {want}", draw.log_prob);
+    }
+}
+
+#[test]
+fn bytes_do_not_learn() {
+    let full = network::<f32>(&model(stack_of(CELLS[10], 20), Some(4)), Device::open("cpu").expect("cpu"));
+    let mut small = full.at(Precision::Int8).expect("a copy");
+    let rule = seqrs::optim::Rule::Sgd { momentum: 0.0 };
+    let mut sgd = seqrs::optim::Optimizer::new(rule, 0.0, None, None, small.num_trainable()).expect("sgd");
+    let batch = Batch {
+        shape: Shape { batch: 1, steps: 2 },
+        input: Input::Tokens(&[0, 1]),
+        targets: Some(&[1, 2]),
+        lengths: None,
+        mask: None,
+        start: StartState::Zero,
+        training: Some(DropoutKey { seed: 0, step: 0 }),
+    };
+    let refused = small.train_step(&batch, &mut sgd, 0.1).map(|_| ()).expect_err("no learning");
+    assert!(refused.to_string().contains("training with int8 weights"), "{refused}");
+    let gradient = vec![0.0; small.num_parameters()];
+    assert!(small.apply(&gradient, &mut sgd, 0.1).is_err());
+    assert!(
+        network::<f32>(&model(stack_of(CELLS[0], 3), None), Device::Reference).at(Precision::Int8).is_err()
+    );
+}
+
+#[test]
+fn weights_that_are_not_finite_are_seen_through_bytes() {
+    let mut full = network::<f32>(&model(stack_of(CELLS[0], 20), None), Device::open("cpu").expect("cpu"));
+    for wrong in [f32::NAN, f32::INFINITY] {
+        let mut weights = full.get("rnn.weight_hh_l0").expect("it");
+        weights[5] = wrong;
+        full.set("rnn.weight_hh_l0", &weights).expect("the same size");
+        let small = full.at(Precision::Int8).expect("a copy");
+        let mut text = Generator::new(&small, start(&[-1], 1), sampler()).expect("a generator");
+        assert!(text.take(&small, 5).is_err());
+    }
+}

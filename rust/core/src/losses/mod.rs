@@ -9,6 +9,8 @@ mod pointwise;
 mod reference;
 mod softmax;
 
+pub(crate) use softmax::largest;
+
 pub use places::Places;
 pub use pointwise::Pointwise;
 

@@ -89,7 +89,7 @@ impl<T: Elementary> Task<T> for &mut Rows<'_, T> {
 
 /// The largest of a row of at least one number; None where one is not finite.
 #[inline(always)]
-fn largest<T: Elementary, const L: usize>(row: &[T]) -> Option<T> {
+pub(crate) fn largest<T: Elementary, const L: usize>(row: &[T]) -> Option<T> {
     // x · 0 is 0 for a finite number, else NaN.
     let (mut top, mut finite) = ([row[0]; L], [T::ZERO; L]);
     let (registers, rest) = row.as_chunks::<L>();

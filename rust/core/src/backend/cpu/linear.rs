@@ -4,11 +4,11 @@ use super::context::{Context, Reach};
 use super::gemm::{Left, Start};
 use super::local::Local;
 use super::math::Elementary;
-use super::packed::{Operand, Packed};
+use super::packed::{Operand, Packed, Room};
 use super::panels::MOST_VECTORS;
 use super::part::Part;
 use super::scratch::{Buffer, Rows, padded};
-use super::simd::{Isa, Pair};
+use super::simd::Isa;
 use super::threads::Crew;
 use super::weights::{Segment, Segments, Target};
 use crate::device::Precision;
@@ -72,7 +72,7 @@ impl<T: Elementary> Linear<T> {
         rows: usize,
         x: &'a [T],
         stride: usize,
-        room: &'a mut Vec<Pair>,
+        room: &'a mut Room,
     ) -> Operand<'a, T> {
         let a = Left::rows(x, stride, self.from);
         self.packed.round(self.isa, rows, a, room);

@@ -6,6 +6,7 @@
 //! `unsafe` is confined to [`simd`].
 
 mod attention;
+mod bytes;
 mod combine;
 mod context;
 mod cross_entropy;
@@ -45,7 +46,7 @@ pub(crate) use threads::{Crew, enter};
 
 use super::{Backend, ByRun, Decoder, Plan, Quantity, Upstream, learn, next_version};
 use crate::device::Precision;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::optim::Optimizer;
 use crate::program::{Batch, Program};
 use crate::shape::Shape;
@@ -58,6 +59,7 @@ use work::Work;
 pub(crate) struct Cpu<T> {
     program: Program,
     isa: Isa,
+    precision: Precision,
     values: Vec<T>,
     /// Changes with the weights.
     version: u64,
@@ -70,7 +72,15 @@ impl<T: Elementary> Cpu<T> {
     pub(crate) fn new(program: Program, isa: Isa, precision: Precision) -> Self {
         let values = vec![T::ZERO; program.parameters.len()];
         let (ops, row_operations) = kernels::compile(&program, isa, precision);
-        Self { program, isa, values, version: next_version(), ops, row_operations }
+        Self { program, isa, precision, values, version: next_version(), ops, row_operations }
+    }
+
+    /// Refuses to train what is packed for running alone.
+    fn check_learns(&self) -> Result<()> {
+        match self.precision {
+            Precision::Full | Precision::Bfloat16 => Ok(()),
+            Precision::Int8 => Err(Error::Unsupported("training with int8 weights".to_owned())),
+        }
     }
 
     /// Packs every weight anew.
@@ -104,6 +114,9 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
     }
 
     fn forward(&self, plan: &mut Plan, batch: &Batch<'_, T>) -> Result<()> {
+        if batch.training.is_some() {
+            self.check_learns()?;
+        }
         plan.work_mut::<Work<T>>()?.forward(self, batch)
     }
 
@@ -141,6 +154,7 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
     }
 
     fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
+        self.check_learns()?;
         let (isa, trainable) = (self.isa, self.program.parameters.trainable());
         let (values, gradient) = (&mut self.values[..trainable], &gradient[..trainable]);
         let norm = enter(trainable as f64 * 16.0, |_| optimizer.update_on(isa, values, gradient, lr))??;

@@ -1,9 +1,10 @@
 //! A weight packed for both of its products, y = W x and dx = Wᵀ dy, at the precision they are made
 //! in: kept beside the weights and made anew when these change.
 
+use super::bytes::{ByteRows, Bytes, ToBytes};
 use super::gemm::{Left, Start, panel_product};
 use super::math::Elementary;
-use super::panels::Panels;
+use super::panels::{MOST_VECTORS, Panels};
 use super::rounding::{round, rows_of};
 use super::simd::{Isa, Pair};
 use super::threads::Crew;
@@ -16,6 +17,8 @@ pub(crate) enum Packed<T> {
     Full([Panels<T>; 2]),
     /// As bfloat16.
     Short([Panels<Pair>; 2]),
+    /// As bytes, without a transpose.
+    Bytes(Bytes<T>),
 }
 
 /// The left-hand matrix of a product with a [`Packed`] weight.
@@ -23,11 +26,21 @@ pub(crate) enum Packed<T> {
 pub(crate) enum Operand<'a, T> {
     Full(Left<'a, T>),
     Short(Left<'a, Pair>),
+    Bytes(ByteRows<'a>),
+}
+
+/// Room for the rounded rows of a left-hand matrix.
+#[derive(Default)]
+pub(crate) struct Room {
+    pairs: Vec<Pair>,
+    bytes: Vec<u8>,
+    scales: Vec<f32>,
 }
 
 thread_local! {
-    /// Rounded rows of the product at hand.
-    static ROUNDED: RefCell<Vec<Pair>> = const { RefCell::new(Vec::new()) };
+    /// Room rows of the product at hand.
+    static ROUNDED: RefCell<Room> =
+        const { RefCell::new(Room { pairs: Vec::new(), bytes: Vec::new(), scales: Vec::new() }) };
 }
 
 impl<T: Elementary> Packed<T> {
@@ -41,6 +54,10 @@ impl<T: Elementary> Packed<T> {
                 Panels::columns(terms.div_ceil(2), rows, lanes),
                 Panels::columns(rows.div_ceil(2), terms, lanes),
             ]),
+            Precision::Int8 => {
+                let panels = Panels::columns(terms.div_ceil(4), rows, lanes);
+                Self::Bytes(Bytes::new(panels, rows.next_multiple_of(lanes), MOST_VECTORS * lanes))
+            }
         }
     }
 
@@ -62,6 +79,10 @@ impl<T: Elementary> Packed<T> {
                 Panels::equal(terms.div_ceil(2), blocks, gates, lanes),
                 Panels::columns(units / 2, terms, lanes),
             ]),
+            Precision::Int8 => {
+                let panels = Panels::equal(terms.div_ceil(4), blocks, gates, lanes);
+                Self::Bytes(Bytes::new(panels, units, gates * lanes))
+            }
         }
     }
 
@@ -70,6 +91,7 @@ impl<T: Elementary> Packed<T> {
         match self {
             Self::Full(panels) => pack_matrix(panels, crew, weight, terms),
             Self::Short(panels) => pack_matrix(panels, crew, weight, terms),
+            Self::Bytes(bytes) => bytes.pack(crew, |row| weight.chunks_exact(terms).nth(row)),
         }
     }
 
@@ -86,21 +108,36 @@ impl<T: Elementary> Packed<T> {
         match self {
             Self::Full(panels) => pack_gates(panels, crew, weight, terms, hidden, lanes, gates),
             Self::Short(panels) => pack_gates(panels, crew, weight, terms, hidden, lanes, gates),
+            Self::Bytes(bytes) => bytes.pack(crew, |column| {
+                let (register, lane) = (column / lanes, column % lanes);
+                let unit = register / gates.len() * lanes + lane;
+                let row = gates[register % gates.len()] * hidden + unit;
+                (unit < hidden).then(|| &weight[row * terms..][..terms])
+            }),
         }
     }
 
     /// Rounds `a` into `room`, if this weight's products need it, for [`Packed::operand`].
-    pub(crate) fn round(&self, isa: Isa, rows: usize, a: Left<'_, T>, room: &mut Vec<Pair>) {
-        if matches!(self, Self::Short(_)) {
-            round(isa, rows, a, room);
+    pub(crate) fn round(&self, isa: Isa, rows: usize, a: Left<'_, T>, room: &mut Room) {
+        match self {
+            Self::Full(_) => {}
+            Self::Short(_) => {
+                round(isa, rows, a, &mut room.pairs);
+            }
+            Self::Bytes(_) => {
+                room.bytes.resize(rows * a.terms.next_multiple_of(4), 0);
+                room.scales.resize(rows, 0.0);
+                isa.run(ToBytes { rows, a, data: &mut room.bytes, scales: &mut room.scales });
+            }
         }
     }
 
     /// `a` as the products of this weight take it.
-    pub(crate) fn operand<'a>(&self, a: Left<'a, T>, rounded: &'a [Pair]) -> Operand<'a, T> {
+    pub(crate) fn operand<'a>(&self, a: Left<'a, T>, rounded: &'a Room) -> Operand<'a, T> {
         match self {
             Self::Full(_) => Operand::Full(a),
-            Self::Short(_) => Operand::Short(rows_of(rounded, a)),
+            Self::Short(_) => Operand::Short(rows_of(&rounded.pairs, a)),
+            Self::Bytes(_) => Operand::Bytes(ByteRows::of(&rounded.bytes, a.terms, &rounded.scales)),
         }
     }
 
@@ -121,6 +158,9 @@ impl<T: Elementary> Packed<T> {
             }
             (Self::Short([weight, _]), Operand::Short(a)) => {
                 panel_product(isa, rows, a, weight.panel(block), start, c, stride);
+            }
+            (Self::Bytes(weight), Operand::Bytes(a)) => {
+                weight.panel_product(isa, rows, a, block, start, c, stride);
             }
             _ => unreachable!("an operand made for another weight"),
         }
@@ -165,9 +205,15 @@ impl<T: Elementary> Packed<T> {
         match self {
             Self::Full(panels) => panels[way].product(isa, rows, a, start, c, stride),
             Self::Short(panels) => ROUNDED.with_borrow_mut(|room| {
-                let a = round(isa, rows, a, room);
+                let a = round(isa, rows, a, &mut room.pairs);
                 panels[way].product(isa, rows, a, start, c, stride);
             }),
+            Self::Bytes(weight) if way == 0 => ROUNDED.with_borrow_mut(|room| {
+                self.round(isa, rows, a, room);
+                let Operand::Bytes(a) = self.operand(a, room) else { unreachable!("its own operand") };
+                weight.product(isa, rows, a, start, c, stride);
+            }),
+            Self::Bytes(_) => unreachable!("nothing learns through bytes"),
         }
     }
 }

@@ -6,10 +6,10 @@ use super::context::Context;
 use super::embedding::token_mask;
 use super::gemm::Start;
 use super::math::Elementary;
+use super::packed::Room;
 use super::part::Part;
 use super::scan::{NormRows, Scan};
 use super::scratch::{Buffer, Rows};
-use super::simd::Pair;
 use super::threads::Crew;
 use crate::float::Float;
 use crate::params::ParamId;
@@ -74,7 +74,7 @@ pub(super) struct Table<T> {
     pub(super) x: Rows<T>,
     pub(super) dx: Rows<T>,
     /// Those at hand, rounded.
-    rounded: Vec<Pair>,
+    rounded: Room,
 }
 
 impl<T: Elementary> Table<T> {
@@ -89,7 +89,7 @@ impl<T: Elementary> Table<T> {
             norm,
             x: x(),
             dx: x(),
-            rounded: Vec::new(),
+            rounded: Room::default(),
         }
     }
 

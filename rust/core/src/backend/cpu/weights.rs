@@ -92,7 +92,8 @@ impl Target<'_> {
                         let dz = &segment.dz[block * segment.block + first * segment.row..];
                         let data = &segment.x[first * segment.stride + first_column..];
                         match self.precision {
-                            Precision::Full => {
+                            // Bytes do not learn.
+                            Precision::Full | Precision::Int8 => {
                                 let x = Panel { data, stride: segment.stride, vectors };
                                 self.products(dz, segment.row, count, x, &mut sums.0);
                             }

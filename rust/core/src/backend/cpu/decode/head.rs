@@ -2,9 +2,9 @@
 
 use super::super::linear::Linear;
 use super::super::math::Elementary;
+use super::super::packed::Room;
 use super::super::panels::MOST_VECTORS;
 use super::super::scratch::Rows;
-use super::super::simd::Pair;
 use super::super::threads::Crew;
 use super::layer::SHARE;
 
@@ -12,12 +12,12 @@ use super::layer::SHARE;
 pub(super) struct Head<T> {
     vocabulary: usize,
     logits: Rows<T>,
-    rounded: Vec<Pair>,
+    rounded: Room,
 }
 
 impl<T: Elementary> Head<T> {
     pub(super) fn new(rows: usize, vocabulary: usize, lanes: usize) -> Self {
-        Self { vocabulary, logits: Rows::new(0, rows, vocabulary, lanes), rounded: Vec::new() }
+        Self { vocabulary, logits: Rows::new(0, rows, vocabulary, lanes), rounded: Room::default() }
     }
 
     pub(super) fn logits(&self, row: usize) -> &[T] {

@@ -6,11 +6,10 @@
 
 use super::super::gemm::{Left, Start};
 use super::super::math::Elementary;
-use super::super::packed::{Operand, Packed};
+use super::super::packed::{Operand, Packed, Room};
 use super::super::pointwise::{self, each_row};
 use super::super::scan::Scan;
 use super::super::scratch::{Buffer, Rows};
-use super::super::simd::Pair;
 use super::super::threads::Crew;
 use super::super::tokens::Table;
 use crate::cells::{self, State, Step, Visit};
@@ -40,7 +39,7 @@ pub(super) struct Layer<T> {
     /// The cell's slots, `[H / L][rows][S·L]`.
     z: Buffer<T>,
     /// The input and what each product multiplies, rounded.
-    rounded: [Vec<Pair>; 3],
+    rounded: [Room; 3],
 }
 
 impl<T: Elementary> Layer<T> {
@@ -157,7 +156,7 @@ fn operand<'a, T: Elementary>(
     weight: &Packed<T>,
     rows: usize,
     of: &'a Rows<T>,
-    room: &'a mut Vec<Pair>,
+    room: &'a mut Room,
 ) -> Operand<'a, T> {
     let a = Left::rows(&of.data, of.stride, scan.recurrence.hidden);
     weight.round(scan.isa, rows, a, room);

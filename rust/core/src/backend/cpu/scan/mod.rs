@@ -16,9 +16,9 @@ use super::context::Reach;
 use super::gemm::{Left, Start};
 use super::math::Elementary;
 use super::norm::{Gains, Norm, Spread};
-use super::packed::{Operand as Rounded, Packed};
+use super::packed::{Operand as Rounded, Packed, Room};
 use super::scratch::Buffer;
-use super::simd::{Isa, Pair, Strides};
+use super::simd::{Isa, Strides};
 use crate::cells::{Layout, Operand, Product, Seen};
 use crate::device::Precision;
 use crate::params::ParamId;
@@ -186,7 +186,7 @@ impl<T: Elementary> Scan<T> {
         x_stride: usize,
         z: &mut [T],
         kept: &mut NormRows<T>,
-        room: &mut Vec<Pair>,
+        room: &mut Room,
     ) {
         let line = self.line();
         // Some rows at a time: they stay in the second cache while the panels stream by.
@@ -209,7 +209,7 @@ impl<T: Elementary> Scan<T> {
         rows: usize,
         x: &'a [T],
         stride: usize,
-        room: &'a mut Vec<Pair>,
+        room: &'a mut Room,
     ) -> Option<Rounded<'a, T>> {
         let a = Left::rows(x, stride, self.inputs);
         self.input_product.as_ref().map(|input| {

@@ -1,8 +1,8 @@
 //! What one recurrent layer keeps of a run over one group.
 
 use super::super::math::Elementary;
+use super::super::packed::Room;
 use super::super::scratch::{Buffer, Rows};
-use super::super::simd::Pair;
 use super::Scan;
 
 /// The tape. Rows that a layer has no use for are empty.
@@ -28,7 +28,7 @@ pub(crate) struct Tape<T> {
     pub(crate) d_wide: Rows<T>,
     pub(crate) norm: NormTape<T>,
     /// What each recurrent product multiplies at the step at hand, rounded.
-    pub(crate) rounded: [Vec<Pair>; 2],
+    pub(crate) rounded: [Room; 2],
 }
 
 /// The masks of a run, and what they are applied to.

@@ -122,6 +122,54 @@ impl<T: Float> Factor<T> for Pair {
     }
 }
 
+/// Four whole numbers side by side: the operand's from 0 to 255, the weight's from −128 to 127.
+pub(crate) type Quad = [u8; 4];
+
+impl Sum for i32 {
+    type Lane = f32;
+}
+
+impl Factor<i32> for Quad {
+    const DOTS: bool = true;
+    #[inline(always)]
+    fn multiply_add<const L: usize, const OPS: u8>(self, line: [Self; L], sum: [i32; L]) -> [i32; L] {
+        #[cfg(target_arch = "x86_64")]
+        if OPS >= ops::DOTS && L == 16 {
+            use std::arch::x86_64::{__m512i, _mm512_dpbusd_epi32, _mm512_set1_epi32};
+            // SAFETY: DOTS is said by `x86::avx512_dot` alone, which enables the instruction; each
+            // side of a copy is 64 bytes for 16 lanes, and any bits are numbers.
+            return unsafe {
+                let line: __m512i = transmute_copy(&line);
+                let sum: __m512i = transmute_copy(&sum);
+                let a = _mm512_set1_epi32(i32::from_le_bytes(self));
+                transmute_copy(&_mm512_dpbusd_epi32(sum, a, line))
+            };
+        }
+        #[cfg(target_arch = "x86_64")]
+        if OPS >= ops::FUSED && L == 8 {
+            use std::arch::x86_64::*;
+            // SAFETY: FUSED with eight lanes is said by functions that enable AVX2 at least; each side
+            // of a copy is 32 bytes for 8 lanes, and any bits are numbers.
+            return unsafe {
+                let line: __m256i = transmute_copy(&line);
+                let sum: __m256i = transmute_copy(&sum);
+                let a = _mm256_set1_epi32(i32::from_le_bytes(self));
+                // The bytes of even and of odd number, each widened to 16 bits.
+                let (even, odd) =
+                    (_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(line)), _mm256_srai_epi16::<8>(line));
+                let (even_a, odd_a) =
+                    (_mm256_and_si256(a, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(a));
+                let sum = _mm256_add_epi32(sum, _mm256_madd_epi16(even, even_a));
+                transmute_copy(&_mm256_add_epi32(sum, _mm256_madd_epi16(odd, odd_a)))
+            };
+        }
+        from_fn(|l| {
+            let products = self.iter().zip(line[l]).map(|(&a, b)| i32::from(a) * i32::from(b as i8));
+            sum[l] + products.sum::<i32>()
+        })
+    }
+}
+
 /// Where an operand of [`multiply`] lies: element (row i, term k of block j) at
 /// `i * row + j * block + k * term`.
 #[derive(Clone, Copy, Debug)]
