@@ -68,13 +68,16 @@ def wait_until_idle(own: list[int], limit: float) -> float:
     Returns the share of the last look that was busy.
     """
     deadline = time.monotonic() + limit
+    told = False
     while True:
         others = Others(own)
         time.sleep(1.0)
         share = others.share()
         if share <= IDLE or time.monotonic() >= deadline:
             return share
-        print(f"  {share:.0%} of the machine is busy: waiting", file=sys.stderr)
+        if not told:
+            print(f"  {share:.0%} of the machine is busy: waiting", file=sys.stderr)
+            told = True
 
 
 def cache_bytes() -> dict[str, int]:

@@ -44,7 +44,7 @@ def layer(cell: str, hidden: int, dtype: str, saturated: bool = False) -> nn.LST
     return made
 
 
-def model(cell: str, hidden: int) -> native.Network:
+def model(cell: str, hidden: int, dtype: str = "float32") -> native.Network:
     kind, _, form = cell.partition("_")
     return native.Network.language_model(
         cell=kind,
@@ -54,7 +54,7 @@ def model(cell: str, hidden: int) -> native.Network:
         hidden_size=hidden,
         num_layers=1,
         dropout=0.0,
-        dtype="float32",
+        dtype=dtype,
         device="cpu",
         seed=0,
     )
@@ -103,21 +103,21 @@ class Seqrs(Library):
         return step
 
     def sample(self, cell: str, hidden: int, weights: str) -> Run:
-        options = {} if weights == "float32" else {"weights": weights}
-        try:
-            generator = model(cell, hidden).generator(
-                prompt=np.array([-1], dtype=np.int32),
-                state=None,
-                temperature=1.0,
-                top_k=None,
-                top_p=None,
-                banned=np.array([], dtype=np.int32),
-                stop=None,
-                seed=0,
-                **options,
-            )
-        except TypeError as error:
-            raise UnsupportedError(f"this version of seqrs has no {weights} weights") from error
+        network = model(cell, hidden, "bfloat16" if weights == "bfloat16" else "float32")
+        if weights == "int8":
+            if not hasattr(network, "at"):
+                raise UnsupportedError("this version of seqrs has no int8 weights")
+            network = network.at("int8")
+        generator = network.generator(
+            prompt=np.array([-1], dtype=np.int32),
+            state=None,
+            temperature=1.0,
+            top_k=None,
+            top_p=None,
+            banned=np.array([], dtype=np.int32),
+            stop=None,
+            seed=0,
+        )
         return lambda: generator.take(TOKENS)
 
 
