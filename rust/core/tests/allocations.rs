@@ -1,4 +1,4 @@
-//! The second training step of a shape allocates nothing: every allocation of the process is counted,
+//! The second training step of a shape allocates nothing, nor does drawing a token: every allocation of the process is counted,
 //! on all threads. One test alone, since tests of one binary run side by side.
 
 mod common;
@@ -116,8 +116,23 @@ fn passes(layers: &Recurrent, shape: Shape) {
     assert!((5 * CALLS..=most).contains(&counted), "{counted} allocations, {shape:?}, {layers:?}");
 }
 
+/// Tokens drawn one by one, once those that there are have been seen.
+fn drawing(model: &LanguageModel) {
+    let program = model.program().expect("a model");
+    let network = Network::<f32>::new(program, Device::open("cpu").expect("cpu"), 11).expect("a network");
+    let start = Start { prompt: &[-1, 3], state: None, stop: None, seed: 8 };
+    let sampler = Sampler::new(model.vocab_size, 0.9, Some(40), Some(0.95), &[0]).expect("a sampler");
+    let mut generator = Generator::new(&network, start, sampler).expect("a generator");
+    let mut draw = |_| {
+        generator.draw(&network).expect("a token");
+    };
+    (0..300).for_each(&mut draw);
+    let counted = count(|| (300..500).for_each(&mut draw));
+    assert!(counted <= 200 / 63 * QUEUE, "{counted} allocations in 200 draws of {model:?}");
+}
+
 #[test]
-fn the_second_step_allocates_nothing() {
+fn steps_after_the_first_allocate_nothing() {
     for threads in [1, 2] {
         set_num_threads(threads).expect("threads");
         for form in [("lstm", "none"), ("gru", "after"), ("lstm", "full")] {
@@ -127,6 +142,7 @@ fn the_second_step_allocates_nothing() {
                 for (batch, ragged) in [(1, false), (33, true)] {
                     training(&model, Shape { batch, steps: 12 }, ragged);
                 }
+                drawing(&model);
             }
             let layers = Recurrent { dropout: 0.3, ..Recurrent::new(cell(form), 32, 2) };
             passes(&layers, Shape { batch: 33, steps: 12 });
