@@ -224,6 +224,34 @@ def test_sample_reads_prompts(folder: Path) -> None:
     assert seqrs("sample", "model.seqrs", "--length", "5", folder=folder, input="").stdout.count("\n") >= 1
 
 
+def test_sample_writes_several_texts_with_smaller_weights(folder: Path) -> None:
+    arguments = ["sample", "model.seqrs", "--prompt", "the ", "--length", "20", "--weights", "int8"]
+    several = seqrs(*arguments, "--seed", "4", "--num-samples", "3", folder=folder).stdout
+    alone = [seqrs(*arguments, "--seed", seed, folder=folder).stdout for seed in ("4", "5", "6")]
+    assert several == "".join(alone)
+    lines = seqrs(
+        *arguments, "--seed", "4", "--num-samples", "3", "--json", folder=folder
+    ).stdout.splitlines()
+    for line, text in zip(lines, alone, strict=True):
+        sample = json.loads(line)
+        assert sample["prompt"] + sample["text"] + "\n" == text
+        assert len(sample["tokens"]) == 20
+
+
+def test_score_tells_what_smaller_weights_change(folder: Path) -> None:
+    run = seqrs("score", "model.seqrs", "text.txt", "--weights", "int8", folder=folder).stdout
+    full, rest = run.split("with weights in int8:\n")
+    assert full == seqrs("score", "model.seqrs", "text.txt", folder=folder).stdout
+    rounded, change = rest.split("change ")
+    before, after = figures(full)["perplexity"], figures(rounded)["perplexity"]
+    assert before != after
+    percent = float(change.split("%")[0])
+    assert percent == pytest.approx(100 * (after / before - 1), abs=2e-2)
+    assert abs(percent) < 1.0
+    lines = seqrs("score", "model.seqrs", "text.txt", "--lines", "--weights", "int8", folder=folder).stdout
+    assert lines != seqrs("score", "model.seqrs", "text.txt", "--lines", folder=folder).stdout
+
+
 def test_unseen_prompt_warns_in_one_line(folder: Path) -> None:
     run = seqrs("sample", "model.seqrs", "--prompt", "é", "--length", "3", folder=folder)
     assert run.stderr == "seqrs: warning: prompt: 'é' not seen in training, read as the zero vector\n"

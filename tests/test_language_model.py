@@ -400,3 +400,62 @@ def test_devices_agree(parrot: LanguageModel, tmp_path: Path) -> None:
     parrot.save(tmp_path / "model.seqrs")
     reference = seqrs.load(tmp_path / "model.seqrs", device="reference")
     assert reference.log_prob(VERSE) == pytest.approx(parrot.log_prob(VERSE), rel=1e-3)
+
+
+# Several texts at once, and smaller weights
+
+
+def test_texts_drawn_together_are_those_drawn_alone(
+    parrot: LanguageModel, namer: LanguageModel, reader: LanguageModel
+) -> None:
+    for model in (parrot, namer, reader):
+        for options in ({}, {"temperature": 1.5, "top_k": 3}, {"prompt": "the", "top_p": 0.9}):
+            if model is namer:
+                options = {**options, "prompt": "an"}
+            alone = [model.sample(40, seed=7 + number, **options) for number in range(11)]
+            assert model.sample(40, seed=7, num_samples=11, **options) == alone
+            assert model.sample(40, seed=7, num_samples=1, **options) == alone[:1]
+    assert len(set(namer.sample(seed=0, num_samples=20))) > 3
+    assert len(namer.sample(num_samples=3)) == 3
+
+
+def test_the_seeds_of_texts_wrap_around(namer: LanguageModel) -> None:
+    texts = namer.sample(seed=2**64 - 1, num_samples=2)
+    assert texts == [namer.sample(seed=2**64 - 1), namer.sample(seed=0)]
+
+
+@pytest.mark.parametrize(("count", "error"), [(0, ValueError), (-1, ValueError), ("two", TypeError)])
+def test_how_many_texts_is_a_number_from_1_on(
+    namer: LanguageModel, count: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="num_samples: expected"):
+        namer.sample(num_samples=count)
+
+
+@pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8"])
+def test_smaller_weights_write_and_score_as_the_full_ones(parrot: LanguageModel, weights: str) -> None:
+    small = parrot.quantize(weights)
+    assert small.weights == weights
+    assert weights in repr(small)
+    assert small.sample(90, prompt=VERSE, temperature=0) == VERSE * 2
+    assert small.sample(30, seed=1, num_samples=2) == [small.sample(30, seed=seed) for seed in (1, 2)]
+    assert "".join(small.stream(30, seed=1)) == small.sample(30, seed=1)
+    full, rounded = parrot.perplexity(VERSE * 5), small.perplexity(VERSE * 5)
+    assert rounded == pytest.approx(full, rel=5e-3)
+    assert (rounded == full) == (weights == "float32")
+    # The full model has not changed.
+    assert parrot.perplexity(VERSE * 5) == full
+
+
+def test_smaller_weights_do_not_learn(parrot: LanguageModel) -> None:
+    small = parrot.quantize()
+    with pytest.raises(NotImplementedError, match="training with weights in int8: train the model"):
+        small.fit(VERSE * 60)
+    for weights, error in (("int4", ValueError), (8, TypeError)):
+        with pytest.raises(error, match="weights: expected"):
+            parrot.quantize(weights)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="knows no text yet"):
+        LanguageModel(**SMALL).quantize()
+    reference = LanguageModel(device="reference", **SMALL).fit(VERSE * 5, epochs=0, **QUIET)
+    with pytest.raises(NotImplementedError, match="reference device"):
+        reference.quantize()

@@ -137,5 +137,5 @@ def test_a_prompt_outside_the_vocabulary_is_refused_at_once() -> None:
             top_p=None,
             banned=np.array([], np.int32),
             stop=None,
-            seed=0,
+            seeds=[0],
         )

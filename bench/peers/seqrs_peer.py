@@ -103,12 +103,8 @@ class Seqrs(Library):
         return step
 
     def sample(self, cell: str, hidden: int, weights: str) -> Run:
-        network = model(cell, hidden, "bfloat16" if weights == "bfloat16" else "float32")
-        if weights == "int8":
-            if not hasattr(network, "at"):
-                raise UnsupportedError("this version of seqrs has no int8 weights")
-            network = network.at("int8")
-        generator = network.generator(
+        network = model(cell, hidden)
+        generator = (network if weights == "float32" else network.at(weights)).generator(
             prompt=np.array([-1], dtype=np.int32),
             state=None,
             temperature=1.0,
@@ -116,7 +112,7 @@ class Seqrs(Library):
             top_p=None,
             banned=np.array([], dtype=np.int32),
             stop=None,
-            seed=0,
+            seeds=[0],
         )
         return lambda: generator.take(TOKENS)
 

@@ -63,16 +63,18 @@ class Optimizer:
 
 @final
 class Generator:
-    """One text being drawn: the recurrent state, the last token and the random stream."""
+    """Texts being drawn together: of each the recurrent state, the last token and the random stream."""
 
-    def take(self, n: int) -> tuple[list[int], list[float]]:
-        """Draw up to n more tokens: their numbers and log-probabilities (before temperature and cuts).
+    def take(self, n: int) -> list[tuple[list[int], list[float]]]:
+        """Draw up to n more tokens of each text: numbers and log-probabilities (before temperature and cuts).
 
         Fewer than n come back only when the stop token was drawn (it is the last one returned).
         """
     @property
-    def done(self) -> bool: ...
-    def state(self) -> _State: ...
+    def done(self) -> bool:
+        """Whether the stop token of every text was drawn."""
+    def state(self) -> _State:
+        """Of the first text."""
 
 @final
 class Network:
@@ -180,8 +182,10 @@ class Network:
         top_p: float | None,
         banned: NDArray[np.int32],  # tokens never drawn
         stop: int | None,  # drawing this token ends the text
-        seed: int,
+        seeds: list[int],  # of each text
     ) -> Generator: ...
+    def at(self, weights: str) -> Network:
+        """A copy for running alone, with its weights in "float32" (as they are), "bfloat16" or "int8"."""
 
 def learning_rate(
     schedule: str,

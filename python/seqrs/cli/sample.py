@@ -5,8 +5,12 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import seqrs
+
+if TYPE_CHECKING:
+    from seqrs.models.writing import WritingModel
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,6 +38,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("--allow-unk", action="store_true", help="let words be <UNK>")
     parser.add_argument("--seed", type=int, metavar="N", help="the same seed writes the same text")
+    parser.add_argument(
+        "--num-samples",
+        type=int,
+        metavar="N",
+        help="write N texts for each prompt, drawn together, with the seeds from --seed on",
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("float32", "bfloat16", "int8"),
+        help="round the weights: less memory, more speed (default: as they are)",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
     parser.add_argument(
         "--json", action="store_true", help="a line of JSON each, with tokens and log-probabilities"
@@ -45,18 +60,27 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     if options.threads is not None:
         seqrs.set_num_threads(options.threads)
-    model = seqrs.load(options.model)
+    loaded = seqrs.load(options.model)
+    model: WritingModel = loaded if options.weights is None else loaded.quantize(options.weights)
     prompts = [options.prompt] if options.prompt is not None else _prompts()
+    how = {
+        "temperature": options.temperature,
+        "top_k": options.top_k,
+        "top_p": options.top_p,
+        "allow_unk": options.allow_unk,
+        "seed": options.seed,
+    }
     for prompt in prompts:
-        pieces = model.draw(
-            options.length,
-            prompt,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            allow_unk=options.allow_unk,
-            seed=options.seed,
-        )
+        if options.num_samples is not None:
+            for text, tokens, log_probs in model.draw_together(
+                options.num_samples, options.length, prompt, **how
+            ):
+                if options.json:
+                    _write_json(prompt, [(text, tokens, log_probs)])
+                else:
+                    print(prompt + text, flush=True)
+            continue
+        pieces = model.draw(options.length, prompt, **how)
         if options.json:
             _write_json(prompt, list(pieces))
         else:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from seqrs.models.text_model import TextModel
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Describe the command."""
@@ -32,6 +34,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="a row for each line: log-probability, perplexity, bits a character, the line, between tabs",
     )
+    parser.add_argument(
+        "--weights",
+        choices=("bfloat16", "int8"),
+        help="also with weights rounded to these, and what that changes",
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
     parser.set_defaults(run=run)
 
@@ -41,18 +48,33 @@ def run(options: argparse.Namespace) -> None:
     if options.threads is not None:
         seqrs.set_num_threads(options.threads)
     model = seqrs.load(options.model)
+    documents = _documents(options.text, model.documents)
+    if options.lines:
+        _print_lines(model if options.weights is None else model.quantize(options.weights), documents)
+        return
+    full = _total(model, documents)
+    print(full)
+    if options.weights is not None:
+        rounded = _total(model.quantize(options.weights), documents)
+        print(f"with weights in {options.weights}:", rounded, sep="\n")
+        change = 100.0 * (math.exp((full.known - rounded.known) / max(full.tokens - full.unseen, 1)) - 1.0)
+        print(f"change            {change:+.4f} % of perplexity")
+
+
+def _total(model: "TextModel", documents: Sequence[str]) -> "Figures":
     total = Figures()
-    for document in _documents(options.text, model.documents):
+    for document in documents:
+        total += Figures.of(document, *model.log_probs(document))
+    return total
+
+
+def _print_lines(model: "TextModel", documents: Sequence[str]) -> None:
+    for document in documents:
         tokens, log_probs = model.log_probs(document)
-        if not options.lines:
-            total += Figures.of(document, tokens, log_probs)
-            continue
         for line, of_line in zip(io.StringIO(document, newline="\n"), _lines(tokens), strict=False):
             figures = Figures.of(line, tokens[of_line], log_probs[of_line])
             values = (figures.log_prob, figures.perplexity, figures.bits)
             print(*(f"{value:.4f}" for value in values), line.removesuffix("\n"), sep="\t")
-    if not options.lines:
-        print(total)
 
 
 def _documents(path: Path | None, documents: str) -> Sequence[str]:

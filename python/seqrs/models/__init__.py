@@ -2,5 +2,6 @@
 
 from seqrs.models.language_model import LanguageModel as LanguageModel
 from seqrs.models.loading import load as load
+from seqrs.models.quantized import QuantizedModel as QuantizedModel
 
-__all__ = ["LanguageModel", "load"]
+__all__ = ["LanguageModel", "QuantizedModel", "load"]

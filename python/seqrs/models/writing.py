@@ -1,7 +1,7 @@
 """How a model writes: token after token, each drawn from what it predicts."""
 
 from collections.abc import Iterator, Sequence
-from typing import SupportsFloat, SupportsIndex
+from typing import Any, SupportsFloat, SupportsIndex, overload
 
 import numpy as np
 
@@ -14,6 +14,34 @@ from seqrs.text.codec import Codec
 class WritingModel(TextModel):
     """A model that writes."""
 
+    @overload
+    def sample(
+        self,
+        length: SupportsIndex = ...,
+        prompt: str = ...,
+        *,
+        temperature: SupportsFloat = ...,
+        top_k: SupportsIndex | None = ...,
+        top_p: SupportsFloat | None = ...,
+        allow_unk: bool = ...,
+        stop_at_eos: bool | None = ...,
+        seed: SupportsIndex | None = ...,
+        num_samples: None = ...,
+    ) -> str: ...
+    @overload
+    def sample(
+        self,
+        length: SupportsIndex = ...,
+        prompt: str = ...,
+        *,
+        temperature: SupportsFloat = ...,
+        top_k: SupportsIndex | None = ...,
+        top_p: SupportsFloat | None = ...,
+        allow_unk: bool = ...,
+        stop_at_eos: bool | None = ...,
+        seed: SupportsIndex | None = ...,
+        num_samples: SupportsIndex,
+    ) -> list[str]: ...
     def sample(
         self,
         length: SupportsIndex = 200,
@@ -25,8 +53,9 @@ class WritingModel(TextModel):
         allow_unk: bool = False,
         stop_at_eos: bool | None = None,
         seed: SupportsIndex | None = None,
-    ) -> str:
-        r"""Write a text.
+        num_samples: SupportsIndex | None = None,
+    ) -> str | list[str]:
+        r"""Write a text, or several at once.
 
         Parameters
         ----------
@@ -49,10 +78,13 @@ class WritingModel(TextModel):
             word model of a whole file goes on with the next line instead.
         seed : int, optional
             The same seed writes the same text. Default: a new one.
+        num_samples : int, optional
+            Write so many texts together, which takes less time than one after the other. Number i
+            (from 0 on) is what ``seed + i`` writes alone, modulo 2**64.
 
         Returns
         -------
-        str
+        str, or list of str where `num_samples` is given
             The text that follows the prompt.
 
         Raises
@@ -70,8 +102,12 @@ class WritingModel(TextModel):
         >>> _ = model.fit(names, documents="line", validation=None, epochs=80, lr=0.02, progress=False)
         >>> model.sample(prompt="em", temperature=0)
         'ma'
+        >>> names = model.sample(seed=1, num_samples=3)
+        >>> names[2] == model.sample(seed=3)
+        True
         """
-        pieces = self.draw(
+        texts = self.draw_together(
+            1 if num_samples is None else num_samples,
             length,
             prompt,
             temperature=temperature,
@@ -80,9 +116,8 @@ class WritingModel(TextModel):
             allow_unk=allow_unk,
             stop_at_eos=stop_at_eos,
             seed=seed,
-            at_once=1000,
         )
-        return "".join(piece for piece, _, _ in pieces)
+        return texts[0][0] if num_samples is None else [text for text, _, _ in texts]
 
     def stream(
         self,
@@ -129,9 +164,55 @@ class WritingModel(TextModel):
         return (piece for piece, _, _ in pieces if piece)
 
     def draw(
+        self, length: SupportsIndex = 200, prompt: str = "", **options: Any
+    ) -> Iterator[tuple[str, list[str], list[float]]]:
+        """Draw tokens one by one, with their text and their log-probabilities.
+
+        Parameters and errors are those of :meth:`sample` without `num_samples`.
+
+        Returns
+        -------
+        iterator of (str, list of str, list of float)
+            The text that the token adds (it may be empty, while a character is not complete);
+            the token, ``"<EOS>"`` included; and its log-probability in nats under the model's own
+            distribution, before temperature and cuts. Last there may be text without a token.
+        """
+        begun = self._begin(1, prompt, **options)
+        return self._pieces(begun, _check.integer("length", length, minimum=0))
+
+    def draw_together(
+        self, num_samples: SupportsIndex, length: SupportsIndex = 200, prompt: str = "", **options: Any
+    ) -> list[tuple[str, list[str], list[float]]]:
+        """Draw several texts at once, with their tokens and the log-probabilities of these.
+
+        Parameters and errors are those of :meth:`sample`.
+
+        Returns
+        -------
+        list of (str, list of str, list of float)
+            As :meth:`draw` has it of each token, of each text in all.
+        """
+        count = _check.integer("num_samples", num_samples, minimum=1)
+        begun = self._begin(count, prompt, **options)
+        left = _check.integer("length", length, minimum=0)
+        texts: list[tuple[list[str], list[str], list[float]]] = [([], [], []) for _ in begun.texts]
+        # Some at a time, so that Ctrl-C is heard.
+        while left > 0 and not begun.generator.done:
+            now = min(left, 1000)
+            for (pieces, tokens, values), (piece, new, log_probs) in zip(texts, begun.take(now), strict=True):
+                pieces.append(piece)
+                tokens += new
+                values += log_probs
+            left -= now
+        return [
+            ("".join(pieces) + text.finish(), tokens, values)
+            for (pieces, tokens, values), text in zip(texts, begun.texts, strict=True)
+        ]
+
+    def _begin(
         self,
-        length: SupportsIndex = 200,
-        prompt: str = "",
+        count: int,
+        prompt: str,
         *,
         temperature: SupportsFloat = 0.8,
         top_k: SupportsIndex | None = None,
@@ -139,24 +220,7 @@ class WritingModel(TextModel):
         allow_unk: bool = False,
         stop_at_eos: bool | None = None,
         seed: SupportsIndex | None = None,
-        at_once: SupportsIndex = 1,
-    ) -> Iterator[tuple[str, list[str], list[float]]]:
-        """Draw tokens, with their text and their log-probabilities.
-
-        Parameters and errors are those of :meth:`sample`, and:
-
-        Parameters
-        ----------
-        at_once : int, default 1
-            Tokens to draw before anything is returned.
-
-        Returns
-        -------
-        iterator of (str, list of str, list of float)
-            The text that the tokens add (it may be empty, while a character is not complete);
-            the tokens, ``"<EOS>"`` included; and their log-probabilities in nats under the
-            model's own distribution, before temperature and cuts.
-        """
+    ) -> "_Begun":
         codec = self._fitted()
         vocabulary = codec.vocabulary
         stop = codec.documents == "line" if stop_at_eos is None else _check.flag("stop_at_eos", stop_at_eos)
@@ -164,6 +228,7 @@ class WritingModel(TextModel):
             raise ValueError("stop_at_eos: expected a model with <EOS>, got one trained on a whole file")
         unk_refused = not _check.flag("allow_unk", allow_unk) and vocabulary.unk is not None
         read, numbers = codec.prompt(prompt)
+        first = _check.seed(seed)
         generator = self.network.generator(
             prompt=numbers,
             state=None,
@@ -172,28 +237,15 @@ class WritingModel(TextModel):
             top_p=None if top_p is None else _share("top_p", top_p),
             banned=np.array([vocabulary.unk] if unk_refused else [], np.int32),
             stop=vocabulary.eos if stop else None,
-            seed=_check.seed(seed),
+            seeds=[(first + number) % 2**64 for number in range(count)],
         )
-        left = _check.integer("length", length, minimum=0)
-        return self._pieces(codec, generator, read, left, _check.integer("at_once", at_once, minimum=1), stop)
+        return _Begun(codec, generator, read, count, stop)
 
-    def _pieces(
-        self,
-        codec: Codec,
-        generator: Generator,
-        read: Sequence[str],
-        left: int,
-        at_once: int,
-        stop: bool,
-    ) -> Iterator[tuple[str, list[str], list[float]]]:
-        text = codec.detokenizer(read)
-        while left > 0 and not generator.done:
-            numbers, log_probs = generator.take(min(at_once, left))
-            left -= len(numbers)
-            tokens = codec.vocabulary.decode(numbers)
-            ended = stop and generator.done
-            yield text.feed(tokens[:-1] if ended else tokens), tokens, log_probs
-        rest = text.finish()
+    def _pieces(self, begun: "_Begun", left: int) -> Iterator[tuple[str, list[str], list[float]]]:
+        while left > 0 and not begun.generator.done:
+            yield from begun.take(1)
+            left -= 1
+        rest = begun.texts[0].finish()
         if rest:
             yield rest, [], []
 
@@ -202,6 +254,25 @@ class WritingModel(TextModel):
         if self.documents == "line":
             return "\n".join(self.sample(length, seed=seed + number) for number in range(5))
         return self.sample(length, seed=seed)
+
+
+class _Begun:
+    """Texts being drawn."""
+
+    def __init__(
+        self, codec: Codec, generator: Generator, read: Sequence[str], count: int, stop: bool
+    ) -> None:
+        self.generator = generator
+        self.texts = [codec.detokenizer(read) for _ in range(count)]
+        self._vocabulary = codec.vocabulary
+        self._stop = stop
+
+    def take(self, n: int) -> Iterator[tuple[str, list[str], list[float]]]:
+        """Draw up to n more tokens of each text."""
+        for text, (numbers, log_probs) in zip(self.texts, self.generator.take(n), strict=True):
+            tokens = self._vocabulary.decode(numbers)
+            ended = self._stop and numbers[-1:] == [self._vocabulary.eos]
+            yield text.feed(tokens[:-1] if ended else tokens), tokens, log_probs
 
 
 def _share(name: str, value: SupportsFloat) -> float:

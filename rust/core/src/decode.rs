@@ -101,6 +101,11 @@ impl<T: Element> Generator<T> {
         self.each(network, n * self.places.len(), |group| group.take(network, n))
     }
 
+    /// How many texts there are.
+    pub fn texts(&self) -> usize {
+        self.places.len()
+    }
+
     /// What the last [`Generator::take`] drew of a text.
     pub fn drawn(&self, text: usize) -> &[Draw] {
         &self.text(text).drawn

@@ -119,13 +119,7 @@ impl<T: Element> Network<T> {
     /// # Ok::<(), seqrs::Error>(())
     /// ```
     pub fn at(&self, precision: Precision) -> Result<Self> {
-        let Device::Cpu(isa, _) = self.device else {
-            return Err(Error::Unsupported(format!(
-                "{precision:?} weights on device {}",
-                self.device.name()
-            )));
-        };
-        let device = Device::Cpu(isa, precision);
+        let device = self.device.with(precision)?;
         let mut values = vec![T::ZERO; self.num_parameters()];
         self.backend.download(0, &mut values);
         let mut backend = device.backend(self.program.clone());

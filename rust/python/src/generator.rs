@@ -10,7 +10,10 @@ use seqrs::device::Element;
 use seqrs::network::Network;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// One text being drawn: the recurrent state, the last token and the random stream.
+/// Numbers and log-probabilities of a text's tokens.
+type Drawn = (Vec<i32>, Vec<f64>);
+
+/// Texts being drawn together: of each the recurrent state, the last token and the random stream.
 #[pyclass(frozen, module = "seqrs._native")]
 pub(crate) struct Generator {
     network: Arc<Shared>,
@@ -25,8 +28,8 @@ impl Generator {
 
 #[pymethods]
 impl Generator {
-    /// Draws up to `n` more tokens: their numbers and log-probabilities.
-    fn take(&self, py: Python<'_>, n: usize) -> PyResult<(Vec<i32>, Vec<f64>)> {
+    /// Draws up to `n` more tokens of each text: their numbers and log-probabilities.
+    fn take(&self, py: Python<'_>, n: usize) -> PyResult<Vec<Drawn>> {
         py.detach(|| {
             self.network.read(|network| {
                 let mut generator = self.generator.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,13 +43,13 @@ impl Generator {
         .into_python()
     }
 
-    /// Whether the stop token was drawn.
+    /// Whether the stop token of every text was drawn.
     #[getter]
     fn done(&self, py: Python<'_>) -> bool {
         py.detach(|| either!(&*self.generator.lock().unwrap_or_else(PoisonError::into_inner), g => g.done()))
     }
 
-    /// The state after all tokens read so far.
+    /// The state of the first text after all tokens read so far.
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let sizes = self.network.state_sizes(1);
         let state = py.detach(|| {
@@ -64,7 +67,8 @@ fn take<T: Element>(
     network: &Network<T>,
     generator: &mut decode::Generator<T>,
     n: usize,
-) -> seqrs::Result<(Vec<i32>, Vec<f64>)> {
+) -> seqrs::Result<Vec<Drawn>> {
     generator.take(network, n)?;
-    Ok(generator.drawn(0).iter().map(|draw| (draw.token, draw.log_prob)).unzip())
+    let drawn = |text| generator.drawn(text).iter().map(|draw| (draw.token, draw.log_prob)).unzip();
+    Ok((0..generator.texts()).map(drawn).collect())
 }

@@ -223,8 +223,22 @@ impl Network {
         typed!(self.evaluate_as(py, &scored, state))
     }
 
-    /// Starts a text.
-    #[pyo3(signature = (*, prompt, state, temperature, top_k, top_p, banned, stop, seed))]
+    /// A copy for running alone, with its weights in "float32", "bfloat16" or "int8".
+    fn at(&self, py: Python<'_>, weights: &str) -> PyResult<Self> {
+        let precision = match weights {
+            "float32" => Precision::Full,
+            "bfloat16" => Precision::Bfloat16,
+            "int8" => Precision::Int8,
+            _ => {
+                let expected = "\"float32\", \"bfloat16\" or \"int8\"";
+                return Err(Error::value("weights", expected, format!("{weights:?}"))).into_python();
+            }
+        };
+        typed!(self.at_as(py, precision))
+    }
+
+    /// Starts texts, one for each seed.
+    #[pyo3(signature = (*, prompt, state, temperature, top_k, top_p, banned, stop, seeds))]
     #[allow(clippy::too_many_arguments)]
     fn generator(
         &self,
@@ -236,12 +250,12 @@ impl Network {
         top_p: Option<f64>,
         banned: &Bound<'_, PyAny>,
         stop: Option<i32>,
-        seed: u64,
+        seeds: Vec<u64>,
     ) -> PyResult<Generator> {
         let (prompt, _) = tokens("prompt", prompt)?;
         let (banned, _) = tokens("banned", banned)?;
         let width = self.shared.output().width();
         let sampler = Sampler::new(width, temperature, top_k, top_p, &banned).into_python()?;
-        typed!(self.generator_as(py, &prompt, state, sampler, stop, seed))
+        typed!(self.generator_as(py, &prompt, state, sampler, stop, &seeds))
     }
 }

@@ -47,6 +47,7 @@ pub(crate) use either;
 
 /// An element type of both NumPy and the core, which picks its own of an [`Either`].
 pub(crate) trait Number: Element + NumpyElement + Copy {
+    fn wrap(network: CoreNetwork<Self>) -> AnyNetwork;
     fn network(of: &AnyNetwork) -> &CoreNetwork<Self>;
     fn network_mut(of: &mut AnyNetwork) -> &mut CoreNetwork<Self>;
     fn optimizer(of: &mut AnyOptimizer) -> Option<&mut Optimizer<Self>>;
@@ -56,6 +57,9 @@ pub(crate) trait Number: Element + NumpyElement + Copy {
 macro_rules! number {
     ($t:ty, $kind:ident) => {
         impl Number for $t {
+            fn wrap(network: CoreNetwork<Self>) -> AnyNetwork {
+                Either::$kind(network)
+            }
             fn network(of: &AnyNetwork) -> &CoreNetwork<Self> {
                 let Either::$kind(network) = of else { unreachable!("the dtype was looked at first") };
                 network
@@ -93,6 +97,14 @@ impl Shared {
             Either::F32(CoreNetwork::new(program.clone(), device, seed)?)
         };
         Ok(Self { network: RwLock::new(network), program, device, double })
+    }
+
+    /// For a network that exists.
+    pub(crate) fn of<T: Number>(network: CoreNetwork<T>) -> Self {
+        let (program, device) = (network.program().clone(), network.device());
+        let network = T::wrap(network);
+        let double = matches!(network, Either::F64(_));
+        Self { network: RwLock::new(network), program, device, double }
     }
 
     /// Calls `f` with the network; others may read it at the same time.

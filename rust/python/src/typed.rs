@@ -6,7 +6,7 @@ use crate::arrays::{
 use crate::error::IntoPython;
 use crate::generator::Generator;
 use crate::optimizer::Optimizer;
-use crate::shared::{Network, Number, Tape};
+use crate::shared::{Network, Number, Shared, Tape};
 use numpy::{PyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -181,6 +181,12 @@ impl Network {
         Ok((log_probs.into_any(), new_state(py, run.state, &sizes)?))
     }
 
+    /// A copy that multiplies in other numbers.
+    pub(crate) fn at_as<T: Number>(&self, py: Python<'_>, precision: Precision) -> PyResult<Self> {
+        let made = py.detach(|| self.shared.read(|of| T::network(of).at(precision)));
+        Ok(Self { shared: Arc::new(Shared::of(made.into_python()?)) })
+    }
+
     pub(crate) fn generator_as<T: Number>(
         &self,
         py: Python<'_>,
@@ -188,12 +194,13 @@ impl Network {
         start: Option<&Bound<'_, PyTuple>>,
         sampler: Sampler,
         stop: Option<i32>,
-        seed: u64,
+        seeds: &[u64],
     ) -> PyResult<Generator> {
         let state = state::<T>("state", start, &self.shared.state_sizes(1))?;
-        let start = Start { prompt, state: state.as_deref(), stop, seed };
-        let made =
-            py.detach(|| self.shared.read(|of| decode::Generator::new(T::network(of), start, sampler)));
+        let start = |&seed: &u64| Start { prompt, state: state.as_deref(), stop, seed };
+        let starts: Vec<_> = seeds.iter().map(start).collect();
+        let made = py
+            .detach(|| self.shared.read(|of| decode::Generator::together(T::network(of), &starts, &sampler)));
         Ok(Generator::new(Arc::clone(&self.shared), T::generator(made.into_python()?)))
     }
 }
