@@ -27,7 +27,7 @@ class Effort:
     tries: int  # a case during which other programs were busy is measured again, so often at most
 
 
-FULL = Effort(rounds=7, turn=0.3, case=12.0, idle_limit=60.0, tries=2)
+FULL = Effort(rounds=7, turn=0.3, case=12.0, idle_limit=30.0, tries=2)
 QUICK = Effort(rounds=3, turn=0.05, case=1.0, idle_limit=0.0, tries=1)
 LEAST_ROUNDS = 3
 SLOW = 4.0  # a library one call of which takes longer is called once: it would hold up all others
