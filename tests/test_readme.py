@@ -55,7 +55,7 @@ def test_commands_run_in_order(folder: Path) -> None:
             )
             assert run.returncode == 0, f"seqrs {shlex.join(arguments)}\n{run.stderr}"
             ran.append(arguments[0])
-    assert ran == ["train", "train", "sample", "score", "info"]
+    assert ran == ["train", "train", "sample", "sample", "score", "info"]
     assert (folder / "model.seqrs").is_file()
 
 

@@ -7,6 +7,7 @@ use crate::cells::Lanes;
 use crate::error::{Error, Result};
 use crate::program::Program;
 
+pub use crate::backend::Precision;
 pub(crate) use crate::backend::cpu::{Crew, Elementary, Task, enter};
 pub use crate::backend::cpu::{Isa, num_threads, set_num_threads};
 
@@ -35,21 +36,6 @@ macro_rules! element {
 }
 element!(f32);
 element!(f64);
-
-/// In what numbers a device multiplies. Weights, states and sums are the program's own in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// As they are.
-    #[default]
-    Full,
-    /// Rounded to bfloat16 (8 bits of mantissa): twice as fast where the processor has its dot
-    /// products, no faster elsewhere.
-    Bfloat16,
-    /// Weights as bytes with a factor for each output, and what they are multiplied with as bytes with
-    /// a factor for each row: four times as many in the same memory. Such a network runs and does not
-    /// learn.
-    Int8,
-}
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

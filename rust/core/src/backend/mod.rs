@@ -79,6 +79,21 @@ pub enum Quantity {
     Penalty,
 }
 
+/// In what numbers a device multiplies. Weights, states and sums are the program's own in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    Full,
+    /// Rounded to bfloat16 (8 bits of mantissa): twice as fast where the processor has its dot
+    /// products, no faster elsewhere.
+    Bfloat16,
+    /// Weights as bytes with a factor for each output, and what they are multiplied with as bytes with
+    /// a factor for each row: four times as many in the same memory. Such a network runs and does not
+    /// learn.
+    Int8,
+}
+
 /// Texts that are read a token at a time, each from a state of its own, in rows from 0 on.
 pub trait Decoder<T>: Send + Sync {
     /// Reads one token in each of the first rows, by the weights of the backend that made it.

@@ -12,7 +12,7 @@ use super::simd::Isa;
 use super::threads::Crew;
 use super::tokens::add;
 use super::weights::{Segment, Target};
-use crate::device::Precision;
+use crate::backend::Precision;
 use crate::params::{ParamId, Parameters};
 use crate::program::SlotId;
 

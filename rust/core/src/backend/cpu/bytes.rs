@@ -231,7 +231,7 @@ mod tests {
     use super::super::packed::{Packed, Room};
     use super::super::threads;
     use super::*;
-    use crate::device::Precision;
+    use crate::backend::Precision;
     use crate::rng::{Kind, Stream};
 
     /// x Wᵀ in bytes on one instruction set, checked against the exact one.

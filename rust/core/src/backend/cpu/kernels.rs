@@ -13,7 +13,7 @@ use super::penalty::Penalty;
 use super::pool::Pool;
 use super::scan::{Scan, Tokens};
 use super::simd::Isa;
-use crate::device::Precision;
+use crate::backend::Precision;
 use crate::program::{Op, Program, Recurrence, Slot, SlotId};
 
 /// One op, ready to run.

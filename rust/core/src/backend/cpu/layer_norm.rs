@@ -10,7 +10,7 @@ use super::scratch::{Buffer, Rows};
 use super::simd::Isa;
 use super::threads::Crew;
 use super::tokens::add;
-use crate::device::Precision;
+use crate::backend::Precision;
 use crate::params::{ParamId, Parameters};
 use crate::program::{Slot, SlotId};
 

@@ -11,7 +11,7 @@ use super::scratch::{Buffer, Rows, padded};
 use super::simd::Isa;
 use super::threads::Crew;
 use super::weights::{Segment, Segments, Target};
-use crate::device::Precision;
+use crate::backend::Precision;
 use crate::params::{ParamId, Parameters};
 use crate::program::{Slot, SlotId};
 

@@ -45,7 +45,7 @@ pub(crate) use simd::Task;
 pub(crate) use threads::{Crew, enter};
 
 use super::{Backend, ByRun, Decoder, Plan, Quantity, Upstream, learn, next_version};
-use crate::device::Precision;
+use crate::backend::Precision;
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
 use crate::program::{Batch, Program};

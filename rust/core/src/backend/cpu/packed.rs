@@ -8,7 +8,7 @@ use super::panels::{MOST_VECTORS, Panels};
 use super::rounding::{round, rows_of};
 use super::simd::{Isa, Pair};
 use super::threads::Crew;
-use crate::device::Precision;
+use crate::backend::Precision;
 use crate::float::Float;
 use std::cell::RefCell;
 

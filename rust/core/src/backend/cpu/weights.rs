@@ -9,7 +9,7 @@ use super::rounding::round_columns;
 use super::simd::{Factor, Isa, Pair, Sum};
 use super::threads::Crew;
 use super::tokens::add;
-use crate::device::Precision;
+use crate::backend::Precision;
 use crate::float::Float;
 use std::array::from_fn;
 

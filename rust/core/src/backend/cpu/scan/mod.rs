@@ -19,8 +19,8 @@ use super::norm::{Gains, Norm, Spread};
 use super::packed::{Operand as Rounded, Packed, Room};
 use super::scratch::Buffer;
 use super::simd::{Isa, Strides};
+use crate::backend::Precision;
 use crate::cells::{Layout, Operand, Product, Seen};
-use crate::device::Precision;
 use crate::params::ParamId;
 use crate::program::{NORM_EPS, Recurrence, SlotId};
 
