@@ -241,6 +241,7 @@ impl<T: Element> Network<T> {
         }
         let upstream = Upstream { output: Some(dy), state: dstate };
         self.backend.backward(&mut tape.plan, upstream)?;
+        let parameters = self.backend.gradient(&mut tape.plan)?;
         let read = |quantity, len| self.read(&tape.plan, quantity, len);
         let input = self.program.slots[self.program.input].width();
         Ok(Gradients {
@@ -250,7 +251,7 @@ impl<T: Element> Network<T> {
                 None
             },
             state: read(Quantity::StateGradient, states)?,
-            parameters: read(Quantity::ParameterGradient, self.num_parameters())?,
+            parameters,
         })
     }
 

@@ -69,8 +69,6 @@ pub enum Quantity {
     State,
     /// log softmax(logits)\[target\] of every row and step, (B, T); 0 where not scored.
     LogProbs,
-    /// Gradient of every parameter, laid out as the parameters.
-    ParameterGradient,
     /// Gradient of a features input, (B, T, I).
     InputGradient,
     /// Gradient of the state at the start, laid out as the state.
@@ -124,6 +122,8 @@ pub trait Backend<T>: Any + Send + Sync {
     fn backward(&self, plan: &mut Plan, upstream: Upstream<'_, T>) -> Result<()>;
     /// Copies a result out of the plan.
     fn read(&self, plan: &Plan, quantity: Quantity, out: &mut [T]) -> Result<()>;
+    /// Takes the gradient of every parameter, laid out as the parameters, out of the plan.
+    fn gradient(&self, plan: &mut Plan) -> Result<Vec<T>>;
     /// Mean of −log p over the scored tokens of the last run with targets, nats; 0 where there were
     /// none.
     fn loss(&self, plan: &Plan) -> Result<f64>;

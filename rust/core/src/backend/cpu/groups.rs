@@ -131,6 +131,11 @@ impl Group {
             .map(|(b, row)| (b, self.times[row] as usize, row))
     }
 
+    /// The time and the packed row of each step of the group's row `i`.
+    pub(crate) fn times_of_row(&self, i: usize) -> impl Iterator<Item = (usize, usize)> {
+        self.of_row(i).map(|row| (self.times[row] as usize, row))
+    }
+
     /// The packed row of step `step` of the group's row `i`.
     pub(crate) fn packed(&self, i: usize, step: usize) -> usize {
         self.steps[step].first + i

@@ -138,8 +138,11 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
     }
 
     fn read(&self, plan: &Plan, quantity: Quantity, out: &mut [T]) -> Result<()> {
-        plan.work::<Work<T>>()?.read(self, quantity, out);
-        Ok(())
+        plan.work::<Work<T>>()?.read(self, quantity, out)
+    }
+
+    fn gradient(&self, plan: &mut Plan) -> Result<Vec<T>> {
+        Ok(std::mem::take(plan.work_mut::<Work<T>>()?.gradient()))
     }
 
     fn loss(&self, plan: &Plan) -> Result<f64> {

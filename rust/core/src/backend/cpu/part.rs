@@ -48,11 +48,18 @@ impl<T: Float> Part<T> {
         }
     }
 
-    /// The reverse: packed rows into (B, T, width) or (B, width).
-    pub(crate) fn unpack(&self, rows: &Rows<T>, steps: usize, slot: Slot, to: &mut [T]) {
-        let (width, steps) = (slot.width(), if slot.is_pooled() { 1 } else { steps });
-        for (b, t, row) in self.places(slot) {
-            to[(b * steps + t) * width..][..width].copy_from_slice(&rows.at(row)[..width]);
+    /// The reverse for the group's row `i`: packed rows into (T, width), zero at steps that do not count,
+    /// or into (width).
+    pub(crate) fn unpack(&self, rows: &Rows<T>, i: usize, slot: Slot, to: &mut [T]) {
+        let width = slot.width();
+        if slot.is_pooled() {
+            return to.copy_from_slice(&rows.at(i)[..width]);
+        }
+        if self.group.lengths[i] * width < to.len() {
+            to.fill(T::ZERO);
+        }
+        for (t, row) in self.group.times_of_row(i) {
+            to[t * width..][..width].copy_from_slice(&rows.at(row)[..width]);
         }
     }
 

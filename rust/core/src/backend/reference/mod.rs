@@ -133,13 +133,16 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
             Quantity::State => out.copy_from_slice(&work.state),
             Quantity::LogProbs => out.copy_from_slice(&work.to_times(Slot::Features(1), &work.log_probs)),
             Quantity::Penalty => out.copy_from_slice(&[work.penalty]),
-            Quantity::ParameterGradient => out.copy_from_slice(&work.gradient),
             Quantity::InputGradient => {
                 out.copy_from_slice(&work.to_times(slots[*input], &work.d_slots[*input]));
             }
             Quantity::StateGradient => out.copy_from_slice(&work.d_state),
         }
         Ok(())
+    }
+
+    fn gradient(&self, plan: &mut Plan) -> Result<Vec<T>> {
+        Ok(plan.work::<Work<T>>()?.gradient.clone())
     }
 
     fn loss(&self, plan: &Plan) -> Result<f64> {

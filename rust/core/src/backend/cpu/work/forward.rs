@@ -85,8 +85,8 @@ impl<T: Elementary> Work<T> {
             self.parts.iter().for_each(|part| scan.save_state(part, &mut self.state, at));
         }
         if batch.training.is_some() {
+            self.gradient.clear();
             self.gradient.resize(program.parameters.len(), T::ZERO);
-            self.gradient.fill(T::ZERO);
         }
         if let Some(targets) = batch.targets {
             self.score(cpu, targets, crew);

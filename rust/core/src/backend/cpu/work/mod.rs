@@ -14,8 +14,10 @@ use super::packed::Packed;
 use super::part::Part;
 use super::scan::Scan;
 use super::scratch::Rows;
+use super::threads::enter;
 use super::tokens::{Distinct, Table};
 use crate::backend::{Quantity, mean_loss};
+use crate::error::Result;
 use crate::program::{Counted, DropoutKey, Slot};
 use crate::shape::Shape;
 use std::mem::take;
@@ -45,6 +47,9 @@ pub(super) struct Work<T> {
     d_state: Vec<T>,
     gradient: Vec<T>,
 }
+
+/// What copying a number is worth in floating point operations.
+const OPERATIONS_TO_COPY: f64 = 16.0;
 
 impl<T: Elementary> Work<T> {
     pub(super) fn new(cpu: &Cpu<T>, shape: Shape) -> Self {
@@ -139,33 +144,50 @@ impl<T: Elementary> Work<T> {
         mean_loss(self.parts.iter().flat_map(rows))
     }
 
-    pub(super) fn read(&self, cpu: &Cpu<T>, quantity: Quantity, out: &mut [T]) {
+    pub(super) fn read(&self, cpu: &Cpu<T>, quantity: Quantity, out: &mut [T]) -> Result<()> {
         let program = &cpu.program;
         match quantity {
             Quantity::State => out.copy_from_slice(&self.state),
             Quantity::StateGradient => out.copy_from_slice(&self.d_state),
-            Quantity::ParameterGradient => out.copy_from_slice(&self.gradient),
             Quantity::Penalty => out[0] = self.parts.iter().fold(T::ZERO, |sum, part| sum + part.penalty),
-            Quantity::Output | Quantity::InputGradient | Quantity::LogProbs => {
+            Quantity::Output => {
+                self.unpack(program.slots[program.output], out, |p| &p.slots[program.output])?
+            }
+            Quantity::InputGradient => {
+                self.unpack(program.slots[program.input], out, |p| &p.d_slots[program.input])?;
+            }
+            Quantity::LogProbs => {
                 out.fill(T::ZERO);
-                let kind = |slot: usize| program.slots[slot];
                 for part in &self.parts {
-                    match quantity {
-                        Quantity::Output => {
-                            part.unpack(&part.slots[program.output], self.steps, kind(program.output), out);
-                        }
-                        Quantity::InputGradient => {
-                            part.unpack(&part.d_slots[program.input], self.steps, kind(program.input), out);
-                        }
-                        _ => {
-                            for (b, t, row) in part.group.places() {
-                                out[b * self.steps + t] = part.log_probs[row];
-                            }
-                        }
+                    for (b, t, row) in part.group.places() {
+                        out[b * self.steps + t] = part.log_probs[row];
                     }
                 }
             }
         }
+        Ok(())
+    }
+
+    /// A slot's packed rows into (B, T, width) or (B, width).
+    fn unpack(
+        &self,
+        slot: Slot,
+        out: &mut [T],
+        rows: impl for<'p> Fn(&'p Part<T>) -> &'p Rows<T> + Send + Sync,
+    ) -> Result<()> {
+        let size = slot.width() * if slot.is_pooled() { 1 } else { self.steps };
+        if size == 0 {
+            return Ok(());
+        }
+        enter(out.len() as f64 * OPERATIONS_TO_COPY, |crew| {
+            crew.chunks(out, size, |b, to| {
+                for part in &self.parts {
+                    if let Some(i) = part.group.rows.iter().position(|&row| row == b) {
+                        part.unpack(rows(part), i, slot, to);
+                    }
+                }
+            });
+        })
     }
 }
 
