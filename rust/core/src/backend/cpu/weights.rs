@@ -15,6 +15,8 @@ use std::array::from_fn;
 
 /// Rows of a sum taken at once: they and their gradients stay in the first cache.
 const ROWS_AT_ONCE: usize = 128;
+/// Bytes of operand that are read by all jobs before the next: a part of the last cache.
+const OPERAND_BYTES: usize = 1 << 23;
 /// Gates of a weight at most.
 const MOST_GATES: usize = 4;
 /// Numbers in a tile of a gradient: the units of one register by the columns of one panel.
@@ -72,6 +74,32 @@ impl Target<'_> {
 
     /// `gradient += Σ dz ⊗ x`, rows of `terms` numbers.
     pub(super) fn outer<'a, T: Elementary>(
+        &self,
+        crew: Crew,
+        segments: &impl Segments<'a, T>,
+        terms: usize,
+        gradient: &mut [T],
+    ) {
+        let mut done = 0;
+        loop {
+            // As many segments as stay in the last cache: every job goes through all of their operand.
+            let mut room = OPERAND_BYTES;
+            let fit = segments.clone().skip(done).take_while(|segment| {
+                let fits = room > 0;
+                room = room.saturating_sub(segment.rows * segment.stride * size_of::<T>());
+                fits
+            });
+            let count = fit.count();
+            if count == 0 {
+                return;
+            }
+            self.add_outer(crew, &segments.clone().skip(done).take(count), terms, gradient);
+            done += count;
+        }
+    }
+
+    /// The same for some of the segments.
+    fn add_outer<'a, T: Elementary>(
         &self,
         crew: Crew,
         segments: &impl Segments<'a, T>,
