@@ -194,7 +194,7 @@ def entry(
 ) -> dict:
     """What is known of one contestant in one case; `of_limit` is the fraction of the machine's limit."""
     work = contestant.work or case.work
-    limit = limits.get(level(work, threads) if case.limit == "bandwidth" else case.limit, {})
+    limit = limits.get(level(work / case.tokens, threads) if case.limit == "bandwidth" else case.limit, {})
     bound = limit.get(str(threads))
     return {
         "threads": threads,
