@@ -132,7 +132,7 @@ pub trait Backend<T>: Any + Send + Sync {
     fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64>;
     /// The same along a gradient from outside, laid out as the parameters.
     fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64>;
-    /// [`learn`], with whatever makes its runs one.
+    /// One step of learning: forward, loss, backward, update, with whatever makes its runs one.
     fn learn(
         &mut self,
         plan: &mut Plan,
