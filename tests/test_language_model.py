@@ -451,9 +451,10 @@ def test_smaller_weights_do_not_learn(parrot: LanguageModel) -> None:
     small = parrot.quantize()
     with pytest.raises(NotImplementedError, match="training with weights in int8: train the model"):
         small.fit(VERSE * 60)
-    for weights, error in (("int4", ValueError), (8, TypeError)):
+    wrong: list[tuple[Any, type[Exception]]] = [("int4", ValueError), (8, TypeError)]
+    for weights, error in wrong:
         with pytest.raises(error, match="weights: expected"):
-            parrot.quantize(weights)  # type: ignore[arg-type]
+            parrot.quantize(weights)
     with pytest.raises(RuntimeError, match="knows no text yet"):
         LanguageModel(**SMALL).quantize()
     reference = LanguageModel(device="reference", **SMALL).fit(VERSE * 5, epochs=0, **QUIET)
