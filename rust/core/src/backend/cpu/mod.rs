@@ -23,6 +23,7 @@ mod math;
 mod noise;
 mod norm;
 mod packed;
+mod packing;
 mod panels;
 mod part;
 mod penalty;
