@@ -7,9 +7,9 @@ Two levels:
   ``sample`` from it, ``save`` it; :func:`load` reads it back.
 
 Beside them: :mod:`seqrs.losses` and :mod:`seqrs.optim` for training loops of your own,
-:mod:`seqrs.text` (vocabulary, tokenizers), :mod:`seqrs.testing` (check your own gradients),
-:mod:`seqrs.educational` (the cells in plain NumPy, as the course notes write them) and
-:mod:`seqrs.exceptions`.
+:mod:`seqrs.metrics` (how good predictions are), :mod:`seqrs.text` (vocabulary, tokenizers),
+:mod:`seqrs.testing` (check your own gradients), :mod:`seqrs.educational` (the cells in plain
+NumPy, as the course notes write them) and :mod:`seqrs.exceptions`.
 
 Names are imported when first used, so that ``import seqrs`` and ``seqrs --help`` cost nothing.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from seqrs import educational as educational
     from seqrs import exceptions as exceptions
     from seqrs import losses as losses
+    from seqrs import metrics as metrics
     from seqrs import models as models
     from seqrs import nn as nn
     from seqrs import optim as optim
@@ -40,6 +41,7 @@ else:
         "educational": "seqrs.educational",
         "exceptions": "seqrs.exceptions",
         "losses": "seqrs.losses",
+        "metrics": "seqrs.metrics",
         "models": "seqrs.models",
         "nn": "seqrs.nn",
         "optim": "seqrs.optim",
@@ -82,6 +84,7 @@ __all__ = [
     "get_num_threads",
     "load",
     "losses",
+    "metrics",
     "models",
     "nn",
     "optim",
