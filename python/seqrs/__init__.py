@@ -7,9 +7,10 @@ Two levels:
   ``sample`` from it, ``save`` it; :func:`load` reads it back.
 
 Beside them: :mod:`seqrs.losses` and :mod:`seqrs.optim` for training loops of your own,
-:mod:`seqrs.metrics` (how good predictions are), :mod:`seqrs.text` (vocabulary, tokenizers),
-:mod:`seqrs.testing` (check your own gradients), :mod:`seqrs.educational` (the cells in plain
-NumPy, as the course notes write them) and :mod:`seqrs.exceptions`.
+:mod:`seqrs.metrics` (how good predictions are), :mod:`seqrs.inspect` (what a layer does with its
+memory), :mod:`seqrs.text` (vocabulary, tokenizers), :mod:`seqrs.testing` (check your own
+gradients), :mod:`seqrs.educational` (the cells in plain NumPy, as the course notes write them)
+and :mod:`seqrs.exceptions`.
 
 Names are imported when first used, so that ``import seqrs`` and ``seqrs --help`` cost nothing.
 """
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from seqrs import educational as educational
     from seqrs import exceptions as exceptions
+    from seqrs import inspect as inspect
     from seqrs import losses as losses
     from seqrs import metrics as metrics
     from seqrs import models as models
@@ -40,6 +42,7 @@ else:
     _WHERE = {
         "educational": "seqrs.educational",
         "exceptions": "seqrs.exceptions",
+        "inspect": "seqrs.inspect",
         "losses": "seqrs.losses",
         "metrics": "seqrs.metrics",
         "models": "seqrs.models",
@@ -82,6 +85,7 @@ __all__ = [
     "educational",
     "exceptions",
     "get_num_threads",
+    "inspect",
     "load",
     "losses",
     "metrics",

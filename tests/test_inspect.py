@@ -1,0 +1,438 @@
+"""Sight into the recurrence: against the outputs of layers, the equations in NumPy, and differences."""
+
+import html
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import FORMS, make_layer, single_options
+
+import seqrs
+from seqrs import educational as ed
+from seqrs import inspect, nn
+from seqrs.inspect._stack import histories
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(3, 7, 2))
+LENGTHS = [7, 1, 4]
+COUNTS = np.arange(7) < np.array(LENGTHS)[:, None]
+TEXT = "tick, tock. " * 40
+
+
+@pytest.fixture(scope="module")
+def model() -> seqrs.LanguageModel:
+    return seqrs.LanguageModel(hidden_size=5, num_layers=2, embedding_size=3, dtype="float64", seed=0).fit(
+        TEXT, epochs=2, progress=False
+    )
+
+
+@pytest.fixture(autouse=True)
+def figures() -> Iterator[None]:
+    """Close what a test draws."""
+    from matplotlib import pyplot
+
+    yield
+    pyplot.close("all")
+
+
+# States
+
+
+@pytest.mark.parametrize(
+    ("cell", "form", "options"),
+    [
+        pytest.param(cell, form, options, id=f"{cell} {form} {name}")
+        for cell, form in FORMS
+        for name, options in single_options(cell, form).items()
+    ],
+)
+def test_histories_are_the_layers_own_states(cell: str, form: str, options: dict[str, Any]) -> None:
+    layer = make_layer(cell, form, 2, 4, 2, dtype="float64", seed=1, **options)
+    _, state = layer(X)  # some state to begin with
+    y, _ = layer(X, state, LENGTHS)
+    found = histories(layer, X, state, COUNTS)
+    directions = 2 if options.get("bidirectional") else 1
+    assert [history.name for history in found[::directions]] == ["layer 0", "layer 1"]
+    above = np.concatenate([history.after["h"] for history in found[-directions:]], axis=2)
+    if options.get("merge") in ("sum", "mean"):
+        above = above[..., :4] + above[..., 4:]
+        above = above / (2 if options["merge"] == "mean" else 1)
+    if options.get("merge") == "separate":
+        y = np.concatenate(y, axis=2)
+    if options.get("residual"):
+        above = above + found[-1].x
+    assert np.allclose(above[COUNTS], y[COUNTS], atol=1e-12)
+
+
+def test_histories_of_layers_of_several_widths() -> None:
+    layer = nn.LSTM(2, [3, 5], bidirectional=True, dtype="float64", seed=1)
+    _, state = layer(X)
+    y, (_, c) = layer(X, state)
+    found = histories(layer, X, state, np.ones((3, 7), np.bool_))
+    assert np.allclose(np.concatenate([found[2].after["h"], found[3].after["h"]], axis=2), y)
+    assert np.allclose(found[0].after["c"][:, -1], c[0][0])
+    assert np.allclose(found[3].after["c"][:, 0], c[1][1])  # the reverse direction ends at the first step
+
+
+def test_hidden_norms_are_means_over_the_rows_that_go_so_far() -> None:
+    layer = nn.GRU(2, 4, dtype="float64", seed=1)
+    y, _ = layer(X, lengths=LENGTHS)
+    norm = np.linalg.norm(y, axis=2)
+    result = inspect.hidden_norms(layer, X, lengths=[5, 1, 4])
+    expected = [norm[:, 0].mean(), *norm[[0, 2], 1:4].mean(axis=0), norm[0, 4]]
+    assert np.allclose(result.norms["layer 0", "h"], expected)
+    assert result.rows()[4] == {"step": 4, "layer 0 h": pytest.approx(norm[0, 4])}
+
+
+# Gates
+
+
+def gates_in_numpy(cell: str, form: str, layer: Any, coupled: bool) -> dict[str, np.ndarray]:
+    """The gates (B, T, H) of one layer as the notes' equations give them."""
+    (p,) = ed.to_notes(layer.state_dict(), cell, form, coupled=coupled)
+    x, zero = X.transpose(1, 2, 0), np.zeros((4, 3))
+    if cell == "gru":
+        _, cache = ed.gru_forward(x, zero, p, form)
+        found = {"r": [step[2] for step in cache], "z": [1 - step[1] for step in cache]}
+        if form == "none":
+            del found["r"]
+    elif cell == "lstm":
+        _, _, cache = ed.lstm_forward(x, zero, zero, p, form)
+        found = {gate: [step[2 + i] for step in cache] for i, gate in enumerate("ifo")}
+    elif cell == "mingru":
+        found = {"z": [step[2] for step in ed.mingru_forward(x, zero, p)[1]]}
+    else:
+        sigmoid = {k: 1 / (1 + np.exp(-(p["W" + k] @ x + p["b" + k]))) for k in "fu"}
+        found = {"f": list(sigmoid["f"]), "i": list(sigmoid["u"])}
+    return {gate: np.array(values).transpose(2, 0, 1) for gate, values in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("cell", "form", "options"),
+    [(*names, {}) for names in FORMS if names[0] != "rnn"]
+    + [("lstm", form, {"coupled": True}) for form in ("none", "full", "current")]
+    + [("gru", "after", {"bias": False})],
+)
+def test_gates_are_the_notes(cell: str, form: str, options: dict[str, Any]) -> None:
+    layer = make_layer(cell, form, 2, 4, dtype="float64", seed=2, **options)
+    # Larger weights, so that some gates are shut and some open.
+    layer.load_state_dict({name: 4 * value for name, value in layer.state_dict().items()})
+    expected = gates_in_numpy(cell, form, layer, bool(options.get("coupled")))
+    result = inspect.gate_statistics(layer, X)
+    assert {gate for _, gate in result.mean} == expected.keys()
+    for gate, values in expected.items():
+        assert np.allclose(result.mean["layer 0", gate], values.mean(axis=(0, 2)))
+        assert np.array_equal(result.shut["layer 0", gate], (values < 0.1).mean(axis=(0, 2)))
+        assert np.array_equal(result.open["layer 0", gate], (values > 0.9).mean(axis=(0, 2)))
+    assert any(shut.any() for shut in result.shut.values())
+
+
+def test_gates_of_tokens_are_those_of_their_one_hot_vectors() -> None:
+    layer = nn.LSTM(6, 4, bidirectional=True, dtype="float64", seed=1)
+    tokens = np.array([[0, 5, -1, 2], [3, 3, 0, 0]])
+    one_hot = np.eye(7, 6)[tokens]
+    result, expected = (inspect.gate_statistics(layer, x, lengths=[4, 2]).rows() for x in (tokens, one_hot))
+    assert [(row["layer"], row["gate"]) for row in result] == [
+        (name, gate) for name in ("layer 0", "layer 0 reverse") for gate in "ifo"
+    ]
+    for row, other in zip(result, expected, strict=True):
+        assert row["mean"] == pytest.approx(other["mean"])
+
+
+def test_gate_rows_weigh_every_step_alike() -> None:
+    layer = nn.MinGRU(2, 4, dtype="float64", seed=1)
+    result = inspect.gate_statistics(layer, X, lengths=LENGTHS)
+    z = gates_in_numpy("mingru", "", layer, False)["z"]
+    assert result.counts.tolist() == [3, 2, 2, 2, 1, 1, 1]
+    assert result.rows()[0]["mean"] == pytest.approx(z[COUNTS].mean())
+
+
+# Gradients
+
+
+@pytest.mark.parametrize(("cell", "form"), FORMS)
+def test_gradient_by_lag_is_that_of_a_window_of_so_many_steps(cell: str, form: str) -> None:
+    layer = make_layer(cell, form, 2, 4, 2, dtype="float64", seed=3, dropout=0.5)
+    calm = make_layer(cell, form, 2, 4, 2, dtype="float64", seed=3)
+    _, start = calm(X)
+    dy = RNG.normal(size=(3, 4))
+    result = inspect.gradient_by_lag(layer, X, start, dy=dy)
+    for lag in range(1, 8):
+        _, state = calm(X[:, : 7 - lag], start)
+        y, _, tape = calm.forward(X[:, 7 - lag :], state)
+        upstream = np.zeros_like(y)
+        upstream[:, -1] = dy
+        dstate = calm.backward(tape, upstream).state
+        parts = dict(zip("hc", dstate, strict=True)) if cell == "lstm" else {"h": dstate}
+        for part, of in parts.items():
+            for k in range(2):
+                norm = result.norms[f"layer {k}", part][lag - 1]
+                assert norm == pytest.approx(np.linalg.norm(of[k], axis=1).mean(), rel=1e-10)
+
+
+def test_gradient_by_lag_counts_back_from_each_rows_last_step() -> None:
+    layer = nn.GRU(2, 4, dtype="float64", seed=3)
+    result = inspect.gradient_by_lag(layer, X, lengths=LENGTHS)
+    alone = [
+        inspect.gradient_by_lag(layer, X[b : b + 1, :steps]).norms["layer 0", "h"]
+        for b, steps in enumerate(LENGTHS)
+    ]
+    expected = [np.mean([of[k] for of in alone if len(of) > k]) for k in range(7)]
+    assert np.allclose(result.norms["layer 0", "h"], expected)
+    short = inspect.gradient_by_lag(layer, X, lengths=LENGTHS, lags=3)
+    assert short.lags.tolist() == [1, 2, 3]
+    assert np.allclose(short.norms["layer 0", "h"], expected[:3])
+
+
+def test_gradient_by_lag_of_a_model_is_that_of_its_own_loss(model: seqrs.LanguageModel) -> None:
+    """By differences of the log-probability of the last token of the second window."""
+    result = inspect.gradient_by_lag(model, [TEXT[:12]], lags=6)
+    numbers = model.vocabulary.encode(list(TEXT[:12]))
+    inputs = np.append(-1, numbers[:-1]).astype(np.int32)
+    targets = numbers.astype(np.int32)
+
+    def loss(window: slice, state: Any) -> float:
+        scores, _ = model.network.evaluate(inputs[None, window], targets[None, window], None, state)
+        return -float(scores[0, -1])
+
+    expected = []
+    for last in (6, 12):
+        begin = last - 4  # a lag of 4
+        state: Any = tuple(np.zeros(10) for _ in range(2))
+        if begin:
+            _, state = model.network.evaluate(inputs[None, :begin], targets[None, :begin], None, None)
+        gradient = np.zeros(5)
+        for unit in range(5):
+            sides = []
+            for sign in (1e-5, -1e-5):
+                moved = [part.copy() for part in state]
+                moved[1][5 + unit] += sign  # c of layer 1
+                sides.append(loss(slice(begin, last), tuple(moved)))
+            gradient[unit] = (sides[0] - sides[1]) / 2e-5
+        expected.append(np.linalg.norm(gradient))
+    assert result.norms["layer 1", "c"][3] == pytest.approx(np.mean(expected), rel=1e-6)
+    assert len(result.lags) == 6
+
+
+def test_gradient_by_lag_of_a_model_of_lines() -> None:
+    model = seqrs.LanguageModel("word", cell="gru", hidden_size=5, num_layers=1, embedding_size=None, seed=0)
+    model.fit(["so it is"] * 20 + ["it is"] * 20, documents="line", validation=None, epochs=1, progress=False)
+    assert len(inspect.gradient_by_lag(model, ["so it is", "is it"]).lags) == 4  # words, and the end
+    assert [row["gate"] for row in inspect.gate_statistics(model, ["so it is"]).rows()] == ["r", "z"]
+
+
+def test_plain_layers_lose_gradients_that_gated_ones_keep() -> None:
+    x = RNG.normal(size=(8, 60, 4))
+    left = {}
+    for kind, options in ((nn.RNN, {}), (nn.GRU, {}), (nn.LSTM, {"forget_bias": 1.0})):
+        norm = inspect.gradient_by_lag(kind(4, 32, dtype="float64", seed=0, **options), x).norms[
+            "layer 0", "h"
+        ]
+        left[kind] = norm[-1] / norm[0]
+    assert left[nn.RNN] < left[nn.GRU] / 100
+    assert left[nn.RNN] < left[nn.LSTM] / 100
+
+
+# NaN
+
+
+def doubling(**options: Any) -> nn.RNN:
+    layer = nn.RNN(1, 1, 2, nonlinearity="relu", bias=False, seed=0, **options)
+    layer.load_state_dict(
+        {
+            "weight_ih_l0": np.ones((1, 1)),
+            "weight_hh_l0": np.ones((1, 1)),
+            "weight_ih_l1": np.ones((1, 1)),
+            "weight_hh_l1": np.full((1, 1), 2.0),
+        }
+    )
+    return layer
+
+
+def test_first_nan_names_layer_step_row_and_unit() -> None:
+    x = np.zeros((2, 200, 1), np.float32)
+    assert inspect.first_nan(doubling(), x) is None
+    x[1, 60:] = 1e30  # layer 1 gets there first, long after layer 0 has grown
+    found = inspect.first_nan(doubling(), x)
+    assert found is not None
+    assert (found.quantity, found.layer, found.row, found.unit, found.value) == ("h", "layer 1", 1, 0, np.inf)
+    assert found.step is not None
+    _, before = doubling()(x[:, : found.step])
+    _, after = doubling(check_finite=False)(x[:, : found.step + 1])
+    assert np.isfinite(before).all()
+    assert np.isinf(after[1, 1, 0])
+    assert inspect.first_nan(doubling(), x, lengths=[200, found.step]) is None
+
+
+def test_first_nan_looks_at_weights_and_input_first() -> None:
+    layer = doubling(check_finite=False)
+    x = np.zeros((2, 4, 1), np.float32)
+    x[1, 2] = np.nan
+    x[0, 3] = np.inf
+    assert str(inspect.first_nan(layer, x)) == "x is nan at step 2, row 1, unit 0"
+    layer.load_state_dict(layer.state_dict() | {"weight_hh_l1": np.array([[np.nan]])})
+    assert str(inspect.first_nan(layer, x)) == "weight_hh_l1 is nan at number 0"
+
+
+def test_first_nan_of_the_way_back() -> None:
+    layer = doubling()
+    x = np.full((1, 100, 1), 1e-30, np.float32)  # the states stay finite
+    dy = np.zeros((1, 100, 1), np.float32)
+    assert inspect.first_nan(layer, x, dy=dy) is None
+    dy[0, -1] = 2.0**100  # doubled at each step back; float32 ends at 2**128
+    found = inspect.first_nan(layer, x, dy=dy)
+    assert str(found) == "dh of layer 1 is inf at step 72, row 0, unit 0"
+
+
+def test_first_nan_of_both_directions_is_in_running_order() -> None:
+    layer = nn.RNN(1, 1, nonlinearity="identity", bias=False, bidirectional=True, seed=0)
+    ones = {name: np.ones((1, 1)) for name in layer.state_dict()}
+    layer.load_state_dict(ones | {"weight_hh_l0_reverse": np.full((1, 1), 2.0)})
+    found = inspect.first_nan(layer, np.ones((2, 200, 1), np.float32), lengths=[150, 200])
+    assert str(found) == "h of layer 0 reverse is inf at step 22, row 0, unit 0"  # 127 steps after 149
+
+
+def test_first_nan_of_a_model(model: seqrs.LanguageModel) -> None:
+    assert inspect.first_nan(model, [TEXT]) is None
+
+
+# Activations
+
+
+def test_activations_are_the_states_after_each_token(model: seqrs.LanguageModel) -> None:
+    text = "tick <tock>\n"
+    with pytest.warns(UserWarning, match="not seen in training"):
+        result = inspect.activations(model, text, units=[4, 0], layer=1, part="c")
+    assert result.tokens == list(text)
+    numbers = np.append(-1, model.vocabulary.encode(list(text))).astype(np.int32)
+    for t in range(len(text)):
+        window = numbers[None, : t + 2]
+        _, state = model.network.evaluate(window, np.full_like(window, -1), None, None)
+        assert np.allclose(result.values[t], state[1].reshape(2, 5)[1, [4, 0]])
+
+
+def test_the_page_shows_the_text_and_needs_nothing_else(model: seqrs.LanguageModel, tmp_path: Path) -> None:
+    text = "tick, tock."
+    result = inspect.activations(model, text)
+    assert len(result.units) == 5
+    result.save(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    shown = re.findall(r'<span title="(-?[\d.]+)" style="[^"]*">([^<]*)</span>', page)
+    assert "".join(html.unescape(token) for _, token in shown) == text * 5
+    assert float(shown[0][0]) == pytest.approx(result.values[0, 0], abs=1e-3)
+    assert not re.search(r"https?:|<script|<link|<img", page)
+
+
+# Pictures
+
+
+def test_pictures_show_the_numbers(model: seqrs.LanguageModel, tmp_path: Path) -> None:
+    gradients = inspect.gradient_by_lag(model, [TEXT], lags=5)
+    axes = gradients.plot(label="LSTM")
+    assert [line.get_label() for line in axes.lines][:2] == ["LSTM layer 0 c", "LSTM layer 0 h"]
+    assert np.array_equal(axes.lines[0].get_ydata(), gradients.norms["layer 0", "c"])
+    assert gradients.plot(axes) is axes
+    assert len(axes.lines) == 8
+    gates = inspect.gate_statistics(model, [TEXT])
+    above, below = gates.plot()
+    assert np.array_equal(above.lines[1].get_ydata(), gates.mean["layer 0", "f"])
+    assert np.array_equal(below.lines[1].get_ydata(), gates.shut["layer 0", "f"] + gates.open["layer 0", "f"])
+    norms = inspect.hidden_norms(model, [TEXT])
+    assert np.array_equal(norms.plot().lines[0].get_ydata(), norms.norms["layer 0", "h"])
+    axes.figure.savefig(tmp_path / "gradients.png")
+    assert (tmp_path / "gradients.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_attention_map_shows_the_matrix() -> None:
+    weights = RNG.dirichlet(np.ones(3), 2)
+    axes = inspect.attention_map(weights, "abc", ["x", "y"])
+    assert np.array_equal(axes.images[0].get_array(), weights)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "c"]
+
+
+def test_without_matplotlib_a_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r'pip install "seqrs\[plot\]"'):
+        inspect.attention_map(np.eye(2), "ab", "ab")
+
+
+F32 = np.zeros((2, 3, 2), np.float32)
+ERRORS: list[tuple[Any, type[Exception], str]] = [
+    (lambda: inspect.hidden_norms(nn.Linear(2, 3), F32), TypeError, "layer: expected a recurrent layer"),
+    (lambda: inspect.hidden_norms(nn.GRU(2, 3), F32[0]), ValueError, "x: expected a batch of sequences"),
+    (lambda: inspect.hidden_norms(nn.GRU(2, 3), F32[:, :0]), ValueError, "x: expected at least one row and"),
+    (lambda: inspect.hidden_norms(nn.GRU(2, 3), F32[0, 0]), ValueError, "x: expected shape (B, T, 2)"),
+    (lambda: inspect.gate_statistics(nn.RNN(2, 3), F32), ValueError, "layer: expected one with gates"),
+    (
+        lambda: inspect.gate_statistics(nn.GRU(2, 3, layer_norm=True), F32),
+        ValueError,
+        "layer: expected one without layer_norm",
+    ),
+    (
+        lambda: inspect.gradient_by_lag(nn.GRU(2, 3, bidirectional=True), F32),
+        ValueError,
+        "layer: expected one that is not bidirectional",
+    ),
+    (
+        lambda: inspect.gradient_by_lag(nn.GRU(2, 3, zoneout=0.1), F32),
+        ValueError,
+        "layer: expected one without zoneout",
+    ),
+    (lambda: inspect.gradient_by_lag(nn.GRU(2, 3), F32, lags=0), ValueError, "lags: expected an integer of"),
+    (
+        lambda: inspect.gradient_by_lag(nn.GRU(2, 3), F32, lengths=[3, 0]),
+        ValueError,
+        "lengths: expected at least one step in each row",
+    ),
+    (
+        lambda: inspect.gradient_by_lag(nn.GRU(2, 3), F32, dy=np.zeros((2, 3, 3), np.float32)),
+        ValueError,
+        "dy: expected shape (2, 3)",
+    ),
+    (
+        lambda: inspect.first_nan(nn.GRU(2, 3, bidirectional=True), F32, dy=np.zeros((2, 3, 6), np.float32)),
+        ValueError,
+        "dy: expected None for a bidirectional layer",
+    ),
+    (lambda: inspect.attention_map(np.eye(2), "ab", "abc"), ValueError, "weights: expected shape (3, 2)"),
+    (
+        lambda: inspect.attention_map([[2.0]], "a", "b"),
+        ValueError,
+        "weights: expected numbers from 0 to 1, got 2.0 at [0, 0]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), ERRORS, ids=[message for *_, message in ERRORS])
+def test_what_is_refused(call: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as error:
+        call()
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text": ""}, "text: expected at least one token"),
+        ({"units": 5}, "units: expected an integer from 0 to 4"),
+        ({"units": []}, "units: expected at least one"),
+        ({"layer": 2}, "layer: expected an integer from -2 to 1"),
+        ({"part": "f"}, 'part: expected "h" or "c"'),
+    ],
+)
+def test_activations_refuses(options: dict[str, Any], message: str, model: seqrs.LanguageModel) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        inspect.activations(model, **({"text": "tick"} | options))
+
+
+def test_a_model_reads_texts_from_their_beginning(model: seqrs.LanguageModel) -> None:
+    with pytest.raises(ValueError, match="state, lengths: expected None for a model"):
+        inspect.hidden_norms(model, [TEXT], lengths=[3])
+    with pytest.raises(TypeError, match="model: expected a LanguageModel, got GRU"):
+        inspect.activations(nn.GRU(2, 3), "tick")  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="knows no text yet"):
+        inspect.hidden_norms(seqrs.LanguageModel(), "tick")
