@@ -169,7 +169,7 @@ def tokens(name: str, value: ArrayLike, size: int, shape: Shape) -> NDArray[np.i
 
 
 def lengths(
-    value: ArrayLike | None, batch: int | None, steps: int, *, of: str = "x"
+    value: ArrayLike | None, batch: int | None, steps: int, *, of: str = "x", name: str = "lengths"
 ) -> NDArray[np.int64] | None:
     """Return the number of steps of each row of `of`, from 0 to all; None is all of them everywhere.
 
@@ -181,17 +181,17 @@ def lengths(
     if array.size == 0 and not hasattr(value, "dtype"):
         array = array.astype(np.int64)  # an empty list has no dtype of its own
     if array.dtype.kind not in "iu":
-        raise TypeError(f"lengths: expected integers, got {describe(value)}")
+        raise TypeError(f"{name}: expected integers, got {describe(value)}")
     if batch is None and array.shape != ():
-        raise ValueError(f"lengths: expected one integer, as {of} is one sequence, got shape {array.shape}")
+        raise ValueError(f"{name}: expected one integer, as {of} is one sequence, got shape {array.shape}")
     if batch is not None and array.shape != (batch,):
-        raise ValueError(f"lengths: expected shape ({batch},), one for each row of {of}, got {array.shape}")
+        raise ValueError(f"{name}: expected shape ({batch},), one for each row of {of}, got {array.shape}")
     outside = (array < 0) | (array > steps)
     if outside.any():
         where = first(outside)
         place = "" if batch is None else f" at {list(where)}"
         raise ValueError(
-            f"lengths: expected integers from 0 to {steps}, the steps of {of}, got {array[where]}{place}"
+            f"{name}: expected integers from 0 to {steps}, the steps of {of}, got {array[where]}{place}"
         )
     return np.ascontiguousarray(array.reshape(-1), np.int64)
 

@@ -11,6 +11,7 @@ __all__ = [
     "Optimizer",
     "Tape",
     "cpu_features",
+    "ctc_loss",
     "get_num_threads",
     "learning_rate",
     "load_file",
@@ -225,6 +226,18 @@ def pointwise_loss(
     delta: float,  # huber
 ) -> tuple[float, _Floats]:
     """The loss and its gradient, like predictions. NaN and infinity are refused where they count."""
+
+def ctc_loss(
+    logits: _Floats,  # (B, T, V)
+    labels: NDArray[np.integer[Any]],  # of all rows, one after the other
+    counts: NDArray[np.int64],  # (B,): labels of each row
+    lengths: NDArray[np.int64] | None,  # (B,): steps of each row
+    blank: int,
+    zero_infinity: bool,  # labels that do not fit: loss 0 instead of an error
+    reduction: str,  # "mean" | "sum"
+    device: str,
+) -> tuple[float, _Floats]:
+    """-ln P(labels | logits) in nats, and its gradient, like logits."""
 
 def save_file(path: str, tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> None:
     """Write a safetensors file: to a temporary name beside it, synced, then renamed. The old file survives any failure."""

@@ -1,9 +1,10 @@
-"""Make pytorch_*.npz: layers of torch.nn, forward and backward, in float64 (see README.md)."""
+"""Make pytorch_*.npz and ctc_pytorch.npz: torch.nn, forward and backward, in float64 (see README.md)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from vectors import FEATURES, LENGTHS, WIDE, B, H, Numbers, T, save
@@ -82,7 +83,30 @@ def make(name: str, call: dict[str, Any]) -> None:
     )
 
 
+def make_ctc() -> None:
+    """CTC: equal neighbours, one label, none, as many steps as the labels need, padding on both sides."""
+    numbers, classes, lengths = Numbers("ctc"), 5, [9, 7, 5, 3, 4]
+    labels = [[1, 2, 3], [2, 2, 1], [4], [], [3, 3, 1]]
+    counts = [len(row) for row in labels]
+    call = {"blank": 0, "reduction": "none"}
+    logits = torch.from_numpy(3 * numbers.normal(len(labels), max(lengths), classes)).requires_grad_()
+    losses = torch.nn.functional.ctc_loss(
+        logits.transpose(0, 1).log_softmax(2),
+        torch.tensor([label for row in labels for label in row]),
+        torch.tensor(lengths),
+        torch.tensor(counts),
+        **call,
+    )
+    losses.sum().backward()
+    arrays = {"logits": logits, "losses": losses, "dlogits": logits.grad}
+    arrays = {key: tensor.detach().numpy() for key, tensor in arrays.items()}
+    steps = {"lengths": np.array(lengths), "target_lengths": np.array(counts)}
+    targets = np.array([row + [-7] * (3 - len(row)) for row in labels])
+    save("ctc_pytorch", "torch", call, arrays | steps | {"targets": targets}, {})
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    make_ctc()
     for name, call in CASES.items():
         make(name, call)

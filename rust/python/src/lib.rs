@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arrays;
+mod ctc;
 mod error;
 mod generator;
 mod losses;
@@ -16,6 +17,8 @@ mod typed;
 /// The compiled core of `seqrs`; use the package, not this module.
 #[pyo3::pymodule(gil_used = true)]
 mod _native {
+    #[pymodule_export]
+    use crate::ctc::ctc_loss;
     #[pymodule_export]
     use crate::generator::Generator;
     #[pymodule_export]

@@ -10,7 +10,7 @@ use seqrs::losses::{self, Places, Pointwise, Reduction};
 use seqrs::{Error, Result};
 
 /// A loss and its gradient.
-type Outcome<'py> = (f64, Bound<'py, PyAny>);
+pub(crate) type Outcome<'py> = (f64, Bound<'py, PyAny>);
 
 /// What all losses take beside their arrays.
 struct Common<'py> {
@@ -57,7 +57,7 @@ impl<'py> Common<'py> {
 }
 
 /// Whether an argument is an array of doubles.
-fn is_double(value: &Bound<'_, PyAny>) -> bool {
+pub(crate) fn is_double(value: &Bound<'_, PyAny>) -> bool {
     value.cast::<PyArrayDyn<f64>>().is_ok()
 }
 

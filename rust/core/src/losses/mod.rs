@@ -4,6 +4,7 @@
 //! thread team; the order of every sum depends on the shape alone, so that any number of threads gives the
 //! same bits. The reference device takes plain loops in double precision.
 
+mod ctc;
 mod places;
 mod pointwise;
 mod reference;
@@ -11,6 +12,7 @@ mod softmax;
 
 pub(crate) use softmax::largest;
 
+pub use ctc::ctc;
 pub use places::Places;
 pub use pointwise::Pointwise;
 

@@ -87,6 +87,16 @@ impl Places<'_> {
         format!("{index:?}")
     }
 
+    /// What to say of numbers of which one that counts is NaN or infinite.
+    pub(super) fn one_not_finite<T: Float>(&self, name: &'static str, numbers: &[T]) -> Error {
+        let all = match self.runs() {
+            Ok(runs) => runs.into_iter().flatten(),
+            Err(error) => return error,
+        };
+        let at = all.into_iter().find(|&at| !numbers[at].is_finite());
+        self.not_finite(name, numbers, at.expect("the caller found one"))
+    }
+
     /// What to say of number `at`, which is NaN or infinite.
     pub(super) fn not_finite<T: Float>(&self, name: &'static str, numbers: &[T], at: usize) -> Error {
         let got = format!("{} at {}", numbers[at].to_f64(), self.index(at));

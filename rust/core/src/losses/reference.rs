@@ -1,7 +1,9 @@
 //! The losses as plain loops in double precision: the specification.
 
 use super::Pointwise;
+use super::ctc::{Row, log_sum};
 use super::softmax::Scale;
+use crate::device::Elementary;
 use crate::float::Float;
 use std::ops::Range;
 
@@ -62,4 +64,57 @@ pub(super) fn sum<T: Float>(
         gradient[i] = T::from_f64(slope * share).flush();
     }
     Some(total)
+}
+
+/// −ln of the probability of all paths that read as the row's labels, from tables of both directions:
+/// `alpha` of beginnings up to and with a step, `beta` of ends after it (Graves et al. 2006, section 4.1).
+pub(super) fn ctc<T: Elementary>(row: &mut Row<'_, T>) -> Option<f64> {
+    let (symbols, classes) = (row.symbols(), row.classes);
+    let (states, steps) = (symbols.len(), row.logits.len() / classes);
+    let mut log_p = Vec::new();
+    for z in row.logits.chunks_exact(classes) {
+        let z: Vec<f64> = z.iter().map(|z| z.to_f64()).collect();
+        if !z.iter().all(|z| z.is_finite()) {
+            return None;
+        }
+        let all = log_sum(z.iter().copied());
+        log_p.push(z.iter().map(|z| z - all).collect::<Vec<_>>());
+    }
+    if steps == 0 {
+        return Some(0.0);
+    }
+    let follows = |s: usize, to: usize| match to.checked_sub(s) {
+        Some(0 | 1) => true,
+        Some(2) => symbols[to] != row.blank && symbols[to] != symbols[s],
+        _ => false,
+    };
+    let none = f64::NEG_INFINITY;
+    let mut alpha = vec![vec![none; states]; steps];
+    let mut beta = vec![vec![none; states]; steps];
+    for s in 0..states.min(2) {
+        alpha[0][s] = log_p[0][symbols[s]];
+        beta[steps - 1][states - 1 - s] = 0.0;
+    }
+    for t in 1..steps {
+        for s in 0..states {
+            let from = (0..states).filter(|&from| follows(from, s)).map(|from| alpha[t - 1][from]);
+            alpha[t][s] = log_p[t][symbols[s]] + log_sum(from);
+        }
+    }
+    for t in (0..steps - 1).rev() {
+        for s in 0..states {
+            let to = (0..states).filter(|&to| follows(s, to));
+            beta[t][s] = log_sum(to.map(|to| log_p[t + 1][symbols[to]] + beta[t + 1][to]));
+        }
+    }
+    let log_likelihood = log_sum((0..states).map(|s| alpha[steps - 1][s] + beta[steps - 1][s]));
+    for t in 0..steps {
+        for k in 0..classes {
+            let at_k = (0..states).filter(|&s| symbols[s] == k).map(|s| alpha[t][s] + beta[t][s]);
+            let gamma = (log_sum(at_k) - log_likelihood).exp();
+            let slope = log_p[t][k].exp() - gamma;
+            row.gradient[t * classes + k] = T::from_f64(slope * row.share).flush();
+        }
+    }
+    Some(-log_likelihood)
 }

@@ -60,20 +60,7 @@ impl<T: Elementary> Task<T> for &mut Rows<'_, T> {
         let mut total = 0.0;
         for ((z, gradient), &target) in rows.zip(self.targets) {
             let Ok(target) = usize::try_from(target) else { continue };
-            let top = largest::<T, L>(z)?;
-            // e = exp(z − max z), its sum, and the sum of max z − z.
-            let (mut sums, mut below) = ([T::ZERO; L], [T::ZERO; L]);
-            in_lanes::<T, L>(z, gradient, |z, used| {
-                let down: [T; L] = std::array::from_fn(|l| z[l] - top);
-                let e = T::exp_each(down);
-                for l in 0..used {
-                    sums[l] += e[l];
-                    below[l] -= down[l];
-                }
-                e
-            });
-            let add = |lanes: [T; L]| lanes.into_iter().fold(T::ZERO, |all, x| all + x);
-            let (sum, below) = (add(sums), add(below));
+            let Exponentials { top, sum, below } = exponentials::<T, L>(z, gradient)?;
             // −Σ q ln softmax(z) = ln Σ e + Σ q (max z − z)
             let others = if smoothing > 0.0 { smooth * below / T::from_f64(classes as f64) } else { T::ZERO };
             total += (sum.ln() + kept * (top - z[target]) + others).to_f64();
@@ -85,6 +72,34 @@ impl<T: Elementary> Task<T> for &mut Rows<'_, T> {
         }
         Some(total)
     }
+}
+
+/// What is known of a row of numbers z after [`exponentials`].
+pub(super) struct Exponentials<T> {
+    /// max z.
+    pub(super) top: T,
+    /// Σ exp(z − max z).
+    pub(super) sum: T,
+    /// Σ (max z − z).
+    below: T,
+}
+
+/// `out` = exp(z − max z) for a row of at least one number; None where one is not finite.
+#[inline(always)]
+pub(super) fn exponentials<T: Elementary, const L: usize>(z: &[T], out: &mut [T]) -> Option<Exponentials<T>> {
+    let top = largest::<T, L>(z)?;
+    let (mut sums, mut below) = ([T::ZERO; L], [T::ZERO; L]);
+    in_lanes::<T, L>(z, out, |z, used| {
+        let down: [T; L] = std::array::from_fn(|l| z[l] - top);
+        let e = T::exp_each(down);
+        for l in 0..used {
+            sums[l] += e[l];
+            below[l] -= down[l];
+        }
+        e
+    });
+    let add = |lanes: [T; L]| lanes.into_iter().fold(T::ZERO, |all, x| all + x);
+    Some(Exponentials { top, sum: add(sums), below: add(below) })
 }
 
 /// The largest of a row of at least one number; None where one is not finite.
