@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--help"], *([name, "--help"] for name in ("demo", "train", "sample", "score", "info"))],
+    [[], ["--help"], *([name, "--help"] for name in ("demo", "train", "sample", "score", "inspect", "info"))],
 )
 def test_help_answers_at_once(arguments: list[str], tmp_path: Path) -> None:
     times = []
@@ -281,6 +281,46 @@ def test_score_of_unseen_characters_is_honest(folder: Path) -> None:
     assert math.isfinite(figures(run.stdout.split("without them:")[1])["log-probability"])
 
 
+def test_inspect_prints_tables(folder: Path) -> None:
+    out = seqrs("inspect", "model.seqrs", "text.txt", "--lags", "3", folder=folder).stdout.splitlines()
+    assert out[0].split() == ["lag", "layer", "0", "h", "layer", "0", "c"]
+    assert [line.split()[0] for line in out[1:]] == ["1", "2", "3"]
+    assert all(float(number) > 0 for line in out[1:] for number in line.split())
+    out = seqrs("inspect", "lines.seqrs", "--show", "gates", folder=folder, input=TEXT).stdout
+    assert [line.split()[:3] for line in out.splitlines()[1:]] == [["layer", "0", gate] for gate in "ifo"]
+    out = seqrs(
+        "inspect", "model.seqrs", "text.txt", "--show", "norms", "--length", "7", folder=folder
+    ).stdout
+    assert len(out.splitlines()) == 8
+    assert seqrs("inspect", "model.seqrs", "text.txt", "--show", "nan", folder=folder).stdout == (
+        "no NaN, no infinity\n"
+    )
+
+
+def test_inspect_writes_json_lines(folder: Path) -> None:
+    command = ["inspect", "model.seqrs", "--json", "--show"]
+    out = seqrs(*command, "activations", "--units", "3,5", folder=folder, input="the cat").stdout
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert "".join(row["token"] for row in rows) == "the cat"
+    assert all(row.keys() == {"token", "unit 3", "unit 5"} and abs(row["unit 3"]) < 1 for row in rows)
+    assert seqrs(*command, "nan", folder=folder, input=TEXT).stdout == "null\n"
+
+
+@pytest.mark.parametrize(
+    ("view", "name", "begin"),
+    [
+        ("gradients", "a.png", b"\x89PNG"),
+        ("gates", "b.svg", b"<?xml"),
+        ("norms", "c.png", b"\x89PNG"),
+        ("activations", "d.html", b"<!DOCTYPE html>"),
+    ],
+)
+def test_inspect_draws(view: str, name: str, begin: bytes, folder: Path) -> None:
+    run = seqrs("inspect", "model.seqrs", "text.txt", "--show", view, "-o", name, folder=folder)
+    assert run.stdout == ""
+    assert (folder / name).read_bytes().startswith(begin)
+
+
 def test_info(folder: Path) -> None:
     text = seqrs("info", "model.seqrs", folder=folder).stdout
     assert re.search(r"parameters: [\d,]+ \(0\.0 MB\)", text)
@@ -343,6 +383,11 @@ def test_demo_shows_a_falling_loss_and_keeps_its_model(tmp_path: Path) -> None:
         (["score", "model.seqrs", "missing.txt"], "missing.txt: No such file or directory"),
         (["score", "model.seqrs"], "standard input: expected some text"),
         (["info", "empty.txt"], "empty.txt"),
+        (["inspect", "model.seqrs"], "standard input: expected some text"),
+        (["inspect", "model.seqrs", "text.txt", "--lags", "0"], "lags: expected an integer of at least 1"),
+        (["inspect", "model.seqrs", "text.txt", "--units", "a"], "expected numbers between commas, got 'a'"),
+        (["inspect", "model.seqrs", "text.txt", "--length", "0"], "--length: expected an integer of at"),
+        (["inspect", "model.seqrs", "text.txt", "-o", "picture.xyz"], "'xyz' is not supported"),
     ],
 )
 def test_every_error_is_one_line(arguments: list[str], message: str, folder: Path) -> None:

@@ -333,8 +333,8 @@ def test_the_page_shows_the_text_and_needs_nothing_else(model: seqrs.LanguageMod
 def test_pictures_show_the_numbers(model: seqrs.LanguageModel, tmp_path: Path) -> None:
     gradients = inspect.gradient_by_lag(model, [TEXT], lags=5)
     axes = gradients.plot(label="LSTM")
-    assert [line.get_label() for line in axes.lines][:2] == ["LSTM layer 0 c", "LSTM layer 0 h"]
-    assert np.array_equal(axes.lines[0].get_ydata(), gradients.norms["layer 0", "c"])
+    assert [line.get_label() for line in axes.lines][:2] == ["LSTM layer 0 h", "LSTM layer 0 c"]
+    assert np.array_equal(axes.lines[1].get_ydata(), gradients.norms["layer 0", "c"])
     assert gradients.plot(axes) is axes
     assert len(axes.lines) == 8
     gates = inspect.gate_statistics(model, [TEXT])

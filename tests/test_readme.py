@@ -37,7 +37,8 @@ def test_python_runs_from_top_to_bottom(folder: Path, capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     assert len(printed) > 400  # two samples of 200 characters
     assert "(128, 32)\n" in printed
-    assert re.search(r"trainable +946\n$", printed)  # the table of the model of one's own
+    assert re.search(r"trainable +946\n", printed)  # the table of the model of one's own
+    assert re.search(r"RNN +\de-1\d\nGRU +\de-1\d\nLSTM +\de-0\d\n$", printed)  # gradients 50 steps back
     assert (folder / "model.seqrs").is_file()
 
 
@@ -55,7 +56,7 @@ def test_commands_run_in_order(folder: Path) -> None:
             )
             assert run.returncode == 0, f"seqrs {shlex.join(arguments)}\n{run.stderr}"
             ran.append(arguments[0])
-    assert ran == ["train", "train", "sample", "sample", "score", "info"]
+    assert ran == ["train", "train", "sample", "sample", "score", "info", "inspect", "inspect", "inspect"]
     assert (folder / "model.seqrs").is_file()
 
 

@@ -11,9 +11,9 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from seqrs.cli import demo, info, sample, score, train
+from seqrs.cli import demo, info, inspect, sample, score, train
 
-_COMMANDS = (demo, train, sample, score, info)
+_COMMANDS = (demo, train, sample, score, inspect, info)
 
 # What a shell reports for a program that Ctrl-C, or a closed pipe, has ended.
 _INTERRUPTED, _CLOSED_PIPE = 130, 141
@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
         named = error.filename is not None and error.strerror
         _say("error", f"{error.filename}: {error.strerror}" if named else error)
         return 2
-    except (ValueError, ArithmeticError, MemoryError, NotImplementedError) as error:
+    except (ValueError, ArithmeticError, MemoryError, NotImplementedError, ImportError) as error:
         _say("error", error or type(error).__name__)
         return 2
     return 0

@@ -3,13 +3,13 @@
 import argparse
 import io
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import seqrs
+from seqrs.cli._texts import documents
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,45 +48,33 @@ def run(options: argparse.Namespace) -> None:
     if options.threads is not None:
         seqrs.set_num_threads(options.threads)
     model = seqrs.load(options.model)
-    documents = _documents(options.text, model.documents)
+    texts = documents(options.text, model.documents)
     if options.lines:
-        _print_lines(model if options.weights is None else model.quantize(options.weights), documents)
+        _print_lines(model if options.weights is None else model.quantize(options.weights), texts)
         return
-    full = _total(model, documents)
+    full = _total(model, texts)
     print(full)
     if options.weights is not None:
-        rounded = _total(model.quantize(options.weights), documents)
+        rounded = _total(model.quantize(options.weights), texts)
         print(f"with weights in {options.weights}:", rounded, sep="\n")
         change = 100.0 * (math.exp((full.known - rounded.known) / max(full.tokens - full.unseen, 1)) - 1.0)
         print(f"change            {change:+.4f} % of perplexity")
 
 
-def _total(model: "TextModel", documents: Sequence[str]) -> "Figures":
+def _total(model: "TextModel", texts: Sequence[str]) -> "Figures":
     total = Figures()
-    for document in documents:
+    for document in texts:
         total += Figures.of(document, *model.log_probs(document))
     return total
 
 
-def _print_lines(model: "TextModel", documents: Sequence[str]) -> None:
-    for document in documents:
+def _print_lines(model: "TextModel", texts: Sequence[str]) -> None:
+    for document in texts:
         tokens, log_probs = model.log_probs(document)
         for line, of_line in zip(io.StringIO(document, newline="\n"), _lines(tokens), strict=False):
             figures = Figures.of(line, tokens[of_line], log_probs[of_line])
             values = (figures.log_prob, figures.perplexity, figures.bits)
             print(*(f"{value:.4f}" for value in values), line.removesuffix("\n"), sep="\t")
-
-
-def _documents(path: Path | None, documents: str) -> Sequence[str]:
-    from seqrs.text import Corpus
-
-    if path is not None:
-        return Corpus.read(path, documents).documents
-    text = sys.stdin.read()
-    # As a list it stays as it is; as a str that has a line end it is cut into lines.
-    return Corpus.read(
-        [text] if documents == "file" else text + "\n", documents, name="standard input"
-    ).documents
 
 
 def _lines(tokens: list[str]) -> Iterator[slice]:

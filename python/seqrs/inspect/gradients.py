@@ -153,15 +153,15 @@ def gradient_by_lag(
     last = reading.counts.sum(axis=1) - 1
     upstream = _upstream(reading, stack, last, dy)
     steps = last.max() + 1 if lags is None else min(lags, last.max() + 1)
-    squares: dict[tuple[str, str], NDArray[np.float64]] = {}
+    by_row: dict[tuple[str, str], NDArray[np.float64]] = {}
     for t, gradient in back_by_steps(stack, reading.x, reading.state, reading.counts, upstream):
         for of, norm in _norms(gradient.state).items():
-            by_lag = squares.setdefault(of, np.full((len(last), int(steps)), np.nan))
+            norms = by_row.setdefault(of, np.full((len(last), int(steps)), np.nan))
             lag = last + 1 - t  # the state before step t is so far from the loss
             rows = np.flatnonzero((lag >= 1) & (lag <= steps))
-            by_lag[rows, lag[rows] - 1] = norm[rows]
+            norms[rows, lag[rows] - 1] = norm[rows]
     return GradientByLag(
-        np.arange(1, steps + 1), {of: np.nanmean(norms, axis=0) for of, norms in sorted(squares.items())}
+        np.arange(1, steps + 1), {of: np.nanmean(norms, axis=0) for of, norms in by_row.items()}
     )
 
 
@@ -186,16 +186,15 @@ def back_by_steps(
 def _norms(dstate: Any) -> dict[tuple[str, str], NDArray[np.float64]]:
     """Return the length of each row's gradient, (B,), for each layer and part."""
     parts = dict(zip("hc", dstate, strict=True)) if isinstance(dstate, tuple) else {"h": dstate}
-    found = {}
-    for part, arrays in parts.items():
-        layers = [of for array in (arrays if isinstance(arrays, list) else [arrays]) for of in array]
-        found.update(
-            {
-                (f"layer {k}", part): np.linalg.norm(of.astype(np.float64), axis=1)
-                for k, of in enumerate(layers)
-            }
-        )
-    return found
+    layers = {
+        part: [of for array in (arrays if isinstance(arrays, list) else [arrays]) for of in array]
+        for part, arrays in parts.items()
+    }
+    return {
+        (f"layer {k}", part): np.linalg.norm(layers[part][k].astype(np.float64), axis=1)
+        for k in range(len(layers["h"]))
+        for part in layers
+    }
 
 
 def _windows(reading: Reading, layer: Stack, steps: int) -> Reading:

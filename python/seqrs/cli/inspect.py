@@ -1,0 +1,132 @@
+"""``seqrs inspect``: what a model does with its memory."""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import seqrs
+from seqrs.cli._texts import documents
+
+_VIEWS = {
+    "gradients": "norm of the gradient of the loss by the states so many steps back",
+    "gates": "mean of each gate, and the shares that are shut (below 0.1) and open (above 0.9)",
+    "norms": "length of the states after each step",
+    "nan": "the first NaN or infinity",
+    "activations": "what units do after each token",
+}
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "inspect",
+        help="show what a model does with its memory",
+        description="Show what a model does with its memory while it reads a text: as a table, as a picture "
+        "(which needs matplotlib), or for activations as a page of HTML.",
+        epilog="views: " + "; ".join(f"{name}: {about}" for name, about in _VIEWS.items()),
+    )
+    parser.add_argument("model", type=Path, help="a model file")
+    parser.add_argument("text", nargs="?", type=Path, help="a UTF-8 text file (default: standard input)")
+    parser.add_argument("--show", choices=_VIEWS, default="gradients", help="what (default: gradients)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="draw into this file, such as gates.png or gates.svg; activations go into an .html",
+    )
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each row of the table")
+    parser.add_argument(
+        "--length", type=int, default=2000, metavar="N", help="most characters to read (default: 2000)"
+    )
+    parser.add_argument("--lags", type=int, metavar="N", help="gradients: how many steps back (default: 100)")
+    parser.add_argument(
+        "--units",
+        type=_numbers,
+        metavar="N,N,...",
+        help="activations: which units (default: the five that change most)",
+    )
+    parser.add_argument(
+        "--layer", type=int, default=-1, metavar="N", help="activations: from 0; -1 is the last (default: -1)"
+    )
+    parser.add_argument(
+        "--part",
+        choices=("h", "c"),
+        default="h",
+        help="activations: output, or an LSTM's memory (default: h)",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    from seqrs import _check, inspect
+
+    if options.threads is not None:
+        seqrs.set_num_threads(options.threads)
+    model = seqrs.load(options.model)
+    length = _check.integer("--length", options.length, minimum=1)
+    texts = list(_shortened(documents(options.text, model.documents), length))
+    if options.show == "nan":
+        found = inspect.first_nan(model, texts)
+        if options.json:
+            print(json.dumps(None if found is None else asdict(found)))
+        else:
+            print("no NaN, no infinity" if found is None else found)
+        return
+    result: Any
+    if options.show == "gradients":
+        result = inspect.gradient_by_lag(model, texts, lags=options.lags)
+    elif options.show == "gates":
+        result = inspect.gate_statistics(model, texts)
+    elif options.show == "norms":
+        result = inspect.hidden_norms(model, texts)
+    else:
+        result = inspect.activations(
+            model, texts[0], units=options.units, layer=options.layer, part=options.part
+        )
+    if options.output is None:
+        _print(result.rows(), as_json=options.json)
+    elif options.show == "activations":
+        result.save(options.output)
+    else:
+        axes = result.plot()
+        (axes[0] if options.show == "gates" else axes).figure.savefig(options.output)
+
+
+def _shortened(texts: Sequence[str], length: int) -> Iterator[str]:
+    """Yield documents up to so many characters together."""
+    for text, end in zip(texts, accumulate(map(len, texts)), strict=True):
+        left = length - (end - len(text))
+        if left <= 0:
+            return
+        yield text[:left]
+
+
+def _print(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False))
+        return
+    cells = [list(rows[0]), *([_shown(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        print("  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)))
+
+
+def _shown(value: float | str) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value) if isinstance(value, int) else value.replace("\n", "\\n")
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers between commas, got {text!r}") from None
