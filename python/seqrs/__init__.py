@@ -8,9 +8,9 @@ Two levels:
 
 Beside them: :mod:`seqrs.losses` and :mod:`seqrs.optim` for training loops of your own,
 :mod:`seqrs.metrics` (how good predictions are), :mod:`seqrs.inspect` (what a layer does with its
-memory), :mod:`seqrs.text` (vocabulary, tokenizers), :mod:`seqrs.testing` (check your own
-gradients), :mod:`seqrs.educational` (the cells in plain NumPy, as the course notes write them)
-and :mod:`seqrs.exceptions`.
+memory), :mod:`seqrs.text` (vocabulary, tokenizers), :mod:`seqrs.datasets` (sequences made by a
+rule), :mod:`seqrs.testing` (check your own gradients), :mod:`seqrs.educational` (the cells in
+plain NumPy, as the course notes write them) and :mod:`seqrs.exceptions`.
 
 Names are imported when first used, so that ``import seqrs`` and ``seqrs --help`` cost nothing.
 """
@@ -20,6 +20,7 @@ Names are imported when first used, so that ``import seqrs`` and ``seqrs --help`
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from seqrs import datasets as datasets
     from seqrs import educational as educational
     from seqrs import exceptions as exceptions
     from seqrs import inspect as inspect
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 else:
     # name: where it lives ("module" itself, or "module:attribute"). Each line mirrors one above.
     _WHERE = {
+        "datasets": "seqrs.datasets",
         "educational": "seqrs.educational",
         "exceptions": "seqrs.exceptions",
         "inspect": "seqrs.inspect",
@@ -82,6 +84,7 @@ __all__ = [
     "Vocabulary",
     "__version__",
     "cpu_features",
+    "datasets",
     "educational",
     "exceptions",
     "get_num_threads",
