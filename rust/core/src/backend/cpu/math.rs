@@ -18,25 +18,36 @@ pub(crate) trait Elementary: Float + Sum<Lane = Self> {
     fn exp_each<const L: usize>(x: [Self; L]) -> [Self; L];
 }
 
+/// a b + c, in one rounding if `fused`.
+#[inline(always)]
+fn multiply_add(fused: bool, a: f32, b: f32, c: f32) -> f32 {
+    if fused { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// Whether registers of so many lanes come with a fused multiply-add: those of 32 bytes and more do.
+const fn has_fused(lanes: usize) -> bool {
+    lanes * size_of::<f32>() >= 32
+}
+
 /// eˣ = 2ⁿ(1 + p) with n = round(x / ln 2), p = expm1(x − n ln 2); returns (2ⁿ, p).
 /// x within ±87, so that 2ⁿ is a normal number.
 #[inline(always)]
-fn exp_parts(x: f32) -> (f32, f32) {
+fn exp_parts(fused: bool, x: f32) -> (f32, f32) {
     // Adding 1.5 · 2²³ leaves the rounded integer in the low bits of the sum.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first exact in a product with any n here.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let fma = |a, b, c| multiply_add(fused, a, b, c);
+    let shifted = fma(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    let r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x));
     // Least maximal error of expm1(r) − r over |r| ≤ ln 2 / 2 (own fit): 3e-9.
-    let q = 1.395_054e-3_f32;
-    let q = q * r + 8.368_918e-3;
-    let q = q * r + 4.166_620_6e-2;
-    let q = q * r + 0.166_665_18;
-    let q = q * r + 0.5;
-    let p = r + r * r * q;
+    let q = fma(1.395_054e-3, r, 8.368_918e-3);
+    let q = fma(q, r, 4.166_620_6e-2);
+    let q = fma(q, r, 0.166_665_18);
+    let q = fma(q, r, 0.5);
+    let p = fma(r * r, q, r);
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     (scale, p)
 }
@@ -49,37 +60,36 @@ fn clamp(x: f32, limit: f32) -> f32 {
 }
 
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    let (s, p) = exp_parts(clamp(-x, 87.0));
-    1.0 / (1.0 + (s * p + s))
+fn sigmoid(fused: bool, x: f32) -> f32 {
+    1.0 / (1.0 + exp(fused, -x))
 }
 
 #[inline(always)]
-fn tanh(x: f32) -> f32 {
+fn tanh(fused: bool, x: f32) -> f32 {
     // tanh x = t / (t + 2) with t = expm1(2x); beyond ±9.1 it rounds to ±1.
-    let (s, p) = exp_parts(2.0 * clamp(x, 9.1));
-    let t = s * p + (s - 1.0);
+    let (s, p) = exp_parts(fused, 2.0 * clamp(x, 9.1));
+    let t = multiply_add(fused, s, p, s - 1.0);
     t / (t + 2.0)
 }
 
 #[inline(always)]
-fn exp(x: f32) -> f32 {
-    let (s, p) = exp_parts(clamp(x, 87.0));
-    s * p + s
+fn exp(fused: bool, x: f32) -> f32 {
+    let (s, p) = exp_parts(fused, clamp(x, 87.0));
+    multiply_add(fused, s, p, s)
 }
 
 impl Elementary for f32 {
     #[inline(always)]
     fn sigmoid_each<const L: usize>(x: [Self; L]) -> [Self; L] {
-        from_fn(|l| sigmoid(x[l]))
+        from_fn(|l| sigmoid(has_fused(L), x[l]))
     }
     #[inline(always)]
     fn tanh_each<const L: usize>(x: [Self; L]) -> [Self; L] {
-        from_fn(|l| tanh(x[l]))
+        from_fn(|l| tanh(has_fused(L), x[l]))
     }
     #[inline(always)]
     fn exp_each<const L: usize>(x: [Self; L]) -> [Self; L] {
-        from_fn(|l| exp(x[l]))
+        from_fn(|l| exp(has_fused(L), x[l]))
     }
 }
 
@@ -160,18 +170,23 @@ mod tests {
 
     #[test]
     fn within_three_ulp() {
-        assert!(worst_ulp(86.0, sigmoid, |x| 1.0 / (1.0 + (-x).exp())) <= 3.0);
-        assert!(worst_ulp(20.0, tanh, f64::tanh) <= 3.0);
-        assert!(worst_ulp(86.0, exp, f64::exp) <= 3.0);
+        for fused in [false, true] {
+            assert!(worst_ulp(86.0, |x| sigmoid(fused, x), |x| 1.0 / (1.0 + (-x).exp())) <= 3.0);
+            assert!(worst_ulp(20.0, |x| tanh(fused, x), f64::tanh) <= 3.0);
+            assert!(worst_ulp(86.0, |x| exp(fused, x), f64::exp) <= 3.0);
+        }
     }
 
     #[test]
     fn ends_and_nan() {
-        assert_eq!(tanh(f32::INFINITY), 1.0);
-        assert_eq!(tanh(f32::NEG_INFINITY), -1.0);
-        assert_eq!(sigmoid(f32::INFINITY), 1.0);
-        assert!(sigmoid(f32::NEG_INFINITY) < 1e-37);
-        assert!(tanh(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan() && exp(f32::NAN).is_nan());
-        assert_eq!(tanh(0.0), 0.0);
+        for fused in [false, true] {
+            assert_eq!(tanh(fused, f32::INFINITY), 1.0);
+            assert_eq!(tanh(fused, f32::NEG_INFINITY), -1.0);
+            assert_eq!(sigmoid(fused, f32::INFINITY), 1.0);
+            assert!(sigmoid(fused, f32::NEG_INFINITY) < 1e-37);
+            assert!(tanh(fused, f32::NAN).is_nan() && sigmoid(fused, f32::NAN).is_nan());
+            assert!(exp(fused, f32::NAN).is_nan());
+            assert_eq!(tanh(fused, 0.0), 0.0);
+        }
     }
 }
