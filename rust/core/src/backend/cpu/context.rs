@@ -1,10 +1,12 @@
 //! What all groups of a batch see of a run, and how an op writes the gradient of what it reads.
 
 use super::math::Elementary;
+use super::rounded::Rounded;
 use super::simd::Isa;
 use crate::params::Parameters;
 use crate::program::{DropoutKey, SlotId};
 use crate::rng::{Kind, Stream};
+use std::sync::Mutex;
 
 /// What every group sees of a run.
 pub(super) struct Context<'a, T> {
@@ -19,6 +21,8 @@ pub(super) struct Context<'a, T> {
     /// Counted steps of the whole batch, and pairs of successive ones.
     pub(super) steps: usize,
     pub(super) pairs: usize,
+    /// Room for the operands of one weight gradient at a time.
+    pub(super) rounded: &'a Mutex<Rounded>,
 }
 
 impl<T> Context<'_, T> {

@@ -1,6 +1,7 @@
 //! The head and its loss in one: logits of some rows, their softmax, their gradients and both
 //! products of the way back while they are hot. Only a chunk of the logits is computed at once.
 
+use super::context::Context;
 use super::linear::Linear;
 use super::math::Elementary;
 use super::part::Part;
@@ -8,7 +9,6 @@ use super::scratch::Rows;
 use super::simd::{Pack, Task};
 use super::threads::Crew;
 use super::weights::Segment;
-use crate::params::Parameters;
 use std::mem::take;
 
 /// Logits that a group keeps at once, in numbers.
@@ -28,12 +28,12 @@ impl<T: Elementary> Linear<T> {
         &self,
         crew: Crew,
         parts: &mut [Part<T>],
-        training: Option<(usize, &Parameters, &mut [T])>,
+        training: Option<(usize, &Context<'_, T>, &mut [T])>,
     ) {
         let longest = parts.iter().map(|p| p.group.len).max().unwrap_or(0);
         let chunk = rows_at_once(longest, self.to).max(1);
         let share = training.as_ref().map(|(scored, ..)| T::ONE / T::from_f64((*scored).max(1) as f64));
-        let mut gradient = training.map(|(_, parameters, gradient)| (parameters, gradient));
+        let mut gradient = training.map(|(_, run, gradient)| (run, gradient));
         for first in (0..longest).step_by(chunk) {
             let count = |p: &Part<T>| chunk.min(p.group.len.saturating_sub(first));
             crew.each(parts, |_, part| {
@@ -42,7 +42,7 @@ impl<T: Elementary> Linear<T> {
                     self.chunk(part, first, rows, share);
                 }
             });
-            if let Some((parameters, gradient)) = &mut gradient {
+            if let Some((run, gradient)) = &mut gradient {
                 let of_part = |part| {
                     let part: &Part<T> = part;
                     let (dz, x) = (&part.logits, &part.slots[self.input.slot]);
@@ -50,7 +50,7 @@ impl<T: Elementary> Linear<T> {
                     let x_rows = if rows == 0 { &[][..] } else { x.at(first) };
                     Segment { dz: dz.data(), row: dz.stride, block, x: x_rows, stride: x.stride, rows }
                 };
-                self.gradients_of(crew, &parts.iter().map(of_part), parameters, gradient);
+                self.gradients_of(crew, &parts.iter().map(of_part), run, gradient);
             }
         }
     }

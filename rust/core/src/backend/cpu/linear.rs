@@ -172,18 +172,20 @@ impl<T: Elementary> Linear<T> {
         gradient: &mut [T],
     ) {
         let segments = Self::segments_of(self.isa, parts, self.kind, [self.input.slot, self.out]);
-        self.gradients_of(crew, &segments, run.parameters, gradient);
+        self.gradients_of(crew, &segments, run, gradient);
     }
 
     pub(super) fn gradients_of<'a>(
         &self,
         crew: Crew,
         segments: &impl Segments<'a, T>,
-        parameters: &Parameters,
+        run: &Context<'_, T>,
         gradient: &mut [T],
     ) {
         let target = Self::target(self.isa, self.precision, self.to);
-        target.outer(crew, segments, self.from, &mut gradient[parameters.range(self.weight)]);
+        let parameters = run.parameters;
+        let weight = &mut gradient[parameters.range(self.weight)];
+        target.outer(crew, segments, self.from, weight, run.rounded);
         if let Some(bias) = self.bias {
             target.sums(crew, segments, &mut gradient[parameters.range(bias)]);
         }

@@ -29,6 +29,7 @@ mod part;
 mod penalty;
 mod pointwise;
 mod pool;
+mod rounded;
 mod rounding;
 mod scan;
 mod scratch;

@@ -56,14 +56,15 @@ impl<T: Elementary> Task<T> for Round<'_, T> {
 }
 
 /// `rows` rows of `width` numbers, `stride` apart, rounded: each row is paired with the next, into rows of
-/// `width` pairs; the last of an odd number with zeros. Rows are padded to whole registers.
+/// pairs `to_stride` apart; the last of an odd number with zeros. Rows are padded to whole registers.
 pub(super) fn round_columns<T: Elementary>(
     isa: Isa,
     [rows, width, stride]: [usize; 3],
     from: &[T],
     to: &mut [Pair],
+    to_stride: usize,
 ) {
-    isa.run(RoundColumns { rows, width, stride, from, to });
+    isa.run(RoundColumns { rows, width, stride, from, to, to_stride });
 }
 
 struct RoundColumns<'a, T> {
@@ -72,6 +73,7 @@ struct RoundColumns<'a, T> {
     stride: usize,
     from: &'a [T],
     to: &'a mut [Pair],
+    to_stride: usize,
 }
 
 impl<T: Elementary> Task<T> for RoundColumns<'_, T> {
@@ -79,10 +81,10 @@ impl<T: Elementary> Task<T> for RoundColumns<'_, T> {
     type Out = ();
     #[inline(always)]
     fn run<const L: usize, const OPS: u8>(self) {
-        let lines = self.to.chunks_exact_mut(self.width).zip(self.from.chunks(2 * self.stride));
+        let lines = self.to.chunks_exact_mut(self.to_stride).zip(self.from.chunks(2 * self.stride));
         for (number, (to, rows)) in lines.take(self.rows.div_ceil(2)).enumerate() {
             let (first, _) = rows[..self.width].as_chunks::<L>();
-            let (to, _) = to.as_chunks_mut::<L>();
+            let (to, _) = to[..self.width].as_chunks_mut::<L>();
             if 2 * number + 1 < self.rows {
                 let (second, _) = rows[self.stride..][..self.width].as_chunks::<L>();
                 for ((to, &first), &second) in to.iter_mut().zip(first).zip(second) {

@@ -5,25 +5,24 @@
 use super::gemm::{Left, Panel, Start, panel_product};
 use super::math::Elementary;
 use super::panels::MOST_VECTORS;
-use super::rounding::round_columns;
-use super::simd::{Factor, Isa, Pair, Sum};
+use super::rounded::Rounded;
+use super::simd::{Factor, Isa};
 use super::threads::Crew;
 use super::tokens::add;
 use crate::backend::Precision;
 use crate::float::Float;
 use std::array::from_fn;
+use std::iter::once;
+use std::sync::{Mutex, PoisonError};
 
 /// Rows of a sum taken at once: they and their gradients stay in the first cache.
 const ROWS_AT_ONCE: usize = 128;
 /// Bytes of operand that are read by all jobs before the next: a part of the last cache.
-const OPERAND_BYTES: usize = 1 << 23;
+const OPERAND_BYTES: usize = 1 << 21;
 /// Gates of a weight at most.
 const MOST_GATES: usize = 4;
 /// Numbers in a tile of a gradient: the units of one register by the columns of one panel.
 const TILE: usize = 16 * 16 * MOST_VECTORS;
-
-/// Pairs of rows taken at once: of all slots, or of the columns of one panel.
-const PAIRS: usize = ROWS_AT_ONCE / 2 * 16 * MOST_VECTORS;
 
 /// On the caller's stack and on a cache line.
 #[repr(align(64))]
@@ -47,6 +46,14 @@ pub(super) trait Segments<'a, T: 'a>: Iterator<Item = Segment<'a, T>> + Clone + 
 
 impl<'a, T: 'a, I: Iterator<Item = Segment<'a, T>> + Clone + Sync> Segments<'a, T> for I {}
 
+impl<T> Segment<'_, T> {
+    /// `rows` of its rows, without the first `skip`.
+    pub(super) fn part(self, skip: usize, rows: usize) -> Self {
+        let (dz, x) = (&self.dz[skip * self.row..], &self.x[skip * self.stride..]);
+        Self { dz, x, rows, ..self }
+    }
+}
+
 /// One gradient matrix: block `gate` of `hidden` rows comes from slot `slots[gate]`.
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
@@ -58,6 +65,11 @@ pub(super) struct Target<'a> {
 }
 
 impl Target<'_> {
+    /// Numbers of a row of `dz` in one unit block, from its first slot on.
+    pub(super) fn units(&self) -> usize {
+        self.lanes * self.slots.iter().max().map_or(0, |slot| slot + 1)
+    }
+
     /// Calls `f` with every unit block and, for each gate, the gradient's rows of `width` numbers for the
     /// at most L units of that block.
     fn cut<T: Float>(
@@ -79,8 +91,17 @@ impl Target<'_> {
         segments: &impl Segments<'a, T>,
         terms: usize,
         gradient: &mut [T],
+        rounded: &Mutex<Rounded>,
     ) {
         let mut done = 0;
+        if self.precision == Precision::Bfloat16 {
+            let mut rounded = rounded.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Some(piece) = rounded.fill(crew, self, segments, terms, done) {
+                done += piece.rows;
+                self.add_outer(crew, &once(piece), terms, gradient);
+            }
+            return;
+        }
         loop {
             // As many segments as stay in the last cache: every job goes through all of their operand.
             let mut room = OPERAND_BYTES;
@@ -98,17 +119,15 @@ impl Target<'_> {
         }
     }
 
-    /// The same for some of the segments.
-    fn add_outer<'a, T: Elementary>(
+    /// The same for what is multiplied as it is.
+    fn add_outer<'a, T: Elementary, F: Factor<T>>(
         &self,
         crew: Crew,
-        segments: &impl Segments<'a, T>,
+        segments: &impl Segments<'a, F>,
         terms: usize,
         gradient: &mut [T],
     ) {
-        let units = self.lanes * self.slots.iter().max().map_or(0, |slot| slot + 1);
         self.cut(crew, gradient, terms, |block, mut gates| {
-            let mut pairs = Aligned([[Pair::default(); PAIRS]; 2]);
             for first_column in (0..terms).step_by(MOST_VECTORS * self.lanes) {
                 let columns = (terms - first_column).min(MOST_VECTORS * self.lanes);
                 let vectors = columns.div_ceil(self.lanes);
@@ -119,19 +138,10 @@ impl Target<'_> {
                         let count = ROWS_AT_ONCE.min(segment.rows - first);
                         let dz = &segment.dz[block * segment.block + first * segment.row..];
                         let data = &segment.x[first * segment.stride + first_column..];
-                        match self.precision {
-                            // Bytes do not learn.
-                            Precision::Full | Precision::Int8 => {
-                                let x = Panel { data, stride: segment.stride, vectors };
-                                self.products(dz, segment.row, count, x, &mut sums.0);
-                            }
-                            Precision::Bfloat16 => {
-                                let [dz_pairs, x_pairs] = &mut pairs.0;
-                                round_columns(self.isa, [count, units, segment.row], dz, dz_pairs);
-                                round_columns(self.isa, [count, width, segment.stride], data, x_pairs);
-                                let x = Panel { data: &x_pairs[..], stride: width, vectors };
-                                self.products(dz_pairs, units, count.div_ceil(2), x, &mut sums.0);
-                            }
+                        let x = Panel { data, stride: segment.stride, vectors };
+                        for (sum, slot) in sums.0.iter_mut().zip(self.slots) {
+                            let dz = Left::columns(&dz[slot * self.lanes..], segment.row, count);
+                            panel_product(self.isa, self.lanes, dz, x, Start::There, sum, width);
                         }
                     }
                 }
@@ -142,21 +152,6 @@ impl Target<'_> {
                 }
             }
         });
-    }
-
-    /// Adds to each gate's tile the product of its columns of `dz` with `x`.
-    fn products<S: Sum, F: Factor<S>>(
-        &self,
-        dz: &[F],
-        row: usize,
-        terms: usize,
-        x: Panel<'_, F>,
-        sums: &mut [[S; TILE]; MOST_GATES],
-    ) {
-        for (sum, slot) in sums.iter_mut().zip(self.slots) {
-            let dz = Left::columns(&dz[slot * self.lanes..], row, terms);
-            panel_product(self.isa, self.lanes, dz, x, Start::There, sum, x.vectors * self.lanes);
-        }
     }
 
     /// `gradient += Σ dz`: a bias.

@@ -22,6 +22,7 @@ use layer::{Input, Layer};
 
 pub(super) use layer::SHARE;
 use std::any::Any;
+use std::sync::Mutex;
 
 /// Tokens of which a layer keeps its part, at most.
 const TOKENS_KEPT: usize = 4096;
@@ -162,6 +163,7 @@ impl<T: Elementary> Steps<T> {
             from_tokens: true,
             steps: 0,
             pairs: 0,
+            rounded: &Mutex::default(),
         };
         let layers = self.stages.iter().filter_map(|stage| match *stage {
             Stage::Layer { op, input } => Some((op, input)),

@@ -31,15 +31,23 @@ impl<T: Elementary> Scan<T> {
             }
             _ => {
                 let segments = self.input_segments(parts, table, true);
-                self.target(input_slots).outer(crew, &segments, self.inputs, ih);
+                self.target(input_slots).outer(crew, &segments, self.inputs, ih, run.rounded);
             }
         }
         let segments = self.input_segments(parts, table, false);
         if let Some(bias) = weights.bias_ih {
             self.target(input_slots).sums(crew, &segments, &mut gradient[parameters.range(bias)]);
         }
-        if let Some(bias) = weights.bias_hh {
-            self.target(recurrent_slots).sums(crew, &segments, &mut gradient[parameters.range(bias)]);
+        match (weights.bias_hh, weights.bias_ih) {
+            // Added to the same gates, they have the same gradient.
+            (Some(bias), Some(same)) if recurrent_slots == input_slots => {
+                gradient.copy_within(parameters.range(same), parameters.range(bias).start);
+            }
+            (Some(bias), _) => {
+                let gradient = &mut gradient[parameters.range(bias)];
+                self.target(recurrent_slots).sums(crew, &segments, gradient);
+            }
+            _ => {}
         }
         for (product, slots) in self.layout.products.iter().zip(&self.product_slots) {
             let weight = match product.operand {
@@ -50,7 +58,7 @@ impl<T: Elementary> Scan<T> {
                 let (size, terms) = (self.recurrence.hidden, self.terms(product.operand));
                 let gradient = &mut gradient[parameters.range(weight)][product.first_gate() * size * terms..];
                 let segments = self.recurrent_segments(parts, product.operand);
-                self.target(slots).outer(crew, &segments, terms, gradient);
+                self.target(slots).outer(crew, &segments, terms, gradient, run.rounded);
             }
         }
         if let (Some(hh), Some(key)) = (weights.hh, run.training.filter(|_| self.drops_weights())) {
@@ -76,7 +84,8 @@ impl<T: Elementary> Scan<T> {
             };
             let segments = parts.iter().map(of_part);
             let target = Linear::<T>::target(self.isa, self.precision, self.recurrence.width);
-            target.outer(crew, &segments, self.recurrence.hidden, &mut gradient[parameters.range(hr)]);
+            let gradient = &mut gradient[parameters.range(hr)];
+            target.outer(crew, &segments, self.recurrence.hidden, gradient, run.rounded);
         }
         self.gain_gradients(parts, table, run, gradient);
     }

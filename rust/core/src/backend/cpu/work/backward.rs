@@ -26,7 +26,8 @@ impl<T: Elementary> Work<T> {
             None => self.d_state.fill(T::ZERO),
         }
         let distinct = take(&mut self.distinct.tokens);
-        let context = self.context(cpu, &distinct);
+        let rounded = take(&mut self.rounded);
+        let context = self.context(cpu, &distinct, &rounded);
         let (d_state, dropped) = (&self.d_state, &self.dropped);
         crew.each(&mut self.parts, |_, part| {
             if let Some(dy) = upstream.output {
@@ -81,5 +82,6 @@ impl<T: Elementary> Work<T> {
             program.initial_state_backward(&self.d_state, batch, &mut self.gradient);
         }
         self.distinct.tokens = distinct;
+        self.rounded = rounded;
     }
 }

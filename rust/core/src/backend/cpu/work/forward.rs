@@ -56,7 +56,8 @@ impl<T: Elementary> Work<T> {
             }
         }
         let distinct = take(&mut self.distinct.tokens);
-        let context = self.context(cpu, &distinct);
+        let rounded = take(&mut self.rounded);
+        let context = self.context(cpu, &distinct, &rounded);
         if context.from_tokens {
             self.project(cpu, crew, &context);
         }
@@ -89,9 +90,10 @@ impl<T: Elementary> Work<T> {
             self.gradient.resize(program.parameters.len(), T::ZERO);
         }
         if let Some(targets) = batch.targets {
-            self.score(cpu, targets, crew);
+            self.score(cpu, targets, crew, &context);
         }
         self.distinct.tokens = distinct;
+        self.rounded = rounded;
     }
 
     /// Collects the batch's distinct tokens. Without training those of earlier runs stay, while
@@ -134,7 +136,7 @@ impl<T: Elementary> Work<T> {
     }
 
     /// The head and its loss.
-    fn score(&mut self, cpu: &Cpu<T>, targets: &[i32], crew: Crew) {
+    fn score(&mut self, cpu: &Cpu<T>, targets: &[i32], crew: Crew, context: &Context<'_, T>) {
         let steps = self.steps;
         let mut scored = 0;
         for part in &mut self.parts {
@@ -145,7 +147,7 @@ impl<T: Elementary> Work<T> {
             part.log_probs.resize(part.group.len, T::ZERO);
         }
         if let Some(head) = cpu.head() {
-            let training = self.training.map(|_| (scored, &cpu.program.parameters, &mut self.gradient[..]));
+            let training = self.training.map(|_| (scored, context, &mut self.gradient[..]));
             head.cross_entropy(crew, &mut self.parts, training);
         }
     }

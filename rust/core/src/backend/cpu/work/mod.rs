@@ -12,6 +12,7 @@ use super::linear::Linear;
 use super::math::Elementary;
 use super::packed::Packed;
 use super::part::Part;
+use super::rounded::Rounded;
 use super::scan::Scan;
 use super::scratch::Rows;
 use super::threads::enter;
@@ -21,6 +22,7 @@ use crate::error::Result;
 use crate::program::{Counted, DropoutKey, Slot};
 use crate::shape::Shape;
 use std::mem::take;
+use std::sync::Mutex;
 
 /// Scratch for batches of one shape, and the tape of the last run.
 pub(super) struct Work<T> {
@@ -46,6 +48,7 @@ pub(super) struct Work<T> {
     state: Vec<T>,
     d_state: Vec<T>,
     gradient: Vec<T>,
+    rounded: Mutex<Rounded>,
 }
 
 /// What copying a number is worth in floating point operations.
@@ -76,6 +79,7 @@ impl<T: Elementary> Work<T> {
             d_state: state.clone(),
             state,
             gradient: Vec::new(),
+            rounded: Mutex::default(),
         };
         let hidden = cpu.scans().map(|scan| scan.recurrence.hidden).max().unwrap_or(0);
         for batch in sizes(shape.batch, count(shape.batch, hidden)) {
@@ -122,7 +126,7 @@ impl<T: Elementary> Work<T> {
     }
 
     /// What every group sees of the run.
-    fn context<'a>(&self, cpu: &'a Cpu<T>, tokens: &'a [i32]) -> Context<'a, T> {
+    fn context<'a>(&self, cpu: &'a Cpu<T>, tokens: &'a [i32], rounded: &'a Mutex<Rounded>) -> Context<'a, T> {
         let later = |p: &Part<T>| p.group.lengths.iter().map(|n| n.saturating_sub(1)).sum::<usize>();
         Context {
             isa: cpu.isa,
@@ -133,6 +137,7 @@ impl<T: Elementary> Work<T> {
             from_tokens: self.from_tokens,
             steps: self.rows(),
             pairs: self.parts.iter().map(later).sum(),
+            rounded,
         }
     }
 
