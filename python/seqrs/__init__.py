@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from seqrs._machine import set_num_threads as set_num_threads
     from seqrs._native import version as __version__
     from seqrs.models import LanguageModel as LanguageModel
+    from seqrs.models import SequenceClassifier as SequenceClassifier
     from seqrs.models import load as load
     from seqrs.text import Vocabulary as Vocabulary
 else:
@@ -57,6 +58,7 @@ else:
         "set_num_threads": "seqrs._machine:set_num_threads",
         "__version__": "seqrs._native:version",
         "LanguageModel": "seqrs.models:LanguageModel",
+        "SequenceClassifier": "seqrs.models:SequenceClassifier",
         "load": "seqrs.models:load",
         "Vocabulary": "seqrs.text:Vocabulary",
     }
@@ -81,6 +83,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "LanguageModel",
+    "SequenceClassifier",
     "Vocabulary",
     "__version__",
     "cpu_features",

@@ -1,11 +1,12 @@
-"""Cutting token streams into batches for truncated back-propagation through time.
+"""Cutting data into batches: token streams into windows for truncated back-propagation, sequences by length.
 
 Everything here is a function of the seed and of a position (epoch, step), both plain numbers:
 that is why training can stop anywhere and go on as if it had not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ Tokens = NDArray[np.int32]
 
 # Streams of the random generator, one for each use.
 _SHIFT, _ORDER, _POOLS, _SPLIT = 1, 2, 3, 4
+_POOL = 50  # batches in a pool, which is sorted by length
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +123,7 @@ class FileBatches:
 class LineBatches:
     """Many documents, each from zero state and zero input, rows of about the same length together.
 
-    In each epoch the documents are shuffled into pools of 50 batches, and each pool is sorted by
-    length and cut into batches, which then come in random order. A batch whose documents are
+    The order is that of :func:`buckets`. A batch whose documents are
     longer than `seq_len` takes several steps, with the state carried from one to the next.
 
     Parameters
@@ -148,8 +149,6 @@ class LineBatches:
            [-1,  3,  1]], dtype=int32), targets=array([[ 2,  0, -1],
            [ 3,  1,  0]], dtype=int32), lengths=array([2, 3]), fresh=True)
     """
-
-    _POOL = 50  # batches
 
     def __init__(
         self, documents: Sequence[Tokens], *, seq_len: int, batch_size: int, seed: int, shuffle: bool = True
@@ -189,19 +188,79 @@ class LineBatches:
     def _planned(self, epoch: int) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
         """Return the epoch's groups of documents, and the step at which each group ends."""
         if self._plan is None or self._plan[0] != epoch:
-            count = len(self._documents)
-            order = permutation(self._seed, _ORDER, epoch, count) if self._shuffle else np.arange(count)
-            size = self._rows * self._POOL if self._shuffle else count
-            groups: list[NDArray[np.int64]] = []
-            for begin in range(0, count, size):
-                pool = order[begin : begin + size]
-                pool = pool[np.argsort(self._lengths[pool], kind="stable")]
-                groups += [pool[row : row + self._rows] for row in range(0, len(pool), self._rows)]
-            if self._shuffle:
-                groups = [groups[number] for number in permutation(self._seed, _POOLS, epoch, len(groups))]
+            groups = buckets(self._lengths, self._rows, self._seed if self._shuffle else None, epoch)
             windows = [-(-int(self._lengths[members].max()) // self._window) for members in groups]
             self._plan = (epoch, groups, np.cumsum(windows))
         return self._plan[1], self._plan[2]
+
+
+class SequenceBatches:
+    """Many whole sequences, those of about the same length together; the order is that of :func:`buckets`.
+
+    Parameters
+    ----------
+    lengths : array of int64, shape (n,)
+        The length of each sequence.
+    batch_size : int
+        The number of sequences in a batch.
+    seed : int
+        Draws the order.
+    make : callable
+        Makes a batch of the numbers of its sequences, the epoch and the step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from seqrs.batches import SequenceBatches
+    >>> batches = SequenceBatches(np.array([5, 1, 4]), batch_size=2, seed=0, make=lambda rows, *_: rows)
+    >>> batches.steps(epoch=0), sorted(len(batches.batch(0, step)) for step in range(2))
+    (2, [1, 2])
+    """
+
+    def __init__(
+        self,
+        lengths: NDArray[np.int64],
+        *,
+        batch_size: int,
+        seed: int,
+        make: Callable[[NDArray[np.int64], int, int], Any],
+    ) -> None:
+        self._lengths = lengths
+        self._rows = _check.integer("batch_size", batch_size, minimum=1)
+        self._seed = seed
+        self._make = make
+        self._plan: tuple[int, list[NDArray[np.int64]]] | None = None
+
+    def steps(self, epoch: int) -> int:  # noqa: ARG002 - the same for every epoch here
+        """Return the number of steps in an epoch."""
+        return -(-len(self._lengths) // self._rows)
+
+    def batch(self, epoch: int, step: int) -> Any:
+        """Return what step number `step` of an epoch reads, both from 0."""
+        if self._plan is None or self._plan[0] != epoch:
+            self._plan = (epoch, buckets(self._lengths, self._rows, self._seed, epoch))
+        return self._make(self._plan[1][step], epoch, step)
+
+
+def buckets(
+    lengths: NDArray[np.int64], rows: int, seed: int | None, epoch: int = 0
+) -> list[NDArray[np.int64]]:
+    """Return the numbers of the sequences in each batch of an epoch, those of about the same length together.
+
+    They are shuffled into pools of 50 batches, and each pool is sorted by length and cut into
+    batches, which then come in random order; without a seed, all are sorted by length.
+    """
+    count = len(lengths)
+    order = np.arange(count) if seed is None else permutation(seed, _ORDER, epoch, count)
+    size = max(count, 1) if seed is None else rows * _POOL
+    groups: list[NDArray[np.int64]] = []
+    for begin in range(0, count, size):
+        pool = order[begin : begin + size]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        groups += [pool[row : row + rows] for row in range(0, len(pool), rows)]
+    if seed is None:
+        return groups
+    return [groups[number] for number in permutation(seed, _POOLS, epoch, len(groups))]
 
 
 def hold_out(count: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:

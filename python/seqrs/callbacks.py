@@ -5,7 +5,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, runtime_checkable
 
 if TYPE_CHECKING:
     from seqrs.training import Trainer
@@ -49,8 +49,24 @@ class Callback:
         """At the end, whichever it is: ``run.ending`` says."""
 
 
+@runtime_checkable
+class Resumable(Protocol):
+    """A model whose training can be stopped and resumed."""
+
+    def save_checkpoint(self, path: str, run: "Trainer") -> None:
+        """Write the model and all that resuming needs."""
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """A model that writes."""
+
+    def excerpt(self, length: int, seed: int) -> str:
+        """Return a short sample."""
+
+
 class Checkpoint(Callback):
-    """Keeps the best model in one file, and in another all that resuming needs.
+    """Keeps the best model in one file, and of a language model in another all that resuming needs.
 
     Parameters
     ----------
@@ -99,7 +115,8 @@ class Checkpoint(Callback):
             self._write(run)
 
     def _write(self, run: "Trainer") -> None:
-        run.model.save_checkpoint(str(self.last), run)
+        if isinstance(run.model, Resumable):
+            run.model.save_checkpoint(str(self.last), run)
         self._written = time.monotonic()
 
 
@@ -138,11 +155,17 @@ class Samples(Callback):
         self._length = length
         self._file = file
 
+    def on_start(self, run: "Trainer") -> None:
+        """Refuse a model that does not write."""
+        if not isinstance(run.model, Writer):
+            raise TypeError(f"Samples: expected a model that writes, got {type(run.model).__name__}")
+
     def on_step(self, run: "Trainer") -> None:
         """Write a sample if it is time."""
         updates = run.progress.update
         if updates % (self._every or max(run.total // 10, 1)) == 0:
             title = f"--- sample after {updates:,} update{'s' * (updates != 1)} ---"
+            assert isinstance(run.model, Writer)
             text = run.model.excerpt(self._length, seed=updates)
             _write(f"{title}\n{text}\n{'-' * len(title)}", self._file)
 
@@ -253,16 +276,20 @@ def epoch_summary(run: "Trainer") -> str:
     result = run.progress.history[-1]
     text = f"epoch {result['epoch']}/{run.options.epochs}  loss {result['loss']:.3f}"
     if "validation_loss" in result:
-        text += f"  validation {result['validation_loss']:.3f}{' (best)' if run.improved else '       '}"
+        text += f"  validation {result['validation_loss']:.3f}"
+        if "validation_score" in result:
+            text += f"  score {result['validation_score']:.3f}"
+        text += " (best)" if run.improved else "       "
     return text
 
 
 class _Rate:
-    """Tokens a second and the time left, since the start or the resumption."""
+    """Tokens, or what the model counts in, a second and the time left, since the start or the resumption."""
 
     def start(self, run: "Trainer") -> None:
         self._began = time.monotonic()
         self._first = run.progress.update
+        self._unit = run.model.unit
         self._tokens = 0
 
     def count(self, run: "Trainer") -> None:
@@ -276,7 +303,7 @@ class _Rate:
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
     def __str__(self) -> str:
-        return f"{self._tokens / max(time.monotonic() - self._began, 1e-9):,.0f} tokens/s"
+        return f"{self._tokens / max(time.monotonic() - self._began, 1e-9):,.0f} {self._unit}/s"
 
 
 def _write(text: str, file: TextIO | None) -> None:

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from seqrs import _check, _native
 from seqrs._check import Floats
-from seqrs.batches import Batch
 from seqrs.callbacks import Callback
 from seqrs.exceptions import DivergenceError
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULES = ("cosine", "constant", "step")
+MONITORS = ("loss", "score")
 
 # A loss so many times that of the untrained model will not come back.
 _HOPELESS = 10.0
@@ -26,10 +26,14 @@ _KEEP_EVERY = 30.0
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is to do; :meth:`seqrs.LanguageModel.fit` documents each."""
+    """What a run is to do; :meth:`seqrs.LanguageModel.fit` documents each.
+
+    `seq_len` is None where sequences are not cut into windows. `monitor` says what makes an epoch
+    the best: the lowest validation ``"loss"``, or the highest validation ``"score"``.
+    """
 
     epochs: int
-    seq_len: int
+    seq_len: int | None
     batch_size: int
     optimizer: str
     lr: float
@@ -42,10 +46,12 @@ class Options:
     clip: float | None
     patience: int | None
     seed: int
+    monitor: str = "loss"
 
     def __post_init__(self) -> None:
         _check.integer("epochs", self.epochs, minimum=0)
-        _check.integer("seq_len", self.seq_len, minimum=1)
+        if self.seq_len is not None:
+            _check.integer("seq_len", self.seq_len, minimum=1)
         _check.integer("batch_size", self.batch_size, minimum=1)
         _check.choice("optimizer", self.optimizer, OPTIMIZERS)
         _check.number("lr", self.lr, above=0.0)
@@ -59,12 +65,13 @@ class Options:
             _check.number("clip", self.clip, above=0.0)
         if self.patience is not None:
             _check.integer("patience", self.patience, minimum=1)
+        _check.choice("monitor", self.monitor, MONITORS)
 
-    def new_optimizer(self, network: _native.Network) -> _native.Optimizer:
-        """Return an optimizer at its start."""
+    def new_optimizer(self, size: int, dtype: str) -> _native.Optimizer:
+        """Return an optimizer of so many numbers, at its start."""
         return _native.Optimizer(
-            network.num_parameters,
-            network.dtype,
+            size,
+            dtype,
             self.optimizer,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
@@ -96,14 +103,16 @@ class Progress:
     first_loss : float or None
         Loss of the first step, before any update.
     best_loss, best_epoch : float or None, int
-        The lowest validation loss so far, and the epoch, from 1, that reached it.
+        The lowest validation loss so far (of a run that goes by its score: minus the highest), and
+        the epoch, from 1, that reached it.
     waited : int
         Epochs since then.
     finished : bool
         Whether there is nothing left to do.
     history : list of dict
         For each epoch its ``"epoch"``, from 1, its ``"loss"``, and its ``"validation_loss"`` if
-        there is any; in nats a token.
+        there is any, of a language model in nats a token; and of a model that has one its
+        ``"validation_score"``.
     """
 
     epoch: int = 0
@@ -130,6 +139,18 @@ class Progress:
         return cls(**(values | {name: int(values[name]) for name in cls._COUNTERS}))
 
 
+class Batch(Protocol):
+    """What one training step reads."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the recurrent state starts anew here, rather than from where the step before ended."""
+
+    @property
+    def scored(self) -> int:
+        """Over how many tokens, or whatever the model counts in, its loss is the mean."""
+
+
 class Batches(Protocol):
     """Where the data come from: a function of the position alone."""
 
@@ -140,19 +161,34 @@ class Batches(Protocol):
         """Return what a step reads."""
 
 
-class Trainable(Protocol):
-    """What the loop asks of a model."""
+State = tuple[Floats, ...]
 
-    network: _native.Network
+
+class Trainable(Protocol):
+    """What the loop asks of a model: what a step does, and where its weights are."""
+
+    #: What losses are the mean over, such as ``"tokens"``.
+    unit: str
+
+    def new_optimizer(self, options: Options) -> _native.Optimizer:
+        """Return an optimizer of the model's weights, at its start."""
+
+    def learn(
+        self, batch: Any, state: State | None, optimizer: _native.Optimizer, lr: float, seed: int, update: int
+    ) -> tuple[float, float, State | None]:
+        """Make one step; return its mean loss, the gradient's norm before clipping, and the state after.
+
+        Where loss or norm is not finite, the weights stay as they are.
+        """
+
+    def weights(self) -> dict[str, Floats]:
+        """Return a copy of all that is trained."""
+
+    def set_weights(self, weights: Mapping[str, Floats]) -> None:
+        """Put back some of what :meth:`weights` returned."""
 
     def save(self, path: str, weights: Mapping[str, Floats] | None = None) -> None:
         """Write the model, with its own weights or with others."""
-
-    def save_checkpoint(self, path: str, run: "Trainer") -> None:
-        """Write the model and all that resuming needs."""
-
-    def excerpt(self, length: int, seed: int) -> str:
-        """Return a short sample."""
 
 
 class Trainer:
@@ -161,13 +197,14 @@ class Trainer:
     Parameters
     ----------
     model : Trainable
-        Its network is trained.
+        It is trained.
     batches : Batches
         The data.
     options : Options
         What to do.
     validate : callable, optional
-        Returns the validation loss; calls its argument now and then, where it may be interrupted.
+        Returns the validation ``"loss"``, and where there is one the ``"score"``; calls its argument
+        now and then, where it may be interrupted.
     callbacks : sequence of Callback
         Told of what happens.
     progress : Progress, optional
@@ -182,8 +219,8 @@ class Trainer:
     best : dict of str to ndarray, or None
         The weights of the lowest validation loss so far.
     loss, norm, lr, tokens : float, float, float, int
-        Of the last step: mean loss a token, norm of the gradient before clipping, learning rate,
-        number of tokens.
+        Of the last step: mean loss a token (or whatever the model's `unit` is), norm of the gradient
+        before clipping, learning rate, number of tokens.
     improved : bool
         Whether the last epoch gave the best model so far. Without validation the last is best.
     total : int
@@ -197,7 +234,7 @@ class Trainer:
         model: Trainable,
         batches: Batches,
         options: Options,
-        validate: Callable[[Callable[[], None]], float] | None = None,
+        validate: Callable[[Callable[[], None]], Mapping[str, float]] | None = None,
         callbacks: Sequence[Callback] = (),
         progress: Progress | None = None,
     ) -> None:
@@ -207,8 +244,8 @@ class Trainer:
         self.validate = validate
         self.callbacks = callbacks
         self.progress = progress or Progress()
-        self.optimizer = options.new_optimizer(model.network)
-        self.state: tuple[Floats, ...] | None = None
+        self.optimizer = model.new_optimizer(options)
+        self.state: State | None = None
         self.best: dict[str, Floats] | None = None
         self.loss = self.norm = self.lr = math.nan
         self.tokens = 0
@@ -243,19 +280,10 @@ class Trainer:
             raise KeyboardInterrupt from None
         except DivergenceError:
             self.ending = "diverged"
-            self.set_weights(self.best or self._good or {})
+            self.model.set_weights(self.best or self._good or {})
             raise
         finally:
             self._tell("on_end")
-
-    def weights(self) -> dict[str, Floats]:
-        """Return a copy of the network's weights."""
-        network = self.model.network
-        return {name: network.get(name) for name, *_ in network.parameters()}
-
-    def set_weights(self, weights: dict[str, Floats]) -> None:
-        """Give the network these weights."""
-        self.model.network.set(weights)
 
     def _done(self) -> bool:
         patience = self.options.patience
@@ -270,7 +298,7 @@ class Trainer:
             self._interrupt.check()
             candidate = None
             if time.monotonic() - kept_at > _KEEP_EVERY:
-                candidate, kept_at = self.weights(), time.monotonic()
+                candidate, kept_at = self.model.weights(), time.monotonic()
             self._run_step(self.batches.batch(progress.epoch, step))
             self._good = candidate or self._good  # their loss is known now, and is finite
             self._tell("on_step")
@@ -287,15 +315,8 @@ class Trainer:
             step_size=options.step_size * self.batches.steps(progress.epoch),
             gamma=options.gamma,
         )
-        self.loss, self.norm, state = self.model.network.train_step(
-            batch.inputs,
-            batch.targets,
-            batch.lengths,
-            None if batch.fresh else self.state,
-            self.optimizer,
-            self.lr,
-            options.seed,
-            progress.update,
+        self.loss, self.norm, state = self.model.learn(
+            batch, None if batch.fresh else self.state, self.optimizer, self.lr, options.seed, progress.update
         )
         self._refuse_divergence("loss", self.loss)
         if progress.first_loss is None:
@@ -313,12 +334,13 @@ class Trainer:
         result["loss"] = progress.loss_sum / max(progress.scored, 1)
         self.improved = True
         if self.validate is not None:
-            loss = self.validate(self._interrupt.check)
-            self._refuse_divergence("validation loss", loss)
-            result["validation_loss"] = loss
-            self.improved = progress.best_loss is None or loss < progress.best_loss
+            found = self.validate(self._interrupt.check)
+            self._refuse_divergence("validation loss", found["loss"])
+            result |= {f"validation_{what}": value for what, value in found.items()}
+            value = found["loss"] if self.options.monitor == "loss" else -found["score"]
+            self.improved = progress.best_loss is None or value < progress.best_loss
             if self.improved:
-                progress.best_loss, self.best = loss, self.weights()
+                progress.best_loss, self.best = value, self.model.weights()
         if self.improved:
             progress.best_epoch, progress.waited = progress.epoch + 1, 0
         else:

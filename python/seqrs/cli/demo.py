@@ -44,15 +44,13 @@ def run(options: argparse.Namespace) -> None:
         """Samples before training and early on, when the most happens."""
 
         def on_start(self, run: "Trainer") -> None:
-            parameters = run.model.network.num_parameters
+            parameters = sum(weight.size for weight in run.model.weights().values())
             print(f"The model: {parameters:,} weights. Before training it writes:\n")
-            print(_quoted(run.model.excerpt(160, seed=1)))
+            print(_quoted(model.excerpt(160, seed=1)))
 
         def on_step(self, run: "Trainer") -> None:
             if run.progress.update in {run.total // 40, run.total // 8}:
-                print(
-                    f"\nAfter {run.progress.update:,} steps:\n\n{_quoted(run.model.excerpt(160, seed=1))}\n"
-                )
+                print(f"\nAfter {run.progress.update:,} steps:\n\n{_quoted(model.excerpt(160, seed=1))}\n")
 
     text = help_text()
     print(f"The text: {len(text):,} characters of Python's own help.")

@@ -1,7 +1,8 @@
 """Models in people's terms: ``fit`` them to data, use them, ``save`` them; :func:`load` reads them back."""
 
+from seqrs.models.classifier import SequenceClassifier as SequenceClassifier
 from seqrs.models.language_model import LanguageModel as LanguageModel
 from seqrs.models.loading import load as load
 from seqrs.models.quantized import QuantizedModel as QuantizedModel
 
-__all__ = ["LanguageModel", "QuantizedModel", "load"]
+__all__ = ["LanguageModel", "QuantizedModel", "SequenceClassifier", "load"]

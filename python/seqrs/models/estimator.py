@@ -5,11 +5,22 @@ from typing import Any
 
 
 class Estimator:
-    """Base class of the models. The arguments of ``__init__`` are options, kept under their names."""
+    """Base class of the models. The arguments of ``__init__``, and of its bases, are options, kept under their names."""
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        """Return the options and their defaults: those of the class, then those of its bases."""
+        found: dict[str, Any] = {}
+        for base in cls.__mro__[:-1]:
+            if "__init__" in vars(base):
+                for name, parameter in inspect.signature(vars(base)["__init__"]).parameters.items():
+                    if name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
+                        found.setdefault(name, parameter.default)
+        return found
 
     @classmethod
     def _option_names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+        return list(cls._defaults())
 
     def _check_params(self) -> None:
         """Refuse options out of range."""
@@ -75,10 +86,10 @@ class Estimator:
         return self
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
+        defaults = self._defaults()
         changed = (
             f"{name}={value!r}"
             for name, value in self.get_params().items()
-            if value is not defaults[name].default and value != defaults[name].default
+            if value is not defaults[name] and value != defaults[name]
         )
         return f"{type(self).__name__}({', '.join(changed)})"

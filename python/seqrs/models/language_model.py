@@ -9,7 +9,7 @@ from typing import Any
 
 from seqrs import _check, _native
 from seqrs._check import Floats
-from seqrs.batches import FileBatches, LineBatches
+from seqrs.batches import Batch, FileBatches, LineBatches
 from seqrs.callbacks import Callback, Checkpoint, Samples, progress_display
 from seqrs.exceptions import ModelFileError
 from seqrs.io import ModelFile
@@ -21,7 +21,7 @@ from seqrs.text.codec import Codec, level_of, tokenizer_of
 from seqrs.text.corpora import DOCUMENTS, Text
 from seqrs.text.tokenizers import Tokenizer
 from seqrs.text.vocabulary import Vocabulary
-from seqrs.training import Options, Progress, Trainer
+from seqrs.training import Options, Progress, State, Trainer
 
 CELLS = ("lstm", "gru", "rnn")
 # What a checkpoint holds besides the weights.
@@ -100,6 +100,7 @@ class LanguageModel(WritingModel):
     """
 
     kind = "language_model"
+    unit = "tokens"
     network: _native.Network
 
     def __init__(
@@ -436,7 +437,7 @@ class LanguageModel(WritingModel):
         run.callbacks = told
         self._progress = run.progress
         run.run()
-        run.set_weights(run.best or {})
+        self.set_weights(run.best or {})
         return self
 
     # Files
@@ -462,6 +463,32 @@ class LanguageModel(WritingModel):
             If the model is not fitted.
         """
         self._file(weights or self.state_dict()).write(path)
+
+    def learn(
+        self,
+        batch: Batch,
+        state: State | None,
+        optimizer: _native.Optimizer,
+        lr: float,
+        seed: int,
+        update: int,
+    ) -> tuple[float, float, State | None]:
+        """Make one training step; :class:`seqrs.training.Trainer` calls this."""
+        return self.network.train_step(
+            batch.inputs, batch.targets, batch.lengths, state, optimizer, lr, seed, update
+        )
+
+    def new_optimizer(self, options: Options) -> _native.Optimizer:
+        """Return an optimizer of the weights, at its start."""
+        return options.new_optimizer(self.network.num_parameters, self.network.dtype)
+
+    def weights(self) -> dict[str, Floats]:
+        """Return a copy of the weights, those of a fit that has only begun too."""
+        return {name: self.network.get(name) for name, *_ in self.network.parameters()}
+
+    def set_weights(self, weights: Mapping[str, Floats]) -> None:
+        """Put back some of what :meth:`weights` returned."""
+        self.network.set(dict(weights))
 
     def save_checkpoint(self, path: str | os.PathLike[str], run: Trainer) -> None:
         """Write the model and all that :meth:`resume` needs; training does this.
@@ -556,7 +583,7 @@ class LanguageModel(WritingModel):
 
 def _batches(codec: Codec, documents: Documents, options: Options) -> FileBatches | LineBatches:
     numbers = [codec.vocabulary.encode(document) for document in documents]
-    window, rows, seed = options.seq_len, options.batch_size, options.seed
+    window, rows, seed = options.seq_len or 1, options.batch_size, options.seed
     if codec.documents == "line":
         return LineBatches(numbers, seq_len=window, batch_size=rows, seed=seed)
     return FileBatches(numbers[0], seq_len=window, batch_size=rows, seed=seed)
@@ -564,7 +591,7 @@ def _batches(codec: Codec, documents: Documents, options: Options) -> FileBatche
 
 def _validation(
     network: _native.Network, codec: Codec, documents: Documents | None
-) -> Callable[[Callable[[], None]], float] | None:
+) -> Callable[[Callable[[], None]], dict[str, float]] | None:
     """Return what computes the validation loss."""
     if documents is None:
         return None
@@ -578,4 +605,4 @@ def _validation(
             f"validation: {unseen} of {total} tokens are not in the training text; they are not scored",
             stacklevel=3,
         )
-    return lambda pause: mean_loss(network, numbers, pause)
+    return lambda pause: {"loss": mean_loss(network, numbers, pause)}

@@ -1,18 +1,20 @@
 """Reading any model file."""
 
 import os
+from typing import Any
 
 from seqrs.exceptions import ModelFileError
 from seqrs.io import ModelFile
+from seqrs.models.classifier import SequenceClassifier
 from seqrs.models.language_model import LanguageModel
 from seqrs.text.tokenizers import Tokenizer
 
-_KINDS = {LanguageModel.kind: LanguageModel}
+_KINDS: dict[str, Any] = {model.kind: model for model in (LanguageModel, SequenceClassifier)}
 
 
 def load(
     path: str | os.PathLike[str], *, device: str | None = None, tokenizer: Tokenizer | None = None
-) -> LanguageModel:
+) -> Any:
     """Read a model file.
 
     Parameters
@@ -27,7 +29,8 @@ def load(
 
     Returns
     -------
-    LanguageModel
+    LanguageModel, SequenceClassifier, ...
+        A model of the class that wrote the file.
 
     Raises
     ------
