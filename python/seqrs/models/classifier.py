@@ -69,8 +69,8 @@ class SequenceClassifier(SequenceModel):
     >>> X = ["cheap and good", "good", "dear and bad", "cheap"] * 10
     >>> y = [{"price", "praise"}, {"praise"}, set(), {"price"}] * 10
     >>> model = seqrs.SequenceClassifier(hidden_size=8, epochs=30, lr=0.03, random_state=0).fit(X, y)
-    >>> model.classes_.tolist(), model.predict(["good and cheap"]).tolist()
-    (['praise', 'price'], [[1, 1]])
+    >>> model.classes_.tolist(), model.predict(["good", "cheap"]).tolist()
+    (['praise', 'price'], [[1, 0], [0, 1]])
     """
 
     kind = "sequence_classifier"
