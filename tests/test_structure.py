@@ -21,7 +21,7 @@ CORE_ROOMS = [
     "backend",
     "device plans",
     "network layers losses",
-    "models schedule sampling",
+    "models schedule sampling search",
     "decode",
 ]
 

@@ -7,6 +7,7 @@ Two levels:
   ``sample`` from it, ``save`` it; :func:`load` reads it back.
 
 Beside them: :mod:`seqrs.losses` and :mod:`seqrs.optim` for training loops of your own,
+:mod:`seqrs.decoding` (the best tags or labels), :mod:`seqrs.features` (log-mel of sound),
 :mod:`seqrs.metrics` (how good predictions are), :mod:`seqrs.inspect` (what a layer does with its
 memory), :mod:`seqrs.text` (vocabulary, tokenizers), :mod:`seqrs.datasets` (sequences made by a
 rule), :mod:`seqrs.testing` (check your own gradients), :mod:`seqrs.educational` (the cells in
@@ -21,8 +22,10 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from seqrs import datasets as datasets
+    from seqrs import decoding as decoding
     from seqrs import educational as educational
     from seqrs import exceptions as exceptions
+    from seqrs import features as features
     from seqrs import inspect as inspect
     from seqrs import losses as losses
     from seqrs import metrics as metrics
@@ -43,8 +46,10 @@ else:
     # name: where it lives ("module" itself, or "module:attribute"). Each line mirrors one above.
     _WHERE = {
         "datasets": "seqrs.datasets",
+        "decoding": "seqrs.decoding",
         "educational": "seqrs.educational",
         "exceptions": "seqrs.exceptions",
+        "features": "seqrs.features",
         "inspect": "seqrs.inspect",
         "losses": "seqrs.losses",
         "metrics": "seqrs.metrics",
@@ -88,8 +93,10 @@ __all__ = [
     "__version__",
     "cpu_features",
     "datasets",
+    "decoding",
     "educational",
     "exceptions",
+    "features",
     "get_num_threads",
     "inspect",
     "load",

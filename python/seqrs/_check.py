@@ -145,6 +145,18 @@ def floats(name: str, value: ArrayLike, dtype: str, shape: Shape, *, finite: boo
     return contiguous
 
 
+def any_floats(name: str, value: ArrayLike) -> Floats:
+    """Return an array of at least one axis, which sets the dtype; lists become float64."""
+    array: NDArray[Any] = np.asarray(value)
+    if array.dtype.name not in DTYPES:
+        if hasattr(value, "dtype") or array.dtype.kind not in "fiu":
+            raise TypeError(f"{name}: expected an array of float32 or float64, got {describe(value)}")
+        array = array.astype(np.float64)
+    if array.ndim == 0:
+        raise ValueError(f"{name}: expected an array of at least one axis, got a single number")
+    return array
+
+
 def same_shape(names: Sequence[str], arrays: Sequence[Floats]) -> None:
     """Refuse arrays of which one has another shape than the first."""
     for name, array in zip(names, arrays, strict=True):

@@ -1,5 +1,6 @@
 """The compiled core, as the facade sees it. Users never import this module."""
 
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -11,6 +12,10 @@ __all__ = [
     "Optimizer",
     "Tape",
     "cpu_features",
+    "crf_loss",
+    "crf_marginals",
+    "ctc_beam",
+    "ctc_greedy",
     "ctc_loss",
     "get_num_threads",
     "learning_rate",
@@ -21,6 +26,7 @@ __all__ = [
     "set_num_threads",
     "softmax_cross_entropy",
     "version",
+    "viterbi",
 ]
 
 _Floats = NDArray[np.float32] | NDArray[np.float64]
@@ -238,6 +244,49 @@ def ctc_loss(
     device: str,
 ) -> tuple[float, _Floats]:
     """-ln P(labels | logits) in nats, and its gradient, like logits."""
+
+# Start (K,), transitions (K, K) and end (K,), of the dtype of the emissions; -inf rules out.
+_Chain = tuple[_Floats, _Floats, _Floats]
+
+def crf_loss(
+    emissions: _Floats,  # (B, T, K)
+    tags: NDArray[np.integer[Any]],  # (B, T)
+    chain: _Chain,
+    lengths: NDArray[np.int64] | None,  # (B,)
+    reduction: str,  # "mean" | "sum"
+    device: str,
+) -> tuple[float, tuple[_Floats, _Floats, _Floats, _Floats]]:
+    """-ln P(tags | emissions) in nats; the gradients of emissions, start, transitions and end."""
+
+def crf_marginals(
+    emissions: _Floats, chain: _Chain, lengths: NDArray[np.int64] | None, device: str
+) -> _Floats:
+    """P(tag) at each step, like emissions."""
+
+def viterbi(
+    emissions: _Floats, chain: _Chain, lengths: NDArray[np.int64] | None
+) -> tuple[list[NDArray[np.int32]], NDArray[np.float64]]:
+    """The best tags of each row, and their scores."""
+
+def ctc_greedy(
+    logits: _Floats,  # (B, T, V)
+    lengths: NDArray[np.int64] | None,
+    blank: int,
+) -> list[tuple[NDArray[np.int32], NDArray[np.int32], float]]:
+    """Of each row's best path: labels, the step at which each begins, ln P of the path."""
+
+def ctc_beam(
+    logits: _Floats,  # (B, T, V)
+    lengths: NDArray[np.int64] | None,
+    blank: int,
+    width: int,
+    hypotheses: int,
+    # Asked once a step for all new prefixes: (n, V), ln P of the next label; of the end in place of the blank.
+    language: Callable[[list[tuple[int, ...]]], NDArray[np.float64]] | None,
+    alpha: float,
+    beta: float,
+) -> list[list[tuple[NDArray[np.int32], float, float]]]:
+    """Of each row up to so many hypotheses, best first: labels, score, ln P(labels | logits)."""
 
 def save_file(path: str, tensors: dict[str, NDArray[Any]], metadata: dict[str, str]) -> None:
     """Write a safetensors file: to a temporary name beside it, synced, then renamed. The old file survives any failure."""

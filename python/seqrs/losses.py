@@ -7,10 +7,12 @@
 `mean_absolute_error`   numbers, where a few targets are far off                 predictions, numbers
 `huber`                 numbers: squared near the target, absolute far from it   predictions, numbers
 `ctc`                   labels whose times are not known, as in speech           logits, labels
+`crf`                   tags of which each depends on the one before             emissions, tags
 ======================= ======================================================== =====================
 
 All return ``(loss, gradient)``: a float, and an array like the predictions, which is what
-``layer.backward`` takes as `dy`. All take the same options, but that `ctc` has no mask:
+``layer.backward`` takes as `dy`; `crf` has parameters of its own, and returns their gradients too.
+All take the same options, but that `ctc` and `crf` have no mask:
 
 lengths
     How many steps of each row count, as the layers take it.
@@ -43,16 +45,19 @@ array([[ 0.111, -0.222,  0.111],
 """
 
 from collections.abc import Sequence
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import Any, NamedTuple, SupportsFloat, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seqrs import _check, _native
+from seqrs import _chain, _check, _native
+from seqrs._chain import Allowed
 from seqrs._check import Floats
 
 __all__ = [
+    "CRFGradients",
     "binary_cross_entropy",
+    "crf",
     "ctc",
     "huber",
     "mean_absolute_error",
@@ -120,7 +125,7 @@ def softmax_cross_entropy(
     >>> round(loss, 4), dlogits.round(4)
     (0.2395, array([[-0.213 ,  0.1065,  0.1065]]))
     """
-    z = _floats("logits", logits)
+    z = _check.any_floats("logits", logits)
     if z.ndim not in (2, 3):
         raise ValueError(f"logits: expected shape (B, T, V) or (B, V), got {z.shape}")
     if z.shape[-1] == 0:
@@ -177,7 +182,7 @@ def binary_cross_entropy(
     >>> round(loss, 4), dlogits.round(4)
     (1.41, array([-0.25  ,  0.4404]))
     """
-    z = _floats("logits", logits)
+    z = _check.any_floats("logits", logits)
     labels = np.asarray(targets)
     if labels.dtype.kind in "biu":
         labels = labels.astype(z.dtype)  # exact for 0 and 1
@@ -228,7 +233,7 @@ def mean_squared_error(
     (10.0, array([[ 0.,  0.],
            [ 2., -6.]]))
     """
-    p = _floats("predictions", predictions)
+    p = _check.any_floats("predictions", predictions)
     return _pointwise("squared_error", p, targets, _options(p.shape, lengths, mask, reduction, device))
 
 
@@ -252,7 +257,7 @@ def mean_absolute_error(
     >>> losses.mean_absolute_error(np.array([1.0, 5.0]), [2.0, 2.0])
     (2.0, array([-0.5,  0.5]))
     """
-    p = _floats("predictions", predictions)
+    p = _check.any_floats("predictions", predictions)
     return _pointwise("absolute_error", p, targets, _options(p.shape, lengths, mask, reduction, device))
 
 
@@ -298,7 +303,7 @@ def huber(
     >>> losses.huber(np.array([1.5, 5.0]), [1.0, 1.0], reduction="sum")
     (3.625, array([0.5, 1. ]))
     """
-    p = _floats("predictions", predictions)
+    p = _check.any_floats("predictions", predictions)
     options = _options(p.shape, lengths, mask, reduction, device)
     return _pointwise("huber", p, targets, options, _check.number("delta", delta, above=0.0))
 
@@ -359,6 +364,10 @@ def ctc(
     TypeError
         If an array has another dtype.
 
+    See Also
+    --------
+    seqrs.decoding.ctc_greedy, seqrs.decoding.ctc_beam : from logits to labels.
+
     Examples
     --------
     Three steps, the blank and two labels, all equally likely. Of the 27 paths 5 read as "1 2":
@@ -374,7 +383,7 @@ def ctc(
            [ 0.1333, -0.0667, -0.0667],
            [ 0.1333,  0.3333, -0.4667]])
     """
-    z = _floats("logits", logits)
+    z = _check.any_floats("logits", logits)
     if z.ndim != 3 or z.shape[2] == 0:
         raise ValueError(f"logits: expected shape (B, T, V) with at least one symbol, got {z.shape}")
     blank = _check.integer("blank", blank, minimum=0, maximum=z.shape[2] - 1)
@@ -382,6 +391,108 @@ def ctc(
     steps, _, reduction, device = _options(z.shape, lengths, None, reduction, device)
     zero_infinity = _check.flag("zero_infinity", zero_infinity)
     return _native.ctc_loss(z, labels, counts, steps, blank, zero_infinity, reduction, device)
+
+
+class CRFGradients(NamedTuple):
+    """Gradients of :func:`crf`, each like what it is the gradient of.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from seqrs import losses
+    >>> _, gradients = losses.crf(np.zeros((1, 1, 2)), [[1]], np.zeros(2), np.zeros((2, 2)), np.zeros(2))
+    >>> gradients.emissions, gradients.end
+    (array([[[ 0.5, -0.5]]]), array([ 0.5, -0.5]))
+    """
+
+    emissions: Floats
+    """(B, T, K): what ``layer.backward`` takes as `dy`; 0 where nothing counts."""
+    start: Floats
+    """(K,)"""
+    transitions: Floats
+    """(K, K)"""
+    end: Floats
+    """(K,)"""
+
+
+def crf(
+    emissions: ArrayLike,
+    tags: ArrayLike,
+    start: ArrayLike,
+    transitions: ArrayLike,
+    end: ArrayLike,
+    *,
+    lengths: ArrayLike | None = None,
+    allowed: Allowed | None = None,
+    reduction: str = "mean",
+    device: str = "cpu",
+) -> tuple[float, CRFGradients]:
+    r"""Linear-chain conditional random field: tags of which each depends on the one before, in nats.
+
+    A sequence of tags y scores start[y_1] + Σ_t emissions[t, y_t] + Σ_t transitions[y_t, y_t+1] +
+    end[y_T]; its probability is the exponential of that, divided by the sum over all sequences, and
+    the loss -ln of the probability of the tags that came (Lafferty, McCallum and Pereira 2001). The
+    gradient is exact, by the forward-backward recursion in logarithms and double precision.
+
+    Parameters
+    ----------
+    emissions : array of shape (B, T, K), float32 or float64
+        A score for each of K tags at each step, as a network gives it; no softmax before.
+    tags : integer array of shape (B, T)
+        The tags that came, 0 to K - 1 where they count, anything from -1 on elsewhere.
+    start, end : arrays of shape (K,), of the dtype of `emissions`
+        Scores of the first and of the last tag. -inf rules one out, and has a gradient of 0.
+    transitions : array of shape (K, K), of the dtype of `emissions`
+        Score of each tag, the row, followed by each, the column. -inf rules a pair out.
+    lengths : integer array of shape (B,), optional
+        How many steps of each row count. Default: all.
+    allowed : three boolean arrays, of the shapes of `start`, `transitions` and `end`, optional
+        What is not ruled out, as from :func:`seqrs.decoding.bio_constraints`. Default: everything.
+    reduction : {"mean", "sum"}, default "mean"
+        ``"mean"`` divides by the number of steps that count, ``"sum"`` by nothing.
+    device : {"cpu", "reference"}, default "cpu"
+        What computes it.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    gradients : CRFGradients
+        By emissions, start, transitions and end.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a tag is none, the tags that came are ruled out, everything is ruled
+        out, or a number is NaN or infinite.
+    TypeError
+        If an array has another dtype.
+
+    See Also
+    --------
+    seqrs.decoding.viterbi : the tags that score highest.
+    seqrs.decoding.crf_marginals : the probability of each tag at each step.
+
+    Examples
+    --------
+    Three steps and two tags that score alike, of which none may follow itself: 010 and 101 are left.
+
+    >>> import numpy as np
+    >>> from seqrs import losses
+    >>> apart = np.array([[-np.inf, 0.0], [0.0, -np.inf]])
+    >>> loss, gradients = losses.crf(
+    ...     np.zeros((1, 3, 2)), [[0, 1, 0]], np.zeros(2), apart, np.zeros(2), reduction="sum"
+    ... )
+    >>> round(float(np.exp(-loss)), 6)
+    0.5
+    >>> gradients.start
+    array([-0.5,  0.5])
+    """
+    scores, chain = _chain.checked(emissions, start, transitions, end, allowed)
+    labels = _check.tokens("tags", tags, scores.shape[2], scores.shape[:2])
+    steps, _, reduction, device = _options(scores.shape, lengths, None, reduction, device)
+    loss, gradients = _native.crf_loss(scores, labels, chain, steps, reduction, device)
+    return loss, CRFGradients(*gradients)
 
 
 # Lengths, mask, reduction and device, as the core takes them.
@@ -436,15 +547,3 @@ def _pointwise(
     # Not checked for finiteness here: the core does, where it counts.
     y = _check.floats("targets", targets, predictions.dtype.name, predictions.shape, finite=False)
     return _native.pointwise_loss(loss, predictions, y, *options, delta)
-
-
-def _floats(name: str, value: ArrayLike) -> Floats:
-    """Return an array of at least one axis, which sets the dtype; lists become float64."""
-    array: NDArray[Any] = np.asarray(value)
-    if array.dtype.name not in _check.DTYPES:
-        if hasattr(value, "dtype") or array.dtype.kind not in "fiu":
-            raise TypeError(f"{name}: expected an array of float32 or float64, got {_check.describe(value)}")
-        array = array.astype(np.float64)
-    if array.ndim == 0:
-        raise ValueError(f"{name}: expected an array of at least one axis, got a single number")
-    return array

@@ -57,6 +57,7 @@ pub mod models;
 
 pub mod decode;
 pub mod sampling;
+pub mod search;
 
 pub use error::{Error, Result};
 

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arrays;
+mod crf;
 mod ctc;
 mod error;
 mod generator;
@@ -18,7 +19,9 @@ mod typed;
 #[pyo3::pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use crate::ctc::ctc_loss;
+    use crate::crf::{crf_loss, crf_marginals, viterbi};
+    #[pymodule_export]
+    use crate::ctc::{ctc_beam, ctc_greedy, ctc_loss};
     #[pymodule_export]
     use crate::generator::Generator;
     #[pymodule_export]

@@ -4,14 +4,19 @@
 //! thread team; the order of every sum depends on the shape alone, so that any number of threads gives the
 //! same bits. The reference device takes plain loops in double precision.
 
+mod chain;
+mod crf;
 mod ctc;
 mod places;
 mod pointwise;
 mod reference;
 mod softmax;
 
+pub(crate) use ctc::log_sum;
 pub(crate) use softmax::largest;
 
+pub use chain::Chain;
+pub use crf::{ChainLoss, crf, crf_marginals};
 pub use ctc::ctc;
 pub use places::Places;
 pub use pointwise::Pointwise;

@@ -68,7 +68,7 @@ impl Places<'_> {
         Err(Error::shape("mask", format!("{} or its first axes", tuple(self.shape)), &[mask.len()]))
     }
 
-    pub(super) fn same_size(&self, name: &str, len: usize) -> Result<()> {
+    pub(crate) fn same_size(&self, name: &str, len: usize) -> Result<()> {
         if len == self.size()? { Ok(()) } else { Err(Error::shape(name, tuple(self.shape), &[len])) }
     }
 
@@ -88,7 +88,7 @@ impl Places<'_> {
     }
 
     /// What to say of numbers of which one that counts is NaN or infinite.
-    pub(super) fn one_not_finite<T: Float>(&self, name: &'static str, numbers: &[T]) -> Error {
+    pub(crate) fn one_not_finite<T: Float>(&self, name: &'static str, numbers: &[T]) -> Error {
         let all = match self.runs() {
             Ok(runs) => runs.into_iter().flatten(),
             Err(error) => return error,

@@ -1,6 +1,7 @@
 //! The losses as plain loops in double precision: the specification.
 
 use super::Pointwise;
+use super::crf::{Expected, Rows, Wrong};
 use super::ctc::{Row, log_sum};
 use super::softmax::Scale;
 use crate::device::Elementary;
@@ -117,4 +118,53 @@ pub(super) fn ctc<T: Elementary>(row: &mut Row<'_, T>) -> Option<f64> {
         }
     }
     Some(-log_likelihood)
+}
+
+/// What is expected of some rows, from tables of both directions: `alpha` of beginnings up to and with a
+/// step, `beta` of ends after it.
+pub(super) fn chain<T: Elementary>(rows: &mut Rows<'_, T>) -> Result<Expected, Wrong> {
+    let (chain, k) = (rows.chain, rows.chain.tags);
+    let mut out = Expected::zeros(k);
+    for (row, &steps) in rows.lengths.iter().enumerate().filter(|(_, steps)| **steps > 0) {
+        let emissions: Vec<f64> =
+            rows.emissions[row * rows.size..][..steps * k].iter().map(|e| e.to_f64()).collect();
+        if !emissions.iter().all(|e| e.is_finite()) {
+            return Err(Wrong::NotFinite);
+        }
+        let e = |t: usize, j: usize| emissions[t * k + j];
+        let mut alpha = vec![vec![0.0; k]; steps];
+        let mut beta = vec![chain.end.clone(); steps];
+        for j in 0..k {
+            alpha[0][j] = chain.start[j] + e(0, j);
+        }
+        for t in 1..steps {
+            for j in 0..k {
+                alpha[t][j] = e(t, j) + log_sum((0..k).map(|i| alpha[t - 1][i] + chain.pair(i, j)));
+            }
+        }
+        for t in (0..steps - 1).rev() {
+            for i in 0..k {
+                beta[t][i] = log_sum((0..k).map(|j| chain.pair(i, j) + e(t + 1, j) + beta[t + 1][j]));
+            }
+        }
+        let log_z = log_sum((0..k).map(|j| alpha[steps - 1][j] + beta[steps - 1][j]));
+        if log_z == f64::NEG_INFINITY {
+            return Err(Wrong::Nothing { row: rows.first + row });
+        }
+        out.log_z += log_z;
+        let gamma = |t: usize, j: usize| (alpha[t][j] + beta[t][j] - log_z).exp();
+        for j in 0..k {
+            out.start[j] += gamma(0, j);
+            out.end[j] += gamma(steps - 1, j);
+            for t in 0..steps {
+                let share = T::from_f64(gamma(t, j) * rows.share).flush();
+                rows.marginals[row * rows.size + t * k + j] = share;
+            }
+            for (t, i) in (1..steps).flat_map(|t| (0..k).map(move |i| (t, i))) {
+                let pair = alpha[t - 1][i] + chain.pair(i, j) + e(t, j) + beta[t][j];
+                out.pairs[i * k + j] += (pair - log_z).exp();
+            }
+        }
+    }
+    Ok(out)
 }
