@@ -83,8 +83,8 @@ def _unpack(data: bytes, width: int) -> NDArray[np.float32]:
         padded = np.zeros((len(data) // 3, 4), np.uint8)
         padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
         data, width = padded.tobytes(), 4
-    numbers = np.frombuffer(data, f"<i{width}")
-    return np.asarray(numbers / 2.0 ** (8 * width - 1), np.float32)
+    numbers: NDArray[Any] = np.frombuffer(data, f"<i{width}") / 2.0 ** (8 * width - 1)
+    return numbers.astype(np.float32)
 
 
 def _with_soundfile(path: Path, problem: Exception) -> tuple[NDArray[np.float32], int]:
