@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from seqrs._native import version as __version__
     from seqrs.models import LanguageModel as LanguageModel
     from seqrs.models import SequenceClassifier as SequenceClassifier
+    from seqrs.models import SequenceTagger as SequenceTagger
     from seqrs.models import load as load
     from seqrs.text import Vocabulary as Vocabulary
 else:
@@ -64,6 +65,7 @@ else:
         "__version__": "seqrs._native:version",
         "LanguageModel": "seqrs.models:LanguageModel",
         "SequenceClassifier": "seqrs.models:SequenceClassifier",
+        "SequenceTagger": "seqrs.models:SequenceTagger",
         "load": "seqrs.models:load",
         "Vocabulary": "seqrs.text:Vocabulary",
     }
@@ -89,6 +91,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "LanguageModel",
     "SequenceClassifier",
+    "SequenceTagger",
     "Vocabulary",
     "__version__",
     "cpu_features",

@@ -78,7 +78,8 @@ def read_audio(path: str | PathLike[str]) -> tuple[NDArray[np.float32], int]:
 def _unpack(data: bytes, width: int) -> NDArray[np.float32]:
     """Little-endian integers of so many bytes as numbers from -1 to 1; those of one byte have no sign."""
     if width == 1:
-        return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
+        centred: NDArray[Any] = np.frombuffer(data, np.uint8) / np.float32(128) - 1
+        return centred.astype(np.float32)
     if width == 3:  # as the upper bytes of four
         padded = np.zeros((len(data) // 3, 4), np.uint8)
         padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)

@@ -4,5 +4,6 @@ from seqrs.models.classifier import SequenceClassifier as SequenceClassifier
 from seqrs.models.language_model import LanguageModel as LanguageModel
 from seqrs.models.loading import load as load
 from seqrs.models.quantized import QuantizedModel as QuantizedModel
+from seqrs.models.tagger import SequenceTagger as SequenceTagger
 
-__all__ = ["LanguageModel", "QuantizedModel", "SequenceClassifier", "load"]
+__all__ = ["LanguageModel", "QuantizedModel", "SequenceClassifier", "SequenceTagger", "load"]

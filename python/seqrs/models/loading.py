@@ -7,9 +7,10 @@ from seqrs.exceptions import ModelFileError
 from seqrs.io import ModelFile
 from seqrs.models.classifier import SequenceClassifier
 from seqrs.models.language_model import LanguageModel
+from seqrs.models.tagger import SequenceTagger
 from seqrs.text.tokenizers import Tokenizer
 
-_KINDS: dict[str, Any] = {model.kind: model for model in (LanguageModel, SequenceClassifier)}
+_KINDS: dict[str, Any] = {model.kind: model for model in (LanguageModel, SequenceClassifier, SequenceTagger)}
 
 
 def load(

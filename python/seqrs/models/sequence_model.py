@@ -134,15 +134,7 @@ class SequenceModel(SequenceOptions):
         """
         self._check_params()
         seed = seed_of(self.random_state)
-        reader, inputs = Reader.learn(
-            X,
-            lengths,
-            level=self.level,
-            min_count=self.min_count,
-            max_vocab=self.max_vocab,
-            standardize=self.standardize,
-            dtype=self._dtype,
-        )
+        reader, inputs = self._learn_reader(X, lengths)
         self._learn_targets(y, inputs)
         training = Examples(
             inputs, self._targets_of("y", y, inputs), sample_weights(sample_weight, len(inputs))
@@ -181,6 +173,18 @@ class SequenceModel(SequenceOptions):
         run.run()
         self.set_weights(run.best or {})
         return self
+
+    def _learn_reader(self, X: Any, lengths: ArrayLike | None) -> tuple[Reader, list[Sequence_]]:
+        """Return what reads sequences like those of the training, and what it reads of them."""
+        return Reader.learn(
+            X,
+            lengths,
+            level=self.level,
+            min_count=self.min_count,
+            max_vocab=self.max_vocab,
+            standardize=self.standardize,
+            dtype=self._dtype,
+        )
 
     def _build(self, seed: int) -> None:
         count = iter(range(1 << 20))

@@ -255,8 +255,13 @@ class SequenceOptions(Estimator):
             blocks.append(nn.Embedding(width, self.embedding_size, **self._block_options(seeds())))
             blocks += self._dropout()
             width = self.embedding_size
+        layer = self._recurrent(width, seeds)
+        return [*blocks, layer], layer.output_size or 0
+
+    def _recurrent(self, width: int, seeds: Seeds) -> nn.Layer[Any]:
+        """Return the recurrent layer, which reads vectors of this width."""
         between = self.dropout if self.num_layers > 1 else 0.0
-        layer = CELLS[self.cell](
+        return CELLS[self.cell](
             width,
             self.hidden_size,
             num_layers=self.num_layers,
@@ -267,7 +272,6 @@ class SequenceOptions(Estimator):
                 **(self.layer_options or {}),
             },
         )
-        return [*blocks, layer], layer.output_size or 0
 
     def _dropout(self) -> list[nn.Layer[Any]]:
         return [nn.Dropout(self.dropout, **self._block_options())] if self.dropout else []

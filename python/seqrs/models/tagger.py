@@ -1,0 +1,386 @@
+"""A tag for every step of a sequence."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seqrs import _check, _native, decoding, losses, metrics, nn
+from seqrs._check import Floats
+from seqrs.losses import CRFGradients
+from seqrs.models.classifier import softmax
+from seqrs.models.examples import Examples, SequenceBatch, groups
+from seqrs.models.inputs import Reader, Sequence_, kind_of, padded, sequences
+from seqrs.models.labels import Classes
+from seqrs.models.pooling import pooled
+from seqrs.models.sequence_model import SequenceModel
+from seqrs.models.sequence_options import Seeds
+from seqrs.models.tagging_network import Spelling, TaggingNetwork
+from seqrs.models.words import WordReader, words_of
+from seqrs.text.vocabulary import Vocabulary
+from seqrs.training import State
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from seqrs.models.sequence_options import Common
+
+__all__ = ["SequenceTagger"]
+
+
+class SequenceTagger(SequenceModel):
+    """A recurrent network that gives each step of a sequence a tag (many-to-many, Tx = Ty).
+
+    Parameters
+    ----------
+    output : {"softmax", "crf"}, default "softmax"
+        Whether each tag is chosen by itself, or the whole sequence of tags at once, by a conditional
+        random field that learns which tag follows which (Huang et al. 2015): see
+        :func:`seqrs.losses.crf`.
+    constraints : {"auto", "bio"} or None, default "auto"
+        Whether what is predicted must be well formed: see :func:`seqrs.decoding.bio_constraints`.
+        ``"auto"``: where all tags are of that form (``O``, ``B-X``, ``I-X``, ...).
+    char_hidden_size : int, optional
+        For words: units in each direction of a network that reads the characters of each word and
+        gives the largest number of each unit, set beside the word's vector: names and rare words are
+        known by how they are spelled (Lample et al. 2016). Default: none.
+    char_embedding_size : int, default 25
+        Length of a character's vector.
+    lowercase : bool, default False
+        For words: whether ``Paris`` and ``paris`` have one vector. Characters are read as they are.
+    **options
+        Those of all models of sequences: see :class:`SequenceOptions`. Here `sample_weight` acts on
+        the network, not on the scores of transitions.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (K,)
+        The tags, sorted.
+    network, reader, history
+        See :class:`SequenceModel`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is out of its range, of another type, or unknown.
+
+    Examples
+    --------
+    >>> import seqrs
+    >>> X = ["fly from Oslo to New York", "to Rome from Lima"] * 20
+    >>> y = ["O O B-from O B-to I-to".split(), "O B-to O B-from".split()] * 20
+    >>> model = seqrs.SequenceTagger(output="crf", char_hidden_size=8, hidden_size=16, random_state=0)
+    >>> tagger = model.fit(X, y)
+    >>> tagger.predict(["fly to New York"])[0].tolist()
+    ['O', 'O', 'B-to', 'I-to']
+    >>> tagger.predict_proba(["fly to Oslo"])[0].shape
+    (3, 4)
+    """
+
+    kind = "sequence_tagger"
+    unit = "steps"
+    network: Any
+    classes_: NDArray[Any]
+
+    def __init__(
+        self,
+        *,
+        output: str = "softmax",
+        constraints: str | None = "auto",
+        char_hidden_size: int | None = None,
+        char_embedding_size: int = 25,
+        lowercase: bool = False,
+        **options: "Unpack[Common]",
+    ) -> None:
+        self.output = output
+        self.constraints = constraints
+        self.char_hidden_size = char_hidden_size
+        self.char_embedding_size = char_embedding_size
+        self.lowercase = lowercase
+        super().__init__(**options)
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        _check.choice("output", self.output, ("softmax", "crf"))
+        if self.constraints is not None:
+            _check.choice("constraints", self.constraints, ("auto", "bio"))
+        if self.char_hidden_size is not None:
+            _check.integer("char_hidden_size", self.char_hidden_size, minimum=1)
+            if self.embedding_size is None:
+                raise ValueError("embedding_size: expected a size beside char_hidden_size, got None")
+        _check.integer("char_embedding_size", self.char_embedding_size, minimum=1)
+        _check.flag("lowercase", self.lowercase)
+
+    # Words
+
+    def _learn_reader(self, X: Any, lengths: ArrayLike | None) -> tuple[Reader, list[Sequence_]]:
+        rows = sequences("X", X, lengths)
+        of_words = kind_of("X", rows) in ("text", "words")
+        if self.char_hidden_size is not None and not of_words:
+            raise ValueError("char_hidden_size: expected None, because X is not made of words")
+        if not of_words or not (self.lowercase or self.char_hidden_size):
+            return super()._learn_reader(X, lengths)
+        reader, _ = super()._learn_reader(X, lengths)
+        words = words_of(reader, rows)
+        vocabulary = reader.vocabulary
+        if self.lowercase:
+            lowered = [[word.lower() for word in row] for row in words]
+            vocabulary = super()._learn_reader(lowered, None)[0].vocabulary
+        assert vocabulary is not None
+        characters = Vocabulary.build(char for row in words for word in row for char in word)
+        reader = WordReader(
+            len(vocabulary),
+            reader.tokenizer,
+            vocabulary,
+            characters=characters if self.char_hidden_size else None,
+            lowercase=self.lowercase,
+        )
+        return reader, reader.read(X, lengths)
+
+    def _augmented(self, inputs: list[Sequence_], draw: np.random.Generator) -> list[Sequence_]:
+        if not self._spells:
+            return super()._augmented(inputs, draw)
+        inputs = [row.copy() for row in inputs]
+        for row in inputs:  # a word that is dropped can still be spelled
+            row[draw.random(len(row)) < self.word_dropout, 0] = -1
+        return inputs if self.augment is None else [self.augment(row, draw) for row in inputs]
+
+    @property
+    def _spells(self) -> bool:
+        return isinstance(self.reader, WordReader) and self.reader.characters is not None
+
+    # Tags
+
+    def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:  # noqa: ARG002
+        tags = [tag for row in _rows("y", y) for tag in row]
+        if not tags:
+            raise ValueError("y: expected a tag for each step, got none")
+        self._take_classes(Classes.learn("y", tags))
+
+    def _take_classes(self, classes: Classes) -> None:
+        self._classes, self.classes_ = classes, classes.values
+        self._allowed = None
+        if self.constraints is not None:
+            try:
+                self._allowed = decoding.bio_constraints([str(tag) for tag in classes.values])
+            except ValueError:
+                if self.constraints == "bio":
+                    raise
+        if self._allowed is not None and all(part.all() for part in self._allowed):
+            self._allowed = None  # tags such as O alone rule nothing out
+
+    def _read_targets(self, name: str, y: Any, inputs: list[Sequence_]) -> list[Any]:
+        targets = []
+        for i, row in enumerate(_rows(name, y)):
+            tags = self._classes.encode(f"{name}[{i}]", row)
+            if i < len(inputs) and len(tags) != len(inputs[i]):
+                raise ValueError(
+                    f"{name}[{i}]: expected {len(inputs[i])} tags, one for each step, got {len(tags)}"
+                )
+            targets.append(tags)
+        return targets
+
+    def _counts(self, targets: list[Any]) -> NDArray[np.int64]:
+        return np.array([len(tags) for tags in targets], np.int64)
+
+    # The network
+
+    def _blocks(self, seeds: Seeds) -> list[nn.Layer[Any]]:
+        if not self._spells:
+            return pooled(self, None, len(self._classes), seeds)
+        width = (self.embedding_size or 0) + 2 * (self.char_hidden_size or 0)
+        layer = self._recurrent(width, seeds)
+        head = nn.Linear(layer.output_size or 0, len(self._classes), **self._block_options(seeds()))
+        return [*self._dropout(), layer, *self._dropout(), head]
+
+    def _build(self, seed: int) -> None:
+        super()._build(seed)
+        spelling = None
+        if isinstance(self.reader, WordReader) and self.reader.characters is not None:
+            options, size = self._block_options(seed), self.char_hidden_size or 1
+            spelling = Spelling(
+                nn.Embedding(self.reader.size, self.embedding_size or 1, **options),
+                nn.Sequential(
+                    nn.Embedding(len(self.reader.characters), self.char_embedding_size, **options),
+                    nn.LSTM(self.char_embedding_size, size, bidirectional=True, **options),
+                    nn.Pool("max", **self._block_options()),
+                    seed=seed,
+                ),
+            )
+        self.network = TaggingNetwork(self.network, spelling, chain=self.output == "crf")
+
+    def _losses(self, emissions: Floats, batch: SequenceBatch) -> tuple[float, Floats, CRFGradients | None]:
+        tags, _ = padded(batch.targets, fill=-1)
+        if self.output == "softmax":
+            loss, gradient = losses.softmax_cross_entropy(emissions, tags, device=self.device)
+            return loss, gradient, None
+        loss, gradients = losses.crf(
+            emissions, tags, **self.network.chain, lengths=batch.lengths, device=self.device
+        )
+        return loss, gradients.emissions, gradients
+
+    def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
+        loss, gradient, _ = self._losses(output, batch)
+        return loss, gradient
+
+    def learn(
+        self,
+        batch: SequenceBatch,
+        state: State | None,
+        optimizer: _native.Optimizer,
+        lr: float,
+        seed: int,  # noqa: ARG002 - the network has it
+        update: int,
+    ) -> tuple[float, float, State | None]:
+        """Make one training step; :class:`seqrs.training.Trainer` calls this."""
+        emissions, _, tape = self.network.forward(batch.inputs, batch.lengths, update)
+        loss, gradient, chain = self._losses(emissions, batch)
+        if (batch.weights != 1).any():
+            gradient = cast(Floats, (gradient * batch.weights[:, None, None]).astype(gradient.dtype))
+        flat = self.network.backward(tape, gradient, chain)
+        return loss, self.network.update(flat, optimizer, lr), state
+
+    def set_weights(self, weights: Mapping[str, Floats]) -> None:
+        """Put back what :meth:`weights` returned."""
+        if weights:
+            self.network.load_state_dict(weights)
+
+    # Use
+
+    def _chain(self) -> tuple[Floats, Floats, Floats] | None:
+        """Return start, transitions and end; None where every tag is chosen by itself."""
+        if self.output == "crf":
+            chain = self.network.chain
+            return chain["start"], chain["transitions"], chain["end"]
+        if self._allowed is None:
+            return None
+        zeros = (np.zeros(part.shape, self.network.dtype) for part in self._allowed)
+        return cast(tuple[Floats, Floats, Floats], tuple(zeros))
+
+    def _decode(self, emissions: list[Floats]) -> list[NDArray[np.int32]]:
+        chain = self._chain()
+        if chain is None:
+            return [row.argmax(1).astype(np.int32) for row in emissions]
+        best: list[Any] = [None] * len(emissions)
+        for rows in groups(np.array([len(row) for row in emissions], np.int64)):
+            batch, lengths = padded([emissions[i] for i in rows])
+            tags, _ = decoding.viterbi(batch, *chain, lengths=lengths, allowed=self._allowed)
+            for i, row in zip(rows, tags, strict=True):
+                best[i] = row
+        return best
+
+    def predict(self, X: Any, lengths: ArrayLike | None = None) -> list[NDArray[Any]]:
+        """Return the best tags of each sequence.
+
+        Parameters
+        ----------
+        X : list of sequences, or a padded array
+            As for :meth:`fit`.
+        lengths : array of int, shape (B,), optional
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        list of B ndarrays of shape (T,)
+            A tag for each step: with ``output="crf"`` those of the sequence that is most likely as a
+            whole, else the most likely of each step; within the constraints, if there are any.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the sequences are not like those of the training.
+        RuntimeError
+            If the model is not fitted.
+        """
+        return [self._classes.decode(tags) for tags in self._decode(self._outputs(X, lengths))]
+
+    def predict_proba(self, X: Any, lengths: ArrayLike | None = None) -> list[Floats]:
+        """Return the probability of each tag at each step.
+
+        Parameters
+        ----------
+        X, lengths
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        list of B ndarrays of shape (T, K)
+            In the order of `classes_`; each step sums to 1. With a chain, or constraints, over all
+            sequences of tags that they allow.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            As :meth:`predict`.
+        """
+        emissions, chain = self._outputs(X, lengths), self._chain()
+        if chain is None:
+            return [softmax(row) for row in emissions]
+        return [decoding.crf_marginals(row[None], *chain, allowed=self._allowed)[0] for row in emissions]
+
+    def score(self, X: Any, y: Any, lengths: ArrayLike | None = None) -> float:
+        """Return the F1 of entities where tags are BIO, else the part of the steps whose tag is right.
+
+        Parameters
+        ----------
+        X, y, lengths
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        float
+            See :func:`seqrs.metrics.entity_scores` and :func:`seqrs.metrics.accuracy`.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            As :meth:`predict`, and if a tag was not there in training.
+        """
+        self._check_fitted()
+        examples = self._examples(X, y, lengths=lengths)
+        return self._score_outputs(self._run(examples.inputs), examples)
+
+    def _score_outputs(self, outputs: list[Floats], examples: Examples) -> float:
+        found = [self._classes.decode(tags) for tags in self._decode(outputs)]
+        came = [self._classes.decode(tags) for tags in examples.targets]
+        if any(str(tag).startswith(("B-", "I-")) for tag in self.classes_) and self._bio:
+            return metrics.entity_scores(*([row.tolist() for row in rows] for rows in (came, found))).f1
+        return metrics.accuracy(came, found)
+
+    @property
+    def _bio(self) -> bool:
+        """Whether all tags are what :func:`seqrs.metrics.entity_scores` counts."""
+        return all(tag == "O" or str(tag)[:2] in ("B-", "I-") for tag in self.classes_)
+
+    # Files
+
+    def _targets_to_json(self) -> dict[str, Any]:
+        words = {}
+        if isinstance(self.reader, WordReader):
+            characters = self.reader.characters
+            words = {"characters": None if characters is None else characters.to_json()}
+        return {"classes": self._classes.to_json(), "words": words}
+
+    def _targets_from_json(self, values: Mapping[str, Any]) -> None:
+        self._take_classes(Classes.from_json(values["classes"]))
+        if values["words"]:
+            characters = values["words"]["characters"]
+            self.reader = WordReader(
+                self.reader.size,
+                self.reader.tokenizer,
+                self.reader.vocabulary,
+                characters=None if characters is None else Vocabulary.from_json(characters),
+                lowercase=self.lowercase,
+            )
+
+
+def _rows(name: str, y: Any) -> list[Any]:
+    """Return the tags of each sequence."""
+    if isinstance(y, str) or not isinstance(y, Iterable):
+        raise TypeError(f"{name}: expected the tags of each sequence, got {_check.describe(y)}")
+    rows = list(y)
+    for i, row in enumerate(rows):
+        if isinstance(row, str) or not isinstance(row, Iterable):
+            raise TypeError(f"{name}[{i}]: expected a tag for each step, got {_check.describe(row)}")
+    return rows
