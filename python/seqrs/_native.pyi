@@ -123,6 +123,9 @@ class Network:
     @property
     def causal(self) -> bool:
         """Whether nothing is reversed or pooled, so that it can go step by step."""
+    @property
+    def memory_size(self) -> int | None:
+        """D, numbers in a step of the memory that it attends to; None where it attends to none."""
     def parameters(self) -> list[tuple[str, tuple[int, ...], int, bool]]:
         """Name, shape, place of its first number in the buffer, and whether it is frozen."""
     def states(self) -> list[tuple[int, int]]:
@@ -142,6 +145,8 @@ class Network:
         training: bool,  # True: dropout is on and a tape is kept
         seed: int,
         step: int,
+        memory: _Floats | None = None,  # (B, S, D): what the network attends to
+        memory_lengths: NDArray[np.int64] | None = None,  # (B,)
     ) -> tuple[_Floats, _State, Tape | None]:
         """The output, zero at steps that do not count, and the state after each row's last step.
 
@@ -149,11 +154,27 @@ class Network:
         """
     def backward(
         self, tape: Tape, dy: _Floats, dstate: _State | None
-    ) -> tuple[_Floats | None, _State, _Floats]:
-        """Gradients of sum(dy * y) + sum(dstate * state) + penalty: of x (None for tokens), of the initial state, of all parameters."""
+    ) -> tuple[_Floats | None, _State, _Floats, _Floats | None]:
+        """Gradients of sum(dy * y) + sum(dstate * state) + penalty: of x (None for tokens), of the initial state, of all parameters, of the memory (None without one)."""
     def apply(self, gradient: _Floats, optimizer: Optimizer, lr: float) -> float:
         """Update by a gradient (num_parameters,). Its norm before clipping; where that is not finite nothing changes."""
-    def step(self, x: NDArray[Any], state: _State | None) -> tuple[_Floats, _State]:
+    def attend(
+        self,
+        x: NDArray[Any],
+        state: _State | None,
+        lengths: NDArray[np.int64] | None,
+        mask: NDArray[np.bool_] | None,
+        memory: _Floats | None,
+        memory_lengths: NDArray[np.int64] | None,
+    ) -> tuple[_Floats, _State, _Floats | None]:
+        """Run without a tape: output, state, and the shares (B, T, S) of the memory's steps in every context."""
+    def step(
+        self,
+        x: NDArray[Any],
+        state: _State | None,
+        memory: _Floats | None = None,
+        memory_lengths: NDArray[np.int64] | None = None,
+    ) -> tuple[_Floats, _State]:
         """One step: x (B, I) floats or (B,) tokens; y (B, O)."""
     # The rest is for language models.
     def train_step(

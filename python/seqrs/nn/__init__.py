@@ -1,21 +1,23 @@
 """Recurrent layers and what goes with them: arrays in, arrays out, and gradients when asked for.
 
-============ =====================================================================
-`RNN`        the plain recurrent layer
-`GRU`        gated recurrent unit: reset gate after or before the product, or none
-`LSTM`       long short-term memory, with peepholes, projection and more
-`MinGRU`     a GRU whose gates see the input alone
-`MinLSTM`    the same of an LSTM
-`Embedding`  vectors for tokens
-`Linear`     a linear map of every step
-`Dropout`    between any two blocks
-`LayerNorm`  normalise every step
-`Pool`       one vector for a whole sequence
-`Sequential` blocks one after the other, as one model
-`Custom`     layers of a `Cell` of your own, written in NumPy
-`Gradients`  what ``backward`` returns
-`states`     recurrent states as values: copy, reset, take, join, save
-============ =====================================================================
+================== =====================================================================
+`RNN`              the plain recurrent layer
+`GRU`              gated recurrent unit: reset gate after or before the product, or none
+`LSTM`             long short-term memory, with peepholes, projection and more
+`MinGRU`           a GRU whose gates see the input alone
+`MinLSTM`          the same of an LSTM
+`AttentionDecoder` one of them that looks at an encoder's output at every step
+`Embedding`        vectors for tokens
+`Linear`           a linear map of every step
+`Activation`       a non-linearity between any two blocks
+`Dropout`          between any two blocks
+`LayerNorm`        normalise every step
+`Pool`             one vector for a whole sequence
+`Sequential`       blocks one after the other, as one model
+`Custom`           layers of a `Cell` of your own, written in NumPy
+`Gradients`        what ``backward`` returns
+`states`           recurrent states as values: copy, reset, take, join, save
+================== =====================================================================
 
 All have the methods of `Layer`: call it, or ``forward`` and ``backward``, or ``step`` by
 ``step``; ``state_dict`` and ``load_state_dict``; ``print`` shows a table. `Options` documents what
@@ -49,6 +51,8 @@ True
 """
 
 from seqrs.nn import states as states
+from seqrs.nn.activation import Activation as Activation
+from seqrs.nn.attention import AttentionDecoder as AttentionDecoder
 from seqrs.nn.cell import Cell as Cell
 from seqrs.nn.custom import Custom as Custom
 from seqrs.nn.dropout import Dropout as Dropout
@@ -71,6 +75,8 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Activation",
+    "AttentionDecoder",
     "BlockOptions",
     "Cell",
     "Custom",

@@ -80,6 +80,10 @@ class Loop:
     def causal(self) -> bool:
         return self._directions == 1
 
+    @property
+    def memory_size(self) -> None:
+        return None
+
     def output(self) -> tuple[str, int]:
         return "steps", self._widths[-1]
 
@@ -108,6 +112,8 @@ class Loop:
         training: bool,
         _seed: int,
         _step: int,
+        _memory: Array | None = None,
+        _memory_lengths: Array | None = None,
     ) -> tuple[Array, State, LoopTape | None]:
         """Run the scans. Nothing here is random, so the seed and the number of the pass have no effect."""
         shape = batch, steps = x.shape[:2]
@@ -134,8 +140,10 @@ class Loop:
         tape = LoopTape(self._weights, shape, x.ndim == 2, traces) if training else None
         return y, self._flat(after), tape
 
-    def backward(self, tape: LoopTape, dy: Array, dstate: State | None) -> tuple[Array | None, State, Array]:
-        """Return the gradients by x (None for tokens), by the initial state, and by the weights."""
+    def backward(
+        self, tape: LoopTape, dy: Array, dstate: State | None
+    ) -> tuple[Array | None, State, Array, None]:
+        """Return the gradients by x (None for tokens), the initial state, the weights, and no memory."""
         if tape.used:
             raise TapeError("tape: used before")
         if tape.weights is not self._weights:
@@ -159,9 +167,15 @@ class Loop:
                     self._params(scan, flat),
                 )
             dy = dx
-        return None if tape.tokens else dy, self._flat(before), flat
+        return None if tape.tokens else dy, self._flat(before), flat, None
 
-    def step(self, x: Array, state: State | None) -> tuple[Array, State]:
+    def step(
+        self,
+        x: Array,
+        state: State | None,
+        _memory: Array | None = None,
+        _memory_lengths: Array | None = None,
+    ) -> tuple[Array, State]:
         y, after, _ = self.forward(x[:, None], state, None, None, False, 0, 0)
         return y[:, 0], after
 

@@ -27,6 +27,9 @@ class Gradients(Generic[StateT]):
     flat : ndarray of shape (N,), or None
         All of `params` as one array, of which they are views, as :mod:`seqrs.optim` reads it;
         zero for frozen parameters. None where a layer of your own does not have it.
+    memory : ndarray in the shape of the memory, or None
+        By what an :class:`AttentionDecoder` attends to, such as an encoder's output; zero at steps
+        that do not count. None for layers that attend to nothing.
 
     Examples
     --------
@@ -49,3 +52,4 @@ class Gradients(Generic[StateT]):
     state: StateT
     params: dict[str, Floats]
     flat: Floats | None = None
+    memory: Floats | None = None

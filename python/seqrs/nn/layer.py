@@ -101,6 +101,9 @@ class Layer(Generic[StateT]):
         state: StateT | None = None,
         lengths: ArrayLike | None = None,
         mask: ArrayLike | None = None,
+        *,
+        memory: ArrayLike | None = None,
+        memory_lengths: ArrayLike | None = None,
     ) -> tuple[Floats, StateT]:
         """Run over whole sequences, without dropout and without a tape.
 
@@ -122,7 +125,9 @@ class Layer(Generic[StateT]):
         >>> y.shape, h.shape
         ((4, 7, 5), (2, 4, 5))
         """
-        y, after, _ = self.forward(x, state, lengths, training=False, mask=mask)
+        y, after, _ = self.forward(
+            x, state, lengths, False, mask=mask, memory=memory, memory_lengths=memory_lengths
+        )
         return y, after
 
     def forward(
@@ -134,6 +139,8 @@ class Layer(Generic[StateT]):
         *,
         mask: ArrayLike | None = None,
         step: SupportsIndex | None = None,
+        memory: ArrayLike | None = None,
+        memory_lengths: ArrayLike | None = None,
     ) -> tuple[Floats, StateT, Tape | None]:
         """Run over whole sequences and keep what the backward pass needs.
 
@@ -157,6 +164,11 @@ class Layer(Generic[StateT]):
             Number of this training pass, from 0. The masks of dropout are a function of the
             layer's `seed` and of this number. Default: the layer's own count, `passes`, which
             the call then raises by one. Giving the number leaves the count alone.
+        memory : array of shape (B, S, D), optional
+            What an :class:`AttentionDecoder` attends to, such as an encoder's output. Other layers
+            take none.
+        memory_lengths : integer array of shape (B,), optional
+            How many steps of each row of `memory` count, 0 to S. Default: all.
 
         Returns
         -------
@@ -189,6 +201,7 @@ class Layer(Generic[StateT]):
         batch, steps = inputs.shape[:2]
         rows = (batch,) if batched else ()
         flat = self._flat("state", state, rows)
+        attended = self._attended(memory, memory_lengths, rows)
         counted = _check.lengths(lengths, batch if batched else None, steps)
         where = _check.mask(mask, (*rows, steps))
         training = _check.flag("training", training)
@@ -205,6 +218,7 @@ class Layer(Generic[StateT]):
             training,
             self.seed,
             number,
+            *attended,
         )
         return self._output(y, batched), self._state(after, rows), tape
 
@@ -255,7 +269,7 @@ class Layer(Generic[StateT]):
         network = self.network
         gradient, batched = self._upstream(dy)
         rows = gradient.shape[:1] if batched else ()
-        x, before, flat = network.backward(tape, gradient, self._flat("dstate", dstate, rows))
+        x, before, flat, memory = network.backward(tape, gradient, self._flat("dstate", dstate, rows))
         flat[network.num_trainable :] = 0  # the frozen ones come last
         params = {
             name: flat[start : start + int(np.prod(shape))].reshape(shape)
@@ -264,9 +278,18 @@ class Layer(Generic[StateT]):
         }
         if x is not None and not batched:
             x = x[0]
-        return Gradients(x, self._state(before, rows), params, flat)
+        if memory is not None and not batched:
+            memory = memory[0]
+        return Gradients(x, self._state(before, rows), params, flat, memory)
 
-    def step(self, x: ArrayLike, state: StateT | None = None) -> tuple[Floats, StateT]:
+    def step(
+        self,
+        x: ArrayLike,
+        state: StateT | None = None,
+        *,
+        memory: ArrayLike | None = None,
+        memory_lengths: ArrayLike | None = None,
+    ) -> tuple[Floats, StateT]:
         """Run one step, for data that arrive one step at a time.
 
         Parameters
@@ -276,6 +299,8 @@ class Layer(Generic[StateT]):
         state : array of shape (D*L, B, P), or for an LSTM a pair (h, c) of them, optional
             The state that the step before returned. Default: zero, or what the layer has
             learned.
+        memory, memory_lengths : array, optional
+            As in :meth:`forward`: the same at every step.
 
         Returns
         -------
@@ -308,8 +333,49 @@ class Layer(Generic[StateT]):
         if not network.causal:
             why = "it pools over all steps" if network.output()[0] == "sequence" else "it is bidirectional"
             raise RuntimeError(f"step: {type(self).__name__} needs the whole sequence, because {why}")
-        y, after = network.step(inputs, self._flat("state", state, rows))
+        attended = self._attended(memory, memory_lengths, rows)
+        y, after = network.step(inputs, self._flat("state", state, rows), *attended)
         return self._output(y, batched), self._state(after, rows)
+
+    def attend(
+        self,
+        x: ArrayLike,
+        state: StateT | None = None,
+        lengths: ArrayLike | None = None,
+        *,
+        memory: ArrayLike,
+        memory_lengths: ArrayLike | None = None,
+    ) -> tuple[Floats, StateT, Floats]:
+        """Run over whole sequences, and return which steps of the memory each step looked at.
+
+        Parameters and errors are those of :meth:`forward`.
+
+        Returns
+        -------
+        y, state
+            As from a call.
+        shares : ndarray of shape (B, T, S)
+            The weight of each step of the memory in the context of each step; each row sums to 1, or
+            is zero where no step of the memory counts, or the step itself does not.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from seqrs import nn
+        >>> layer = nn.AttentionDecoder(nn.GRU(2, 3), 4)
+        >>> y, h, shares = layer.attend(np.ones((1, 5, 2), np.float32), memory=np.ones((1, 4, 4), np.float32))
+        >>> shares[0, 0].tolist()
+        [0.25, 0.25, 0.25, 0.25]
+        """
+        inputs, batched = self._inputs(x, ("B", "T"))
+        batch, steps = inputs.shape[:2]
+        rows = (batch,) if batched else ()
+        attended = self._attended(memory, memory_lengths, rows)
+        counted = _check.lengths(lengths, batch if batched else None, steps)
+        flat = self._flat("state", state, rows)
+        y, after, shares = self.network.attend(inputs, flat, counted, None, *attended)
+        looked = cast(Floats, shares)  # as there is a memory
+        return self._output(y, batched), self._state(after, rows), looked if batched else looked[0]
 
     # Weights
 
@@ -449,6 +515,26 @@ class Layer(Generic[StateT]):
             return _check.floats(label, array, self.dtype, shape, finite=self.check_finite)
 
         return take_apart(layouts, name, state, rows, check)
+
+    def _attended(
+        self, memory: Any, lengths: ArrayLike | None, rows: tuple[int, ...]
+    ) -> tuple[Floats | None, NDArray[np.int64] | None]:
+        """Return the memory and its lengths as the core takes them, with a batch axis."""
+        size = self.network.memory_size
+        if size is None:
+            if memory is not None or lengths is not None:
+                raise TypeError(
+                    f"memory: expected none, because {type(self).__name__} does not attend to one"
+                )
+            return None, None
+        if memory is None:
+            raise TypeError(f"memory: expected an array (B, S, {size}) to attend to, got none")
+        shape: _check.Shape = (*rows, "S", size)
+        checked = _check.floats("memory", memory, self.dtype, shape, finite=self.check_finite)
+        counted = _check.lengths(
+            lengths, rows[0] if rows else None, checked.shape[-2], of="memory", name="memory_lengths"
+        )
+        return (checked if rows else checked[None]), counted
 
     def _state(self, flat: tuple[Floats, ...], rows: tuple[int, ...]) -> StateT:
         """Return the core's state as the user sees it."""

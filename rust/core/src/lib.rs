@@ -20,6 +20,7 @@
 //!     targets: None,
 //!     lengths: None,
 //!     mask: None,
+//!     memory: None,
 //!     start: StartState::Zero,
 //!     training: None,
 //! })?;

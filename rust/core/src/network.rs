@@ -26,6 +26,7 @@ use crate::shape::{Shape, checked_product};
 ///     targets: Some(&[0, 1, 0, 1]),
 ///     lengths: None,
 ///     mask: None,
+///     memory: None,
 ///     start: StartState::Zero,
 ///     training: Some(DropoutKey { seed: 0, step: 0 }),
 /// };
@@ -48,6 +49,8 @@ pub struct Run<T> {
     pub output: Vec<T>,
     /// All h, scan by scan (B, H), then all c, after each row's last step.
     pub state: Vec<T>,
+    /// Shares of the memory's steps in each context, (B, T, S), where the program attends to one.
+    pub attention: Option<Vec<T>>,
 }
 
 /// The gradients of a backward run.
@@ -57,6 +60,8 @@ pub struct Gradients<T> {
     pub input: Option<Vec<T>>,
     /// Of the state at the start.
     pub state: Vec<T>,
+    /// Of the memory, (B, S, D), where the program attends to one.
+    pub memory: Option<Vec<T>>,
     /// Of all parameters, laid out as [`crate::params::Parameters`] says.
     pub parameters: Vec<T>,
 }
@@ -78,6 +83,7 @@ pub struct Tape {
     plan: Loan,
     shape: Shape,
     from_features: bool,
+    memory_steps: usize,
     penalty: f64,
 }
 
@@ -207,7 +213,7 @@ impl<T: Element> Network<T> {
         without_targets(batch)?;
         let mut plan = self.loan(batch.shape)?;
         self.backend.forward(&mut plan, batch)?;
-        self.results(&plan, batch.shape)
+        self.results(&plan, batch)
     }
 
     /// Runs a batch in training mode and keeps a tape for [`Network::backward`].
@@ -218,10 +224,11 @@ impl<T: Element> Network<T> {
         without_targets(batch)?;
         let mut plan = self.loan(batch.shape)?;
         self.backend.forward(&mut plan, batch)?;
-        let run = self.results(&plan, batch.shape)?;
+        let run = self.results(&plan, batch)?;
         let from_features = matches!(batch.input, Input::Features(_));
         let penalty = self.read(&plan, Quantity::Penalty, 1)?[0].to_f64();
-        Ok((run, Tape { plan, shape: batch.shape, from_features, penalty }))
+        let memory_steps = memory_steps(batch);
+        Ok((run, Tape { plan, shape: batch.shape, from_features, memory_steps, penalty }))
     }
 
     /// Gradients of Σ dy ⊙ y + Σ dstate ⊙ state, from a tape of this network.
@@ -251,6 +258,10 @@ impl<T: Element> Network<T> {
                 None
             },
             state: read(Quantity::StateGradient, states)?,
+            memory: match self.program.memory {
+                Some(width) => Some(read(Quantity::MemoryGradient, batch * tape.memory_steps * width)?),
+                None => None,
+            },
             parameters,
         })
     }
@@ -283,6 +294,7 @@ impl<T: Element> Network<T> {
         Ok(Run {
             output: self.read(&plan, Quantity::LogProbs, batch.shape.rows())?,
             state: self.state(&plan)?,
+            attention: self.attention(&plan, batch)?,
         })
     }
 
@@ -332,8 +344,19 @@ impl<T: Element> Network<T> {
         slot.width() * if slot.is_pooled() { shape.batch } else { shape.rows() }
     }
 
-    fn results(&self, plan: &Plan, shape: Shape) -> Result<Run<T>> {
-        Ok(Run { output: self.read(plan, Quantity::Output, self.outputs(shape))?, state: self.state(plan)? })
+    fn results(&self, plan: &Plan, batch: &Batch<'_, T>) -> Result<Run<T>> {
+        Ok(Run {
+            output: self.read(plan, Quantity::Output, self.outputs(batch.shape))?,
+            state: self.state(plan)?,
+            attention: self.attention(plan, batch)?,
+        })
+    }
+
+    fn attention(&self, plan: &Plan, batch: &Batch<'_, T>) -> Result<Option<Vec<T>>> {
+        if self.program.memory.is_none() {
+            return Ok(None);
+        }
+        self.read(plan, Quantity::Attention, batch.shape.rows() * memory_steps(batch)).map(Some)
     }
 
     fn read(&self, plan: &Plan, quantity: Quantity, len: usize) -> Result<Vec<T>> {
@@ -341,6 +364,11 @@ impl<T: Element> Network<T> {
         self.backend.read(plan, quantity, &mut out)?;
         Ok(out)
     }
+}
+
+/// S, 0 without a memory.
+fn memory_steps<T>(batch: &Batch<'_, T>) -> usize {
+    batch.memory.as_ref().map_or(0, |memory| memory.steps)
 }
 
 /// Refuses targets where they would be passed over.

@@ -3,10 +3,11 @@
 
 mod common;
 
-use common::{Draw, cell};
+use common::{Draw, LOOKS, cell};
 use seqrs::device::set_num_threads;
 use seqrs::optim::{Optimizer, Rule};
 use seqrs::prelude::*;
+use seqrs::program::{AttentionOptions, Memory};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -73,6 +74,7 @@ fn training(model: &LanguageModel, shape: Shape, ragged: bool) {
             targets: Some(&tokens[1..]),
             lengths: ragged.then_some(&lengths[..]),
             mask: None,
+            memory: None,
             start: StartState::Zero,
             training: Some(DropoutKey { seed: 6, step: number }),
         };
@@ -94,7 +96,10 @@ fn passes(layers: &Recurrent, shape: Shape) {
     let network = Network::<f32>::new(program, Device::open("cpu").expect("cpu"), 3).expect("a network");
     let mut draw = Draw::new(5);
     let x: Vec<f32> = draw.numbers(shape.rows() * inputs);
-    let dy: Vec<f32> = draw.numbers(shape.rows() * 32);
+    let attended = network.program().memory.unwrap_or(0);
+    let dy: Vec<f32> = draw.numbers(shape.rows() * (32 + attended));
+    let values: Vec<f32> = draw.numbers(shape.batch * 7 * attended);
+    let memory = (attended > 0).then_some(Memory { values: &values, steps: 7, lengths: None });
     let mut pass = |step| {
         let batch = Batch {
             shape,
@@ -102,6 +107,7 @@ fn passes(layers: &Recurrent, shape: Shape) {
             targets: None,
             lengths: None,
             mask: None,
+            memory,
             start: StartState::Zero,
             training: Some(DropoutKey { seed: 6, step }),
         };
@@ -110,10 +116,14 @@ fn passes(layers: &Recurrent, shape: Shape) {
     };
     let calls = CALLS as u64;
     (0..calls).for_each(&mut pass);
-    // Returned: output, state and penalty; three gradients.
-    let most = 6 * CALLS + 2 * QUEUE;
+    // Returned: output, state and penalty; three gradients. Of attention its shares, and a gradient.
+    let returned = if attended > 0 { 8 } else { 6 };
+    let most = returned * CALLS + 2 * QUEUE;
     let counted = count(|| (calls..2 * calls).for_each(&mut pass));
-    assert!((5 * CALLS..=most).contains(&counted), "{counted} allocations, {shape:?}, {layers:?}");
+    assert!(
+        ((returned - 1) * CALLS..=most).contains(&counted),
+        "{counted} allocations, {shape:?}, {layers:?}"
+    );
 }
 
 /// Tokens drawn one by one, once those that there are have been seen.
@@ -145,6 +155,11 @@ fn steps_after_the_first_allocate_nothing() {
                 drawing(&model);
             }
             let layers = Recurrent { dropout: 0.3, ..Recurrent::new(cell(form), 32, 2) };
+            passes(&layers, Shape { batch: 33, steps: 12 });
+        }
+        for (score, when) in LOOKS {
+            let attention = Some(AttentionOptions { score, when, memory: 32, size: 20 });
+            let layers = Recurrent { attention, ..Recurrent::new(cell(("gru", "after")), 32, 1) };
             passes(&layers, Shape { batch: 33, steps: 12 });
         }
         let layers = Recurrent::new(cell(("lstm", "none")), 32, 1);

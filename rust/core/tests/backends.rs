@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{CELLS, Data, Draw, MODELS, SETTINGS, assert_within, fits, outcome, stack_of};
+use common::{CELLS, Data, Draw, LOOKS, MODELS, SETTINGS, assert_within, attending, fits, outcome, stack_of};
 use seqrs::device::{Element, Isa};
 use seqrs::float::Float;
 use seqrs::layers::{Spec, Widths};
@@ -131,6 +131,19 @@ fn on_every_instruction_set<T: Element + Float>() {
             let tokens = draw.one_of(&[true, false]);
             let data = Data::<T>::draw(&mut draw, &program, Shape { batch, steps }, tokens);
             check(&format!("case {at}, tokens: {tokens}, {stack:?}"), &program, &data, &mut ran);
+        }
+    }
+    for (number, cell) in CELLS.into_iter().enumerate() {
+        for (other, look) in LOOKS.into_iter().enumerate() {
+            let mut draw = Draw::new((number * LOOKS.len() + other) as u64);
+            for [batch, steps, input, hidden] in [[0, 3, 2, 2], [3, 1, 1, 1], [17, 6, 5, 33], [2, 9, 20, 16]]
+            {
+                let layer = attending(&mut draw, cell, hidden, look);
+                let program = layer.program(input).expect("a layer");
+                let tokens = draw.one_of(&[true, false]);
+                let data = Data::<T>::draw(&mut draw, &program, Shape { batch, steps }, tokens);
+                check(&format!("tokens: {tokens}, {layer:?}"), &program, &data, &mut ran);
+            }
         }
     }
     for (number, model) in MODELS.into_iter().enumerate() {

@@ -59,6 +59,7 @@ fn check<T: Element + Float>(what: &str, model: &LanguageModel, device: Device) 
                 targets: None,
                 lengths: None,
                 mask: None,
+                memory: None,
                 start: StartState::Zero,
                 training: None,
             })
@@ -243,6 +244,7 @@ fn score<T: Element + Float>(network: &Network<T>) -> f64 {
             targets: Some(&tokens),
             lengths: None,
             mask: None,
+            memory: None,
             start: StartState::Zero,
             training: None,
         })
@@ -293,6 +295,7 @@ fn check_read(what: &str, network: &Network<f32>, prompt: &[i32], drawn: &[Draw]
             targets: Some(&tokens[1..]),
             lengths: None,
             mask: None,
+            memory: None,
             start: StartState::Zero,
             training: None,
         })
@@ -314,6 +317,7 @@ fn bytes_do_not_learn() {
         targets: Some(&[1, 2]),
         lengths: None,
         mask: None,
+        memory: None,
         start: StartState::Zero,
         training: Some(DropoutKey { seed: 0, step: 0 }),
     };

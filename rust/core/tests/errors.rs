@@ -23,6 +23,7 @@ fn batch(x: &[f64]) -> Batch<'_, f64> {
         targets: None,
         lengths: None,
         mask: None,
+        memory: None,
         start: StartState::Zero,
         training: Some(DropoutKey { seed: 0, step: 0 }),
     }

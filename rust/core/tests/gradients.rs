@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{CELLS, Data, Draw, FORMS, MODELS, SETTINGS, cell, fits, outcome, stack_of};
+use common::{CELLS, Data, Draw, FORMS, LOOKS, MODELS, SETTINGS, attending, cell, fits, outcome, stack_of};
 use seqrs::layers::Spec;
 use seqrs::optim::{Optimizer, Rule};
 use seqrs::prelude::*;
@@ -83,6 +83,13 @@ fn check(what: &str, program: &Program, data: &Data<f64>) {
             "the input" => assert_gradient(&what, &analytic, |i, by| {
                 let features = changed(&data.features, i, by);
                 weighed(&network, &Data { features, ..data.clone() })
+            }),
+            "the memory" => assert_gradient(&what, &analytic, |i, by| {
+                let mut data = data.clone();
+                if let Some((_, _, values, _)) = &mut data.memory {
+                    values[i] += by;
+                }
+                weighed(&network, &data)
             }),
             parameter => assert_gradient(&what, &analytic, |i, by| {
                 nudged(&mut network, parameter, (i, by), |network| weighed(network, data))
@@ -167,6 +174,18 @@ fn models_of_blocks() {
     }
 }
 
+#[test]
+fn every_cell_attends_in_every_way() {
+    for (number, cell) in CELLS.iter().enumerate() {
+        for (other, look) in LOOKS.into_iter().enumerate() {
+            let mut draw = Draw::new((number * LOOKS.len() + other) as u64);
+            let layer = attending(&mut draw, cell, 3, look);
+            let program = layer.program(2).unwrap_or_else(|error| panic!("{error}: {layer:?}"));
+            check(&format!("{layer:?}"), &program, &data_for(cell, &mut draw, &program));
+        }
+    }
+}
+
 /// A mean loss over the steps that have a target, for a model of tokens.
 ///
 /// Plain descent at rate 1 moves the weights by their gradient: that is how it is read here.
@@ -177,6 +196,7 @@ fn check_loss(what: &str, program: &Program, mask: Option<&[bool]>, scored: f64)
         targets: Some(&[4, 0, -1, 1, 3, 3, 1, 0, 2, 2, 2, 2]),
         lengths: Some(&[4, 3, 0]),
         mask,
+        memory: None,
         start: StartState::Zero,
         training: Some(DropoutKey { seed: 2, step: 9 }),
     };
@@ -236,6 +256,7 @@ fn the_loss_of_a_model_with_a_frozen_embedding() {
         noise: Default::default(),
         init: Default::default(),
         forget_bias: None,
+        attention: None,
     };
     let h = builder.scan("", "l0", x, &options).expect("a layer");
     let logits = builder.linear("head.", h, 5, true, Some("embedding.weight")).expect("a linear map");

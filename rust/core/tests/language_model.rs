@@ -67,6 +67,7 @@ fn learn<T: Element + Float>(
             targets: Some(&targets),
             lengths: (step % 2 == 1).then_some(&lengths[..]),
             mask: None,
+            memory: None,
             start: state.as_deref().map_or(StartState::Zero, StartState::From),
             training: Some(DropoutKey { seed: 2, step }),
         };
@@ -127,6 +128,7 @@ fn steps_without_a_target_are_not_scored() {
             targets: Some(&[0, 1, 2, 3, 2, 1]),
             lengths: None,
             mask: None,
+            memory: None,
             start: StartState::Zero,
             training: None,
         };
@@ -150,6 +152,7 @@ fn the_loss_is_the_mean_over_what_is_scored() {
             targets: Some(&[0, -1, 2, -1, 2, 1]),
             lengths: Some(&[3, 2]),
             mask: None,
+            memory: None,
             start: StartState::Zero,
             training: Some(DropoutKey { seed: 0, step: 0 }),
         };
@@ -180,6 +183,7 @@ fn the_probabilities_of_all_texts_sum_to_1() {
                     targets: Some(texts.as_flattened()),
                     lengths: None,
                     mask: None,
+                    memory: None,
                     start: StartState::Zero,
                     training: None,
                 };

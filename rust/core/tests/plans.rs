@@ -16,7 +16,7 @@ fn network(program: &Program, device: &str) -> Network<f32> {
 
 fn batch<'a>(shape: Shape, input: Input<'a, f32>) -> Batch<'a, f32> {
     let start = StartState::Zero;
-    Batch { shape, input, targets: None, lengths: None, mask: None, start, training: None }
+    Batch { shape, input, targets: None, lengths: None, mask: None, memory: None, start, training: None }
 }
 
 /// A good batch, one with a NaN, and the good one again.

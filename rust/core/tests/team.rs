@@ -27,6 +27,7 @@ fn train(seed: u64) -> Vec<u64> {
             targets: Some(&tokens[1..]),
             lengths: None,
             mask: None,
+            memory: None,
             start: StartState::Zero,
             training: Some(DropoutKey { seed, step }),
         };

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{CELLS, Data, Draw, MODELS, SETTINGS, cell, fits, outcome, stack_of};
+use common::{CELLS, Data, Draw, LOOKS, MODELS, SETTINGS, attending, cell, fits, outcome, stack_of};
 use seqrs::device::{Element, set_num_threads};
 use seqrs::float::Float;
 use seqrs::layers::Spec;
@@ -35,6 +35,7 @@ fn learn_and_write<T: Element + Float>(form: (&str, &str), embedding_size: Optio
             targets: Some(&tokens[1..]),
             lengths: (step % 2 == 1).then_some(&lengths[..]),
             mask: None,
+            memory: None,
             start: state.as_deref().map_or(StartState::Zero, StartState::From),
             training: Some(DropoutKey { seed: 6, step }),
         };
@@ -93,6 +94,10 @@ fn everything() -> Vec<Vec<u64>> {
         run::<f64>(stack(("gru", "before"))),
     ];
     all.extend(CELLS.into_iter().map(|cell| run::<f32>(stack_with_all(cell))));
+    for look in LOOKS {
+        let layer = attending(&mut Draw::new(1), CELLS[4], 40, look);
+        all.push(run::<f32>(layer.program(30).expect("a layer")));
+    }
     let model = |model| Spec::parse(model).and_then(|spec| spec.program()).expect("a model");
     all.extend(MODELS.into_iter().map(|spec| run::<f32>(model(spec))));
     all

@@ -113,15 +113,20 @@ pub(crate) fn tokens(name: &str, value: &Bound<'_, PyAny>) -> PyResult<(Vec<i32>
 
 /// Steps of each row.
 pub(crate) fn lengths(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<usize>>> {
+    lengths_of("lengths", value)
+}
+
+/// The same of another argument.
+pub(crate) fn lengths_of(name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<usize>>> {
     let Some(value) = value else { return Ok(None) };
-    let array = integers("lengths", value)?;
+    let array = integers(name, value)?;
     if array.shape().len() != 1 {
-        return Err(Error::shape("lengths", "(B,)", array.shape())).into_python();
+        return Err(Error::shape(name, "(B,)", array.shape())).into_python();
     }
     let numbers = array.numbers();
     let steps = numbers.iter().map(|&n| {
         usize::try_from(n)
-            .map_err(|_| PyValueError::new_err(format!("lengths: expected numbers from 0 on, got {n}")))
+            .map_err(|_| PyValueError::new_err(format!("{name}: expected numbers from 0 on, got {n}")))
     });
     steps.collect::<PyResult<_>>().map(Some)
 }

@@ -5,7 +5,7 @@ use crate::error::IntoPython;
 use crate::generator::Generator;
 use crate::optimizer::Optimizer;
 use crate::shared::{Network, Shared, Tape, is_double};
-use crate::typed::{Backward, Counts, Forward, Scored};
+use crate::typed::{Attends, Backward, Counts, Forward, Scored};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySlice, PyTuple};
@@ -105,6 +105,12 @@ impl Network {
         self.shared.program.is_causal()
     }
 
+    /// Numbers in a step of the memory that it attends to; None where it attends to none.
+    #[getter]
+    fn memory_size(&self) -> Option<usize> {
+        self.shared.program.memory
+    }
+
     /// Name, shape, place in the buffer, and whether it is frozen.
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Listed<'py>>> {
         let list = self.shared.program.parameters.iter();
@@ -133,6 +139,7 @@ impl Network {
     }
 
     /// The output and the state after each row's last step, and a tape in training mode.
+    #[pyo3(signature = (x, state, lengths, mask, training, seed, step, memory=None, memory_lengths=None))]
     #[allow(clippy::too_many_arguments)]
     fn forward<'py>(
         &self,
@@ -144,9 +151,31 @@ impl Network {
         training: bool,
         seed: u64,
         step: u64,
+        memory: Option<&Bound<'py, PyAny>>,
+        memory_lengths: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Forward<'py>> {
         let key = training.then_some(DropoutKey { seed, step });
-        typed!(self.forward_as(py, x, state, Counts { lengths, mask }, key))
+        let attended = Attends { memory, lengths: memory_lengths };
+        let (done, _) = typed!(self.forward_as(py, x, state, Counts { lengths, mask }, attended, key))?;
+        Ok(done)
+    }
+
+    /// Output, state, and the shares of the memory's steps in every context.
+    #[allow(clippy::too_many_arguments)]
+    fn attend<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        state: Option<&Bound<'py, PyTuple>>,
+        lengths: Option<&Bound<'py, PyAny>>,
+        mask: Option<&Bound<'py, PyAny>>,
+        memory: Option<&Bound<'py, PyAny>>,
+        memory_lengths: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Bound<'py, PyAny>>)> {
+        let attended = Attends { memory, lengths: memory_lengths };
+        let ((y, state, _), shares) =
+            typed!(self.forward_as(py, x, state, Counts { lengths, mask }, attended, None))?;
+        Ok((y, state, shares))
     }
 
     /// Gradients of sum(dy * y) + sum(dstate * state).
@@ -173,11 +202,14 @@ impl Network {
     }
 
     /// One step: x (B, I) features or (B,) tokens; y (B, O).
+    #[pyo3(signature = (x, state, memory=None, memory_lengths=None))]
     fn step<'py>(
         &self,
         py: Python<'py>,
         x: &Bound<'py, PyAny>,
         state: Option<&Bound<'py, PyTuple>>,
+        memory: Option<&Bound<'py, PyAny>>,
+        memory_lengths: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         if !self.shared.program.is_causal() {
             let why = "one step of a network that reads the whole sequence".to_owned();
@@ -187,7 +219,7 @@ impl Network {
             return Err(Error::shape("x", "(B, I) or (B,)", &[])).into_python();
         }
         let x = x.get_item((PySlice::full(py), py.None()))?;
-        let (y, state, _) = self.forward(py, &x, state, None, None, false, 0, 0)?;
+        let (y, state, _) = self.forward(py, &x, state, None, None, false, 0, 0, memory, memory_lengths)?;
         Ok((y.get_item((PySlice::full(py), 0))?, state))
     }
 

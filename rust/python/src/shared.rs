@@ -144,6 +144,8 @@ pub(crate) struct Tape {
     /// The network that made it.
     pub(crate) owner: Arc<Shared>,
     pub(crate) shape: Shape,
+    /// S of the memory, 0 without one.
+    pub(crate) memory_steps: usize,
     pub(crate) penalty: f64,
 }
 

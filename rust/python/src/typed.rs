@@ -1,7 +1,8 @@
 //! The methods of [`Network`] for one element type.
 
 use crate::arrays::{
-    Integers, array, integers, is_integer, lengths, new_array, new_state, numbers, same_shape, state, tokens,
+    Integers, array, integers, is_integer, lengths, lengths_of, new_array, new_state, numbers, same_shape,
+    state, tokens,
 };
 use crate::error::IntoPython;
 use crate::generator::Generator;
@@ -12,14 +13,18 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use seqrs::prelude::*;
+use seqrs::program::Memory;
 use seqrs::{Error, decode};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Output, state, tape.
 pub(crate) type Forward<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Tape>);
-/// Gradients of the input, of the state and of all parameters.
-pub(crate) type Backward<'py> = (Option<Bound<'py, PyAny>>, Bound<'py, PyTuple>, Bound<'py, PyAny>);
+/// The same, and the shares of the memory's steps.
+pub(crate) type Attended<'py> = (Forward<'py>, Option<Bound<'py, PyAny>>);
+/// Gradients of the input, of the state, of all parameters and of the memory.
+pub(crate) type Backward<'py> =
+    (Option<Bound<'py, PyAny>>, Bound<'py, PyTuple>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
 
 impl Network {
     pub(crate) fn get_as<'py, T: Number>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -54,8 +59,9 @@ impl Network {
         x: &Bound<'py, PyAny>,
         start: Option<&Bound<'py, PyTuple>>,
         counts: Counts<'_, 'py>,
+        attended: Attends<'_, 'py>,
         training: Option<DropoutKey>,
-    ) -> PyResult<Forward<'py>> {
+    ) -> PyResult<Attended<'py>> {
         let x = Data::<T>::new(x)?;
         let shape = x.shape()?;
         let sizes = self.shared.state_sizes(shape.batch);
@@ -65,6 +71,9 @@ impl Network {
         if let Some(mask) = &mask {
             same_shape("mask", mask.shape(), &[shape.batch, shape.steps])?;
         }
+        let memory = attended.memory.map(|memory| array::<T>("memory", memory)).transpose()?;
+        let (memory_steps, memory_lengths) = attended.check(&self.shared, shape, memory.as_ref())?;
+        let memory = memory.as_ref().map(numbers);
         let (x, mask) = (x.numbers(), mask.as_ref().map(numbers));
         let batch = Batch {
             shape,
@@ -72,6 +81,11 @@ impl Network {
             targets: None,
             lengths: lengths.as_deref(),
             mask: mask.as_deref(),
+            memory: memory.as_ref().map(|values| Memory {
+                values,
+                steps: memory_steps,
+                lengths: memory_lengths.as_deref(),
+            }),
             start: from(start.as_ref()),
             training,
         };
@@ -90,9 +104,13 @@ impl Network {
             tape: Mutex::new(tape),
             owner: Arc::clone(&self.shared),
             shape,
+            memory_steps,
         });
+        let shares = [shape.batch, shape.steps, memory_steps];
+        let attention = run.attention.map(|shares_of| new_array(py, shares_of, &shares)).transpose()?;
         let y = new_array(py, run.output, &self.shared.output_shape(shape))?;
-        Ok((y.into_any(), new_state(py, run.state, &sizes)?, tape))
+        let done = (y.into_any(), new_state(py, run.state, &sizes)?, tape);
+        Ok((done, attention.map(Bound::into_any)))
     }
 
     pub(crate) fn backward_as<'py, T: Number>(
@@ -110,7 +128,7 @@ impl Network {
         same_shape("dy", dy.shape(), &self.shared.output_shape(tape.shape))?;
         let sizes = self.shared.state_sizes(batch);
         let dstate = state::<T>("dstate", dstate, &sizes)?;
-        let dy = numbers(&dy);
+        let (dy, owner) = (numbers(&dy), tape);
         let done = py.detach(|| {
             let mut tape = tape.tape.lock().unwrap_or_else(PoisonError::into_inner);
             self.shared.read(|of| T::network(of).backward(&mut tape, &dy, dstate.as_deref()))
@@ -120,7 +138,10 @@ impl Network {
         let width = program.slots[program.input].width();
         let dx = gradients.input.map(|dx| new_array(py, dx, &[batch, steps, width])).transpose()?;
         let flat = PyArray1::from_vec(py, gradients.parameters);
-        Ok((dx.map(Bound::into_any), new_state(py, gradients.state, &sizes)?, flat.into_any()))
+        let memory = [batch, owner.memory_steps, program.memory.unwrap_or(0)];
+        let memory = gradients.memory.map(|d| new_array(py, d, &memory)).transpose()?;
+        let state = new_state(py, gradients.state, &sizes)?;
+        Ok((dx.map(Bound::into_any), state, flat.into_any(), memory.map(Bound::into_any)))
     }
 
     pub(crate) fn apply_as<T: Number>(
@@ -232,6 +253,7 @@ impl Scored {
             targets: Some(&self.targets),
             lengths: self.lengths.as_deref(),
             mask: None,
+            memory: None,
             start,
             training,
         }
@@ -251,6 +273,32 @@ fn two(name: &str, shape: &[usize]) -> PyResult<Shape> {
 pub(crate) struct Counts<'a, 'py> {
     pub(crate) lengths: Option<&'a Bound<'py, PyAny>>,
     pub(crate) mask: Option<&'a Bound<'py, PyAny>>,
+}
+
+/// What a network attends to.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Attends<'a, 'py> {
+    pub(crate) memory: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) lengths: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl Attends<'_, '_> {
+    /// S, and the steps of each row, of a memory that fits the network and the batch.
+    fn check<T: Number>(
+        self,
+        of: &Shared,
+        Shape { batch, .. }: Shape,
+        memory: Option<&PyReadonlyArrayDyn<'_, T>>,
+    ) -> PyResult<(usize, Option<Vec<usize>>)> {
+        let steps = match (memory.map(|memory| memory.shape()), of.program.memory) {
+            (Some(&[rows, steps, width]), Some(wanted)) if rows == batch && width == wanted => steps,
+            (Some(shape), Some(wanted)) => {
+                return Err(Error::shape("memory", format!("({batch}, S, {wanted})"), shape)).into_python();
+            }
+            _ => 0,
+        };
+        Ok((steps, lengths_of("memory_lengths", self.lengths)?))
+    }
 }
 
 /// Tokens (B, T) or features (B, T, I), where they lie.

@@ -44,6 +44,7 @@ impl<T: Float> Decoder<T> for ByRun<T> {
                 targets: None,
                 lengths: None,
                 mask: None,
+                memory: None,
                 start: StartState::From(state),
                 training: None,
             };

@@ -73,6 +73,10 @@ pub enum Quantity {
     InputGradient,
     /// Gradient of the state at the start, laid out as the state.
     StateGradient,
+    /// Gradient of the memory, (B, S, D).
+    MemoryGradient,
+    /// Shares of the memory's steps in each context, (B, T, S); zero where a step does not count.
+    Attention,
     /// What penalties add to the loss of a training run: one number.
     Penalty,
 }

@@ -2,7 +2,7 @@
 
 use crate::cells::Cell;
 use crate::error::{Error, Result};
-use crate::program::{Builder, InitScheme, Noise, Program, ScanOptions, Slot, SlotId};
+use crate::program::{AttentionOptions, Builder, InitScheme, Noise, Program, ScanOptions, Slot, SlotId};
 use serde::{Deserialize, Serialize};
 
 /// H: of all layers, or of each.
@@ -102,6 +102,9 @@ pub struct Recurrent {
     /// What the forget gate's bias starts at.
     #[serde(default)]
     pub forget_bias: Option<f64>,
+    /// How the layer attends to a memory: for one layer in one direction.
+    #[serde(default)]
+    pub attention: Option<AttentionOptions>,
 }
 
 fn one() -> usize {
@@ -137,6 +140,7 @@ impl Recurrent {
             temporal_penalty: 0.0,
             init: InitScheme::Uniform,
             forget_bias: None,
+            attention: None,
         }
     }
 
@@ -167,6 +171,9 @@ impl Recurrent {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::value("dropout", "a number from 0 to less than 1", self.dropout));
         }
+        if self.attention.is_some() && (self.bidirectional || self.widths()?.len() > 1) {
+            return Err(Error::value("attention", "one layer in one direction", "more"));
+        }
         let mut slot = input;
         for (layer, hidden) in self.widths()?.into_iter().enumerate() {
             if layer > 0 {
@@ -187,6 +194,7 @@ impl Recurrent {
                 },
                 init: self.init,
                 forget_bias: self.forget_bias,
+                attention: self.attention,
             };
             let mut out = builder.scan(prefix, &format!("l{layer}"), slot, &options)?;
             if self.bidirectional {

@@ -1,6 +1,7 @@
 //! Blocks in a row, as data: how a binding or a file describes a model of its own.
 
 use super::Recurrent;
+use crate::cells::Activation;
 use crate::error::{Error, Result};
 use crate::program::{Builder, Pooling, Program, Slot, SlotId};
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,11 @@ pub enum Block {
         p: f64,
         /// One mask for all steps of a row.
         variational: bool,
+    },
+    /// A non-linearity.
+    Activation {
+        /// Its name: "tanh", "relu" and so on.
+        kind: String,
     },
     /// Layer normalisation.
     LayerNorm {
@@ -155,6 +161,11 @@ impl Block {
                 builder.linear(&prefix(name), input, *size, *bias, tied.as_deref())
             }
             Self::Dropout { p, variational } => builder.dropout(input, *p, *variational),
+            Self::Activation { kind } => {
+                let known = || Activation::ALL.map(|(name, _)| name).join(", ");
+                let parsed = Activation::parse(kind);
+                builder.activate(input, parsed.ok_or_else(|| Error::value("kind", known(), kind))?)
+            }
             Self::LayerNorm { name, eps } => builder.layer_norm(&prefix(name), input, *eps),
             Self::Pool { name, kind, size } => match kind {
                 Pool::Last => builder.pool(input, Pooling::Last),

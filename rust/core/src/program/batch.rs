@@ -24,6 +24,37 @@ pub enum StartState<'a, T> {
     From(&'a [T]),
 }
 
+/// What a layer of the program attends to: the outputs of an encoder, say.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory<'a, T> {
+    /// (B, S, D), row major.
+    pub values: &'a [T],
+    /// S.
+    pub steps: usize,
+    /// Steps of each row, the first ones; all S where absent.
+    pub lengths: Option<&'a [usize]>,
+}
+
+impl<T> Memory<'_, T> {
+    /// Steps of a row that count.
+    pub fn length(&self, row: usize) -> usize {
+        self.lengths.map_or(self.steps, |lengths| lengths[row])
+    }
+
+    fn check(&self, width: usize, batch: usize) -> Result<()> {
+        checked_product("memory", &[batch, self.steps, width])?;
+        size("memory", self.values.len(), &[batch, self.steps, width])?;
+        let Some(lengths) = self.lengths else { return Ok(()) };
+        if lengths.len() != batch {
+            return Err(Error::shape("memory_lengths", tuple(&[batch]), &[lengths.len()]));
+        }
+        match lengths.iter().find(|&&n| n > self.steps) {
+            Some(n) => Err(Error::value("memory_lengths", format!("numbers from 0 to {}", self.steps), n)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Which masks a training run draws: they are a function of these two and of nothing else.
 #[derive(Clone, Copy, Debug)]
 pub struct DropoutKey {
@@ -46,6 +77,8 @@ pub struct Batch<'a, T> {
     pub lengths: Option<&'a [usize]>,
     /// Which steps count, (B, T); those beyond a row's length do not. The others copy the state.
     pub mask: Option<&'a [bool]>,
+    /// What the program attends to, where it does.
+    pub memory: Option<Memory<'a, T>>,
     /// Where the state starts.
     pub start: StartState<'a, T>,
     /// Present in a training run: dropout is on, and a backward run may follow.
@@ -118,6 +151,20 @@ impl<T: Copy> Batch<'_, T> {
             if state.len() != batch * width {
                 let want = format!("of {width} numbers for each of {batch} rows");
                 return Err(Error::shape("state", want, &[state.len()]));
+            }
+        }
+        match (program.memory, self.memory) {
+            (None, None) => {}
+            (Some(width), Some(memory)) => memory.check(width, batch)?,
+            (Some(width), None) => {
+                return Err(Error::value(
+                    "memory",
+                    format!("(B, S, {width}) for the layer that attends"),
+                    "none",
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(Error::value("memory", "none, because no layer attends to one", "some"));
             }
         }
         counted.lengths.clear();

@@ -1,6 +1,7 @@
 //! Builds a [`Program`] op by op, with its parameters and shapes.
 
 use super::{Op, Pooling, Program, Slot, SlotId};
+use crate::cells::Activation;
 use crate::error::{Error, Result};
 use crate::params::{Init, ParamId, Parameters};
 
@@ -19,6 +20,7 @@ impl Builder {
             slots: vec![input],
             ops: Vec::new(),
             states: Vec::new(),
+            memory: None,
             input: 0,
             output: 0,
         };
@@ -93,6 +95,12 @@ impl Builder {
         }
         let site = self.program.ops.iter().filter(|op| matches!(op, Op::Dropout { .. })).count() as u32;
         Ok(self.push(kind, |out| Op::Dropout { input, p, variational, site, out }))
+    }
+
+    /// A non-linearity of every number.
+    pub fn activate(&mut self, input: SlotId, activation: Activation) -> Result<SlotId> {
+        let kind = self.like(input, self.width(input))?;
+        Ok(self.push(kind, |out| Op::Activate { input, activation, out }))
     }
 
     /// The steps in reverse order. What an embedding made is made again from the tokens reversed,

@@ -4,13 +4,15 @@
 //! its gradient, is backpropagation through time. Shapes are checked here, when the list is
 //! built, and nowhere else.
 
+mod attention;
 mod batch;
 mod builder;
 mod op;
 mod recurrence;
 mod scan;
 
-pub use batch::{Batch, Counted, DropoutKey, Input, StartState};
+pub use attention::{Attention, AttentionOptions, AttentionWeights, Score, When};
+pub use batch::{Batch, Counted, DropoutKey, Input, Memory, StartState};
 pub use builder::Builder;
 pub use op::{Op, Pooling};
 pub use recurrence::{NORM_EPS, Noise, NormWeights, Recurrence, ScanWeights};
@@ -71,6 +73,8 @@ pub struct Program {
     pub ops: Vec<Op>,
     /// The recurrent state, scan by scan: a layer's forward direction before its reverse one.
     pub states: Vec<LayerState>,
+    /// D, numbers in a step of the memory that a batch brings along, where a layer attends to one.
+    pub memory: Option<usize>,
     /// Where the batch goes in.
     pub input: SlotId,
     /// Where the answer comes out.

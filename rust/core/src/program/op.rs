@@ -1,6 +1,7 @@
 //! The ops that a program is made of.
 
 use super::{Recurrence, SlotId};
+use crate::cells::Activation;
 use crate::params::ParamId;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,15 @@ pub enum Op {
         /// Tells the masks of several dropouts apart.
         site: u32,
         /// Of the input's kind.
+        out: SlotId,
+    },
+    /// y = f(x), number by number.
+    Activate {
+        /// Features or pooled.
+        input: SlotId,
+        /// f.
+        activation: Activation,
+        /// Of the input's kind and width.
         out: SlotId,
     },
     /// Each row's counted steps in reverse order.
@@ -143,6 +153,7 @@ impl Op {
             Self::Scan(ref scan) => vec![scan.input],
             Self::CrossEntropy { logits } => vec![logits],
             Self::Dropout { input, .. }
+            | Self::Activate { input, .. }
             | Self::Reverse { input, .. }
             | Self::LayerNorm { input, .. }
             | Self::Linear { input, .. }

@@ -8,8 +8,9 @@
 //! h' ← W_hr h'                     projection (Sak et al. 2014)
 //! h' ← k h' + (1 − k) h            zoneout (Krueger et al. 2017), and c' likewise
 //! ```
+//! [`super::Attention`] has the context of a memory that may be added to W_ih x.
 
-use super::SlotId;
+use super::{Attention, SlotId};
 use crate::cells::Cell;
 use crate::params::ParamId;
 
@@ -35,6 +36,8 @@ pub struct Recurrence {
     pub weights: ScanWeights,
     /// Its regularisers.
     pub noise: Noise,
+    /// How it attends to the memory, where it does.
+    pub attention: Option<Attention>,
 }
 
 /// The weights of one recurrent layer. G: gates.

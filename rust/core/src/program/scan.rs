@@ -1,7 +1,7 @@
 //! Building one recurrent layer in one direction: its options and its weights.
 
 use super::builder::{Builder, positive, probability};
-use super::{LayerState, Noise, NormWeights, Op, Recurrence, ScanWeights, Slot, SlotId};
+use super::{AttentionOptions, LayerState, Noise, NormWeights, Op, Recurrence, ScanWeights, Slot, SlotId};
 use crate::cells::{Cell, Kind, Peephole};
 use crate::error::{Error, Result};
 use crate::params::Init;
@@ -41,6 +41,8 @@ pub struct ScanOptions {
     pub init: InitScheme,
     /// What the forget gate's biases add up to at the start; absent: as the others.
     pub forget_bias: Option<f64>,
+    /// How it attends to the memory, where it does.
+    pub attention: Option<AttentionOptions>,
 }
 
 impl ScanOptions {
@@ -91,6 +93,7 @@ impl ScanOptions {
 
 impl Builder {
     /// A recurrent layer in one direction, its parameters named `{prefix}weight_ih_{suffix}` and so on.
+    /// Returns h at every step, with the context beside it where the layer attends.
     pub fn scan(
         &mut self,
         prefix: &str,
@@ -106,9 +109,12 @@ impl Builder {
         let memory = if cell.has_memory() { hidden } else { 0 };
         let layer = self.program.states.len();
         self.program.states.push(LayerState { widths: [width, memory], initial: weights.initial });
-        Ok(self.push(Slot::Features(width), |out| {
-            Op::Scan(Box::new(Recurrence { input, out, cell, hidden, width, layer, weights, noise }))
-        }))
+        let attention = options.attention.map(|a| self.attention(prefix, suffix, options, a)).transpose()?;
+        let out = self.push(Slot::Features(width), |out| {
+            let recurrence = Recurrence { input, out, cell, hidden, width, layer, weights, noise, attention };
+            Op::Scan(Box::new(recurrence))
+        });
+        attention.map_or(Ok(out), |attention| self.concat(out, attention.context))
     }
 
     fn scan_weights(

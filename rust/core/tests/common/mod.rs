@@ -7,7 +7,7 @@ use seqrs::device::Element;
 use seqrs::float::Float;
 use seqrs::layers::{Merge, Widths};
 use seqrs::prelude::*;
-use seqrs::program::{InitScheme, Program};
+use seqrs::program::{AttentionOptions, InitScheme, Memory, Program, Score, When};
 use seqrs::rng::{Kind, Stream};
 
 /// Every cell in every form.
@@ -102,8 +102,46 @@ pub fn stack_of(cell: &str, hidden_size: usize) -> Recurrent {
     Recurrent::new(serde_json::from_str(cell).expect("a cell"), hidden_size, 2)
 }
 
+/// Every way to attend to a memory.
+pub const LOOKS: [(Score, When); 6] = [
+    (Score::Additive, When::Before),
+    (Score::Additive, When::After),
+    (Score::Dot, When::Before),
+    (Score::Dot, When::After),
+    (Score::General, When::Before),
+    (Score::General, When::After),
+];
+
+/// A layer of a cell of [`CELLS`] that attends to a memory, with one option of [`SETTINGS`] in five.
+pub fn attending(draw: &mut Draw, cell: &str, hidden: usize, (score, when): (Score, When)) -> Recurrent {
+    let mut layer = Recurrent { num_layers: 1, ..stack_of(cell, hidden) };
+    for (name, set) in SETTINGS.into_iter().filter(|(name, _)| fits(cell, name)) {
+        // For one layer in one direction; and without kinks beside normalised numbers.
+        let has_place = !name.contains("bidirectional") && name != "widths" && name != "layer_norm";
+        if has_place && draw.share() < 0.2 {
+            set(&mut layer);
+        }
+    }
+    layer.layer_norm = fits(cell, "layer_norm") && cell.len() < 35 && draw.share() < 0.2;
+    layer.forget_bias = layer.forget_bias.filter(|_| layer.bias);
+    let width = if layer.proj_size > 0 { layer.proj_size } else { hidden };
+    let memory = if score == Score::Dot { width } else { 1 + draw.below(20) };
+    layer.attention = Some(AttentionOptions { score, when, memory, size: 1 + draw.below(20) });
+    layer
+}
+
 /// Models as data, with the options of their blocks.
-pub const MODELS: [&str; 13] = [
+pub const MODELS: [&str; 15] = [
+    r#"{"input": {"features": 3}, "blocks": [
+        {"block": "linear", "name": "0", "size": 5, "bias": true, "tied": null},
+        {"block": "activation", "kind": "tanh"},
+        {"block": "recurrent", "name": "1", "cell": "gru", "form": "after", "hidden_size": 3},
+        {"block": "pool", "name": "2", "kind": "mean"},
+        {"block": "activation", "kind": "softsign"}]}"#,
+    r#"{"input": {"features": 3}, "blocks": [
+        {"block": "activation", "kind": "sigmoid"},
+        {"block": "linear", "name": "0", "size": 5, "bias": true, "tied": null},
+        {"block": "activation", "kind": "sigmoid"}]}"#,
     r#"{"input": {"tokens": 4}, "blocks": [
         {"block": "embedding", "name": "0", "size": 3, "dropout": 0.4},
         {"block": "recurrent", "name": "1", "cell": "gru", "form": "after", "hidden_size": 3},
@@ -207,6 +245,8 @@ pub struct Data<T> {
     pub state: Option<Vec<T>>,
     pub dy: Vec<T>,
     pub dstate: Option<Vec<T>>,
+    /// D, S, numbers, and the steps of each row, where the program attends to a memory.
+    pub memory: Option<(usize, usize, Vec<T>, Option<Vec<usize>>)>,
 }
 
 impl<T: Element + Float> Data<T> {
@@ -231,6 +271,12 @@ impl<T: Element + Float> Data<T> {
             state: draw.one_of(&[true, false]).then(|| draw.numbers(states)),
             dy: draw.numbers(width(program.output) * outputs),
             dstate: draw.one_of(&[true, false]).then(|| draw.numbers(states)),
+            memory: program.memory.map(|width| {
+                let steps = draw.one_of(&[0, 1, 2, 5, 17]);
+                let lengths = (0..shape.batch).map(|_| draw.below(steps + 1)).collect();
+                let lengths = draw.one_of(&[true, false]).then_some(lengths);
+                (width, steps, draw.numbers(shape.batch * steps * width), lengths)
+            }),
         }
     }
 
@@ -241,6 +287,11 @@ impl<T: Element + Float> Data<T> {
             targets: None,
             lengths: self.lengths.as_deref(),
             mask: self.mask.as_deref(),
+            memory: self.memory.as_ref().map(|(_, steps, values, lengths)| Memory {
+                values,
+                steps: *steps,
+                lengths: lengths.as_deref(),
+            }),
             start: self.state.as_deref().map_or(StartState::Zero, StartState::From),
             training: training.then_some(DropoutKey { seed: 5, step: 1 << 33 | 7 }),
         }
@@ -262,6 +313,8 @@ pub fn outcome<T: Element + Float>(network: &Network<T>, data: &Data<T>) -> Vec<
         ("penalty".to_owned(), vec![T::from_f64(penalty)]),
         ("gradient of the state".to_owned(), gradients.state),
     ];
+    all.extend(run.attention.map(|shares| ("attention".to_owned(), shares)));
+    all.extend(gradients.memory.map(|d| ("gradient of the memory".to_owned(), d)));
     all.extend(gradients.input.map(|d| ("gradient of the input".to_owned(), d)));
     all.extend(network.program().parameters.iter().map(|parameter| {
         (format!("gradient of {}", parameter.name), gradients.parameters[parameter.range.clone()].to_vec())

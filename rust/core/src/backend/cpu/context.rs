@@ -18,6 +18,8 @@ pub(super) struct Context<'a, T> {
     pub(super) tokens: &'a [i32],
     /// Whether the input is tokens.
     pub(super) from_tokens: bool,
+    /// S of the memory.
+    pub(super) memory_steps: usize,
     /// Counted steps of the whole batch, and pairs of successive ones.
     pub(super) steps: usize,
     pub(super) pairs: usize,

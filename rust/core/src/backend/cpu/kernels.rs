@@ -1,5 +1,6 @@
 //! From the ops of a program to kernels with their weights packed.
 
+use super::activate::Activate;
 use super::attention::AttentionPool;
 use super::combine::{Add, Concat, Reverse};
 use super::context::Reach;
@@ -44,6 +45,10 @@ pub(super) fn compile<T: Elementary>(
             Op::Dropout { input, p, variational, site, out } => {
                 let input = Reach::new(input);
                 Kernel::Local(Box::new(Dropout { input, out, kind: slot(out), p, variational, site }))
+            }
+            Op::Activate { input, activation, out } => {
+                let (input, kind) = (Reach::new(input), slot(out));
+                Kernel::Local(Box::new(Activate { input, out, kind, activation }))
             }
             Op::Reverse { input, out } => {
                 let of_input = program.is_of_input(input);
@@ -92,7 +97,8 @@ pub(super) fn compile<T: Elementary>(
                 let inputs = width(recurrence.input);
                 let terms = recurrence.width + if always { 0 } else { inputs };
                 let gates = recurrence.cell.layout().gates;
-                row_operations += 2.0 * (gates * recurrence.hidden * terms) as f64;
+                let attended = recurrence.attention.map_or(0, |a| a.memory + a.size);
+                row_operations += 2.0 * (gates * recurrence.hidden * (terms + attended)) as f64;
                 let scan = Scan::new(recurrence, tokens, always, inputs, tapes, isa, precision);
                 tapes += 1;
                 Kernel::Scan(Box::new(scan))

@@ -5,6 +5,7 @@
 //! the head, its loss and the weight gradients follow, cut by output rows ([`weights`]).
 //! `unsafe` is confined to [`simd`].
 
+mod activate;
 mod attention;
 mod bytes;
 mod combine;
@@ -19,7 +20,9 @@ mod kernels;
 mod layer_norm;
 mod linear;
 mod local;
+mod look;
 mod math;
+mod memory;
 mod noise;
 mod norm;
 mod packed;

@@ -1,6 +1,7 @@
 //! What one group of a batch keeps during a run.
 
 use super::groups::Group;
+use super::memory::Memory;
 use super::scan::Tape;
 use super::scratch::Rows;
 use crate::float::Float;
@@ -23,6 +24,8 @@ pub(crate) struct Part<T> {
     pub(crate) scratch: Vec<Vec<Rows<T>>>,
     /// Logits of a chunk of rows, and their gradients in place.
     pub(crate) logits: Rows<T>,
+    /// What the group's rows attend to.
+    pub(crate) memory: Memory<T>,
     /// What penalties add to the loss.
     pub(crate) penalty: T,
 }

@@ -1,6 +1,7 @@
 //! The specification: the program walked op by op with plain loops, in the order of the
 //! equations. No threads, no packing, no fusion. Users reach it as `device="reference"`.
 
+mod activate;
 mod arrange;
 mod dropout;
 mod embedding;
@@ -85,6 +86,12 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
             }
             Input::Features(x) => work.slots[program.input] = work.to_steps(program.slots[program.input], x),
         }
+        work.memory = batch.memory.map_or_else(Vec::new, |memory| memory.values.to_vec());
+        work.memory_steps = batch.memory.map_or(0, |memory| memory.steps);
+        let memory_rows =
+            (0..batch.shape.batch).map(|row| batch.memory.map_or(0, |memory| memory.length(row)));
+        work.memory_lengths = memory_rows.collect();
+        work.attention = vec![T::ZERO; batch.shape.rows() * work.memory_steps];
         work.tapes.clear();
         work.penalty = T::ZERO;
         program.ops.iter().for_each(|op| ops::forward(self, work, op));
@@ -114,6 +121,7 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
         }
         work.d_slots = work.slots.iter().map(|slot| vec![T::ZERO; slot.len()]).collect();
         work.gradient = vec![T::ZERO; self.values.len()];
+        work.d_memory = vec![T::ZERO; work.memory.len()];
         work.d_state = upstream.state.map_or_else(|| vec![T::ZERO; work.state.len()], <[T]>::to_vec);
         if let Some(dy) = upstream.output {
             work.d_slots[program.output] = work.to_steps(program.slots[program.output], dy);
@@ -137,6 +145,10 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
                 out.copy_from_slice(&work.to_times(slots[*input], &work.d_slots[*input]));
             }
             Quantity::StateGradient => out.copy_from_slice(&work.d_state),
+            Quantity::MemoryGradient => out.copy_from_slice(&work.d_memory),
+            Quantity::Attention => {
+                out.copy_from_slice(&work.to_times(Slot::Features(work.memory_steps), &work.attention));
+            }
         }
         Ok(())
     }

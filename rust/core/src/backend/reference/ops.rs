@@ -2,7 +2,7 @@
 //! gradients of what the op reads.
 
 use super::work::Work;
-use super::{Reference, arrange, dropout, embedding, layer_norm, linear, losses, pool, scan};
+use super::{Reference, activate, arrange, dropout, embedding, layer_norm, linear, losses, pool, scan};
 use crate::cells::Lanes;
 use crate::float::Float;
 use crate::program::Op;
@@ -16,6 +16,7 @@ pub(super) fn forward<T: Float + Lanes>(net: &Reference<T>, work: &mut Work<T>, 
         Op::Dropout { input, p, variational, site, out } => {
             dropout::dropout(net, work, input, p, variational, site, out);
         }
+        Op::Activate { input, activation, out } => activate::forward(net, work, input, activation, out),
         Op::Reverse { input, out } => arrange::reverse(net, work, input, out),
         Op::Concat { inputs, out } => arrange::concat(net, work, inputs, out),
         Op::Add { inputs, scale, out } => arrange::sum(work, inputs, scale, out),
@@ -44,6 +45,7 @@ pub(super) fn backward<T: Float + Lanes>(net: &Reference<T>, work: &mut Work<T>,
         Op::Dropout { input, p, variational, site, out } => {
             dropout::dropout_backward(net, work, input, p, variational, site, out);
         }
+        Op::Activate { input, activation, out } => activate::backward(net, work, input, activation, out),
         Op::Reverse { input, out } => arrange::reverse_backward(net, work, input, out),
         Op::Concat { inputs, out } => arrange::concat_backward(net, work, inputs, out),
         Op::Add { inputs, scale, out } => arrange::sum_backward(work, inputs, scale, out),

@@ -27,6 +27,13 @@ pub(super) struct Work<T> {
     pub d_state: Vec<T>,
     pub log_probs: Vec<T>,
     pub penalty: T,
+    /// (B, S, D), with S and the steps of each row that count.
+    pub memory: Vec<T>,
+    pub memory_steps: usize,
+    pub memory_lengths: Vec<usize>,
+    pub d_memory: Vec<T>,
+    /// Shares of the memory's steps, (B, T, S).
+    pub attention: Vec<T>,
     pub gradient: Vec<T>,
     /// The weights' version of a run that no backward run has followed yet.
     pub has_run: Option<u64>,
@@ -57,6 +64,11 @@ impl<T: Float> Work<T> {
             d_state: Vec::new(),
             log_probs: Vec::new(),
             penalty: T::ZERO,
+            memory: Vec::new(),
+            memory_steps: 0,
+            memory_lengths: Vec::new(),
+            d_memory: Vec::new(),
+            attention: Vec::new(),
             gradient: Vec::new(),
             has_run: None,
         }

@@ -161,6 +161,7 @@ impl<T: Elementary> Steps<T> {
             training: None,
             tokens: all,
             from_tokens: true,
+            memory_steps: 0,
             steps: 0,
             pairs: 0,
             rounded: &Mutex::default(),

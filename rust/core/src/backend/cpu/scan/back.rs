@@ -6,6 +6,7 @@
 
 use super::super::gemm::{Left, Start};
 use super::super::math::Elementary;
+use super::super::memory::Memory;
 use super::super::noise::{Extent, Multiply, Share};
 use super::super::norm::Gains;
 use super::super::packed::Packed;
@@ -15,6 +16,7 @@ use super::super::tokens::add;
 use super::steps::{row_or_none, tail_mut};
 use super::{Scan, Tape};
 use crate::cells::{Operand, Product, State, Step, Visit};
+use crate::program::When;
 use std::mem::take;
 
 impl<T: Elementary> Scan<T> {
@@ -23,7 +25,16 @@ impl<T: Elementary> Scan<T> {
         let mut tape = take(&mut part.tapes[self.tape]);
         tape.norm.recurrent.d_gain.fill(T::ZERO);
         tape.norm.d_memory.iter_mut().for_each(|d| d.fill(T::ZERO));
-        self.recurrence.cell.visit(Backward { scan: self, part, tape: &mut tape, products });
+        let mut memory = take(&mut part.memory);
+        if let Some(attend) = &self.attend {
+            attend.start_back(&mut memory, &mut tape.attend);
+        }
+        let backward = Backward { scan: self, part, tape: &mut tape, memory: &mut memory, products };
+        self.recurrence.cell.visit(backward);
+        if let Some(attend) = &self.attend {
+            attend.finish_back(&mut memory);
+        }
+        part.memory = memory;
         if !from_table {
             let rows = part.group.len;
             self.normalise_input_backward(rows, rows, &tape.z, &mut tape.norm.input);
@@ -50,6 +61,7 @@ struct Backward<'a, T> {
     scan: &'a Scan<T>,
     part: &'a Part<T>,
     tape: &'a mut Tape<T>,
+    memory: &'a mut Memory<T>,
     products: &'a [Packed<T>],
 }
 
@@ -57,6 +69,7 @@ impl<T: Elementary> Visit for Backward<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
         for t in (0..self.part.group.steps.len()).rev() {
+            self.look_back(t, When::After);
             self.share_gradient(t);
             if C::MEMORY && self.scan.normalises_memory() {
                 (0..self.scan.blocks).for_each(|block| self.emit::<S, C>(cell, t, block));
@@ -75,6 +88,7 @@ impl<T: Elementary> Visit for Backward<'_, T> {
                 }
             }
             self.unsee(t);
+            self.look_back(t, When::Before);
         }
     }
 }
@@ -85,6 +99,18 @@ impl<T: Elementary> Backward<'_, T> {
         let (group, line) = (&self.part.group, self.scan.line());
         let start = (block * group.len + group.steps[t].first) * line;
         start..start + group.steps[t].active * line
+    }
+
+    /// Back through the look at the memory, if this was its time.
+    fn look_back(&mut self, t: usize, when: When) {
+        let (scan, group) = (self.scan, &self.part.group);
+        let Some(attend) = scan.attend.as_ref().filter(|a| a.attention.when == when) else { return };
+        let Tape { z, attend: tape, dh, .. } = &mut *self.tape;
+        let first = group.steps[t].first;
+        let from = if when == When::Before { group.prev(t) } else { group.rows.len() + first };
+        let h = &self.part.slots[scan.recurrence.out];
+        let dz = scan.gradients(group.len, &z[first * scan.line()..], 0, scan.layout.input.len());
+        attend.look_back(self.part, t, (h, from), Some(dz), (self.memory, tape), dh);
     }
 
     /// Where projection or zoneout stand behind the step: the share of h's gradient, with that from

@@ -87,6 +87,7 @@ impl<T: Elementary> Scan<T> {
             let gradient = &mut gradient[parameters.range(hr)];
             target.outer(crew, &segments, self.recurrence.hidden, gradient, run.rounded);
         }
+        self.attention_gradients(crew, parts, run, gradient);
         self.gain_gradients(parts, table, run, gradient);
     }
 
@@ -127,7 +128,7 @@ impl<T: Elementary> Scan<T> {
         }
     }
 
-    fn target<'s>(&self, slots: &'s [usize]) -> Target<'s> {
+    pub(super) fn target<'s>(&self, slots: &'s [usize]) -> Target<'s> {
         Target {
             isa: self.isa,
             precision: self.precision,
@@ -191,6 +192,12 @@ impl<T: Elementary> Scan<T> {
 }
 
 /// All rows of a tape.
-fn whole<'a, T>(line: usize, rows: usize, dz: &'a [T], x: &'a [T], stride: usize) -> Segment<'a, T> {
+pub(super) fn whole<'a, T>(
+    line: usize,
+    rows: usize,
+    dz: &'a [T],
+    x: &'a [T],
+    stride: usize,
+) -> Segment<'a, T> {
     Segment { dz, row: line, block: rows * line, x, stride, rows }
 }

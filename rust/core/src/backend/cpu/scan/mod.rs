@@ -2,6 +2,7 @@
 //! steps is in [`steps`] and [`back`], its random masks in [`masks`], the weight gradients in
 //! [`gradients`], the state in and out in [`states`], what is kept of a run in [`tape`].
 
+mod attend;
 mod back;
 mod gradients;
 mod masks;
@@ -10,6 +11,7 @@ mod states;
 mod steps;
 mod tape;
 
+use attend::Attend;
 pub(super) use tape::{NormRows, Tape};
 
 use super::context::Reach;
@@ -65,6 +67,7 @@ pub(super) struct Scan<T> {
     /// W_hr and its transpose.
     projection: Option<Packed<T>>,
     norm: Option<ScanNorm<T>>,
+    pub(super) attend: Option<Attend<T>>,
 }
 
 /// The gains of a normalised layer, laid out as the bias; and of its memory, one register a block.
@@ -125,6 +128,9 @@ impl<T: Elementary> Scan<T> {
             product_slots: layout.products.iter().map(Product::slots).collect(),
             projection: recurrence.weights.hr.map(|_| Packed::matrix(precision, width, hidden, lanes)),
             norm,
+            attend: recurrence
+                .attention
+                .map(|attention| Attend::new(attention, [width, blocks, layout.input.len()], isa, precision)),
         };
         scan.products = scan.empty_products();
         scan
@@ -150,7 +156,11 @@ impl<T: Elementary> Scan<T> {
 
     /// Whether a step is the products and the cell's own, and nothing else.
     pub(super) fn is_plain(&self) -> bool {
-        !self.normalises() && self.projection.is_none() && self.recurrence.noise.zoneout == [0.0; 2]
+        let attends = self.attend.is_some();
+        !attends
+            && !self.normalises()
+            && self.projection.is_none()
+            && self.recurrence.noise.zoneout == [0.0; 2]
     }
 
     /// Multiplications of the recurrent products for one row of a unit block, and one for the rest.

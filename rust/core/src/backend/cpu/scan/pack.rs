@@ -51,6 +51,9 @@ impl<T: Elementary> Scan<T> {
         if let Some(packed) = &mut self.input_product {
             packed.pack_gates(crew, of(weights.ih), self.inputs, hidden, lanes, self.layout.input);
         }
+        if let Some(attend) = &mut self.attend {
+            attend.pack(crew, parameters, values, hidden, self.layout.input);
+        }
         let mut products = std::mem::take(&mut self.products);
         self.pack_products(&mut products, crew, |operand| match operand {
             Operand::C => weights.ch.map(&of),

@@ -18,6 +18,7 @@ use super::super::scratch::Rows;
 use super::super::tokens::Table;
 use super::{Scan, Tape};
 use crate::cells::{Operand, Product, State, Step, Visit};
+use crate::program::When;
 use std::mem::take;
 
 impl<T: Elementary> Scan<T> {
@@ -31,6 +32,8 @@ impl<T: Elementary> Scan<T> {
     ) {
         let mut tape = take(&mut part.tapes[self.tape]);
         let mut out = take(&mut part.slots[self.recurrence.out]);
+        let context_slot = self.attend.as_ref().map(|attend| attend.attention.context);
+        let mut context = context_slot.map(|slot| take(&mut part.slots[slot])).unwrap_or_default();
         if table.is_none() {
             let x = &part.slots[self.input.slot];
             let Tape { z, norm, rounded, .. } = &mut tape;
@@ -39,9 +42,17 @@ impl<T: Elementary> Scan<T> {
         self.draw_masks(part, &mut tape, run);
         self.see(&mut tape, &out, 0, part.group.rows.len(), 0);
         let table = table.zip(self.tokens).map(|(table, tokens)| (table, &part.token_rows[tokens.slot][..]));
-        let forward = Forward { scan: self, part, tape: &mut tape, out: &mut out, products, table };
+        if let Some(attend) = &self.attend {
+            attend.start(&mut part.memory, &mut tape.attend, part.group.len, run.memory_steps);
+        }
+        let (into, seen) = (&mut out, &mut context);
+        let forward =
+            Forward { scan: self, part, tape: &mut tape, out: into, context: seen, products, table };
         self.recurrence.cell.visit(forward);
         (part.tapes[self.tape], part.slots[self.recurrence.out]) = (tape, out);
+        if let Some(slot) = context_slot {
+            part.slots[slot] = context;
+        }
     }
 
     /// What a product multiplies at step `t`, of h, h under its mask, c and r ⊙ h.
@@ -71,6 +82,8 @@ struct Forward<'a, T> {
     part: &'a Part<T>,
     tape: &'a mut Tape<T>,
     out: &'a mut Rows<T>,
+    /// Of the memory that the layer attends to.
+    context: &'a mut Rows<T>,
     products: &'a [Packed<T>],
     /// The input's part of every distinct token, and which of them each packed row reads.
     table: Option<(&'a Table<T>, &'a [u32])>,
@@ -80,6 +93,7 @@ impl<T: Elementary> Visit for Forward<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
         for t in 0..self.part.group.steps.len() {
+            self.look(t, When::Before);
             // Twice round the blocks where a product waits for the reset gate of all units.
             for pass in 0..1 + usize::from(C::RESETS) {
                 let last = pass == usize::from(C::RESETS);
@@ -110,6 +124,7 @@ impl<T: Elementary> Visit for Forward<'_, T> {
             self.zoneout(t);
             let (now, rows) = self.now(t);
             self.scan.see(self.tape, self.out, now, rows, 0);
+            self.look(t, When::After);
         }
     }
 }
@@ -126,6 +141,30 @@ impl<T: Elementary> Forward<'_, T> {
         let (group, line) = (&self.part.group, self.scan.line());
         let start = (block * group.len + group.steps[t].first) * line;
         start..start + group.steps[t].active * line
+    }
+
+    /// Looks at the memory, if this is the time of a step to do so.
+    fn look(&mut self, t: usize, when: When) {
+        let Some(attend) = self.scan.attend.as_ref().filter(|a| a.attention.when == when) else { return };
+        let from = if when == When::Before { self.part.group.prev(t) } else { self.now(t).0 };
+        let (part, tape) = (self.part, &mut self.tape.attend);
+        attend.look(&part.group, t, (self.out, from), &part.memory, tape, self.context);
+        if let Some(sight) = &attend.sight {
+            let step = part.group.steps[t];
+            let seen = Left::rows(self.context.at(step.first), self.context.stride, attend.attention.memory);
+            sight.round(self.scan.isa, step.active, seen, &mut tape.rounded);
+        }
+    }
+
+    /// Adds W_ch c to a unit block.
+    fn see_context(&mut self, t: usize, block: usize) {
+        let Some(attend) = &self.scan.attend else { return };
+        let Some(sight) = &attend.sight else { return };
+        let (place, step) = (self.place(t, block), self.part.group.steps[t]);
+        let seen = Left::rows(self.context.at(step.first), self.context.stride, attend.attention.memory);
+        let Tape { z, attend, .. } = &mut *self.tape;
+        let (seen, line) = (sight.operand(seen, &attend.rounded), self.scan.line());
+        sight.block_product(self.scan.isa, step.active, seen, block, Start::There, &mut z[place], line);
     }
 
     /// Rounds what the products of this pass multiply, where they take it rounded.
@@ -150,6 +189,9 @@ impl<T: Elementary> Forward<'_, T> {
             for (z, &token) in z.zip(&rows[step.first..]) {
                 z.copy_from_slice(table.row(block, token as usize, line));
             }
+        }
+        if pass == 0 {
+            self.see_context(t, block);
         }
         let normalises = scan.normalises();
         let Tape { z, norm, c, reset, noise, rounded, .. } = &mut *self.tape;

@@ -4,6 +4,7 @@ use super::super::math::Elementary;
 use super::super::packed::Room;
 use super::super::scratch::{Buffer, Rows};
 use super::Scan;
+use super::attend::AttendTape;
 
 /// The tape. Rows that a layer has no use for are empty.
 #[derive(Default)]
@@ -27,6 +28,7 @@ pub(crate) struct Tape<T> {
     pub(crate) d_new: Rows<T>,
     pub(crate) d_wide: Rows<T>,
     pub(crate) norm: NormTape<T>,
+    pub(crate) attend: AttendTape<T>,
     /// What each recurrent product multiplies at the step at hand, rounded.
     pub(crate) rounded: [Room; 2],
 }
@@ -123,6 +125,7 @@ impl<T: Elementary> Scan<T> {
             } else {
                 NormTape::default()
             },
+            attend: self.attend.as_ref().map_or_else(AttendTape::default, |attend| attend.tape(batch, rows)),
             rounded: Default::default(),
         }
     }

@@ -55,6 +55,11 @@ impl<T: Elementary> Work<T> {
                 });
             }
         }
+        self.memory_steps = batch.memory.map_or(0, |memory| memory.steps);
+        if let Some((memory, width)) = batch.memory.zip(program.memory) {
+            let lanes = cpu.isa.lanes::<T>();
+            crew.each(&mut self.parts, |_, part| part.memory.load(&memory, &part.group.rows, width, lanes));
+        }
         let distinct = take(&mut self.distinct.tokens);
         let rounded = take(&mut self.rounded);
         let context = self.context(cpu, &distinct, &rounded);

@@ -27,6 +27,8 @@ use std::sync::Mutex;
 /// Scratch for batches of one shape, and the tape of the last run.
 pub(super) struct Work<T> {
     steps: usize,
+    /// S of the memory, 0 without one.
+    memory_steps: usize,
     counted: Counted,
     /// The rows of the batch, longest first.
     order: Vec<usize>,
@@ -61,6 +63,7 @@ impl<T: Elementary> Work<T> {
         let state = vec![T::ZERO; program.state_width() * shape.batch];
         let mut work = Self {
             steps: shape.steps,
+            memory_steps: 0,
             counted: Counted::default(),
             order: Vec::new(),
             parts: Vec::new(),
@@ -135,6 +138,7 @@ impl<T: Elementary> Work<T> {
             training: self.training,
             tokens,
             from_tokens: self.from_tokens,
+            memory_steps: self.memory_steps,
             steps: self.rows(),
             pairs: self.parts.iter().map(later).sum(),
             rounded,
@@ -160,6 +164,33 @@ impl<T: Elementary> Work<T> {
             }
             Quantity::InputGradient => {
                 self.unpack(program.slots[program.input], out, |p| &p.d_slots[program.input])?;
+            }
+            Quantity::MemoryGradient => {
+                let width = program.memory.unwrap_or(0);
+                out.fill(T::ZERO);
+                for part in &self.parts {
+                    for (i, &b) in part.group.rows.iter().enumerate() {
+                        let to = out[b * self.memory_steps * width..].chunks_exact_mut(width);
+                        for (row, to) in part.memory.of_row(i).zip(to) {
+                            to.copy_from_slice(&part.memory.d_values.at(row)[..width]);
+                        }
+                    }
+                }
+            }
+            Quantity::Attention => {
+                out.fill(T::ZERO);
+                for scan in cpu.scans().filter(|scan| scan.attend.is_some()) {
+                    for part in &self.parts {
+                        let shares = &part.tapes[scan.tape].attend.shares;
+                        for (i, &b) in part.group.rows.iter().enumerate() {
+                            let count = part.memory.of_row(i).len();
+                            for (t, row) in part.group.times_of_row(i) {
+                                let to = &mut out[(b * self.steps + t) * self.memory_steps..][..count];
+                                to.copy_from_slice(&shares.at(row)[..count]);
+                            }
+                        }
+                    }
+                }
             }
             Quantity::LogProbs => {
                 out.fill(T::ZERO);

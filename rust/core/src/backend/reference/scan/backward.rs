@@ -7,7 +7,7 @@ use super::layer::Layer;
 use super::weights::Weights;
 use crate::cells::{Lanes, Operand, Seen, State, Step, Visit};
 use crate::float::Float;
-use crate::program::Recurrence;
+use crate::program::{Recurrence, When};
 
 pub(in super::super) fn backward<T: Float + Lanes>(
     net: &Reference<T>,
@@ -44,6 +44,8 @@ impl<T: Float + Lanes> Visit for Backward<'_, T> {
             let mut d = state.clone().map(|part| work.d_state[part].to_vec());
             add(&mut d[0], T::ONE, &work.d_slots[scan.out][place.at * scan.width..][..scan.width]);
             d[1].resize(h, T::ZERO);
+            let d_query = layer.look_backward(work, place, When::After, tape.look.as_ref(), None, g);
+            add(&mut d[0], T::ONE, &d_query);
             // Of the state before it, of h as the cell and as the products see it apart.
             let mut d_prev = [vec![T::ZERO; scan.width], vec![T::ZERO; h]];
             let mut d_seen = vec![T::ZERO; scan.width];
@@ -136,6 +138,8 @@ impl<T: Float + Lanes> Visit for Backward<'_, T> {
                 (0..h).for_each(|u| dy[gate * h + u] = z[u][slot]);
             }
             add(&mut g.bias_ih, T::ONE, &dy);
+            let d_query = layer.look_backward(work, place, When::Before, tape.look.as_ref(), Some(&dy), g);
+            add(&mut d_prev[0], T::ONE, &d_query);
             layer.normalise_backward(&all, &w.gain_ih, &tape.input_norms, &mut dy, &mut g.gain_ih);
             layer.input_product_backward(work, place.at, &dy, &mut g.ih);
 

@@ -8,7 +8,7 @@ use super::Tape;
 use super::layer::Layer;
 use crate::cells::{Lanes, Operand, Step, Visit};
 use crate::float::Float;
-use crate::program::{NORM_EPS, Recurrence};
+use crate::program::{NORM_EPS, Recurrence, When};
 
 pub(in super::super) fn forward<T: Float + Lanes>(net: &Reference<T>, work: &mut Work<T>, scan: &Recurrence) {
     let layer = Layer::new(net, work, scan);
@@ -35,6 +35,10 @@ impl<T: Float + Lanes> Visit for Forward<'_, T> {
 
             let mut y = layer.input_product(work, place.at);
             let input_norms = layer.normalise(&all, &w.gain_ih, &mut y);
+            let mut look = layer.look(work, place, When::Before, &prev[0]);
+            if let Some(look) = &look {
+                y.iter_mut().zip(layer.sight(&look.context)).for_each(|(y, seen)| *y += seen);
+            }
             for (slot, &gate) in layout.input.iter().enumerate() {
                 for u in 0..h {
                     z[u][slot] = y[gate * h + u] + w.bias_ih[gate * h + u];
@@ -99,6 +103,7 @@ impl<T: Float + Lanes> Visit for Forward<'_, T> {
                     next[i] = prev[i] + k * (next[i] - prev[i]);
                 }
             }
+            look = look.or_else(|| layer.look(work, place, When::After, &next[0]));
             let [h_range, c_range] = state;
             work.slots[scan.out][place.at * scan.width..][..scan.width].copy_from_slice(&next[0]);
             work.state[h_range].copy_from_slice(&next[0]);
@@ -116,6 +121,7 @@ impl<T: Float + Lanes> Visit for Forward<'_, T> {
                 memory,
                 memory_norm,
                 emitted,
+                look,
             });
         }
     }

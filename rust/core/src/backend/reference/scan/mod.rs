@@ -1,6 +1,7 @@
 //! One recurrent layer, row by row, step by step and unit by unit: the equations of
 //! [`crate::program::Recurrence`] in their order, and back.
 
+mod attention;
 mod backward;
 mod forward;
 mod layer;
@@ -10,6 +11,7 @@ pub(super) use backward::backward;
 pub(super) use forward::forward;
 
 use super::norm::Normed;
+use attention::Look;
 
 /// What a step keeps for the way back.
 pub(super) struct Tape<T> {
@@ -30,4 +32,6 @@ pub(super) struct Tape<T> {
     memory_norm: Option<Normed<T>>,
     /// h (H) before projection and zoneout.
     emitted: Vec<T>,
+    /// At the memory, where the layer attends to one.
+    look: Option<Look<T>>,
 }

@@ -6,7 +6,7 @@ use super::super::work::Work;
 use crate::cells::Lanes;
 use crate::float::Float;
 use crate::params::ParamId;
-use crate::program::{Recurrence, ScanWeights};
+use crate::program::Recurrence;
 use crate::rng::Kind;
 
 /// The weights of a layer, or their gradients. A bias that the layer lacks is zeros, everything
@@ -22,6 +22,11 @@ pub(super) struct Weights<T> {
     pub gain_hh: Vec<T>,
     pub gain_c: Vec<T>,
     pub bias_c: Vec<T>,
+    /// Of attention.
+    pub query: Vec<T>,
+    pub key: Vec<T>,
+    pub vector: Vec<T>,
+    pub context: Vec<T>,
 }
 
 impl<T: Float + Lanes> Weights<T> {
@@ -39,8 +44,12 @@ impl<T: Float + Lanes> Weights<T> {
             gain_hh: zeros(0),
             gain_c: zeros(0),
             bias_c: zeros(0),
+            query: zeros(0),
+            key: zeros(0),
+            vector: zeros(0),
+            context: zeros(0),
         };
-        for (id, values) in weights.each(&scan.weights) {
+        for (id, values) in weights.each(scan) {
             *values = zeros(net.values(id).len());
         }
         let rows = scan.cell.layout().gates * scan.hidden;
@@ -52,7 +61,7 @@ impl<T: Float + Lanes> Weights<T> {
     /// The network's, the recurrent ones under their mask (DropConnect, Merity et al. 2018).
     pub fn of(net: &Reference<T>, work: &Work<T>, scan: &Recurrence) -> Self {
         let mut weights = Self::zeros(net, scan);
-        for (id, values) in weights.each(&scan.weights) {
+        for (id, values) in weights.each(scan) {
             values.copy_from_slice(net.values(id));
         }
         drop_connections(work, scan, &mut weights.hh);
@@ -62,12 +71,13 @@ impl<T: Float + Lanes> Weights<T> {
     /// Adds gradients of [`Weights::of`] to the network's.
     pub fn add_to(mut self, net: &Reference<T>, work: &mut Work<T>, scan: &Recurrence) {
         drop_connections(work, scan, &mut self.hh);
-        for (id, values) in self.each(&scan.weights) {
+        for (id, values) in self.each(scan) {
             add(&mut work.gradient[net.program.parameters.range(id)], T::ONE, values);
         }
     }
 
-    fn each(&mut self, ids: &ScanWeights) -> Vec<(ParamId, &mut Vec<T>)> {
+    fn each(&mut self, scan: &Recurrence) -> Vec<(ParamId, &mut Vec<T>)> {
+        let (ids, attention) = (&scan.weights, scan.attention.map(|attention| attention.weights));
         let memory = ids.norm.and_then(|norm| norm.memory);
         let each = [
             (Some(ids.ih), &mut self.ih),
@@ -80,6 +90,10 @@ impl<T: Float + Lanes> Weights<T> {
             (ids.norm.map(|norm| norm.gain_hh), &mut self.gain_hh),
             (memory.map(|[gain, _]| gain), &mut self.gain_c),
             (memory.map(|[_, bias]| bias), &mut self.bias_c),
+            (attention.and_then(|w| w.query), &mut self.query),
+            (attention.and_then(|w| w.key), &mut self.key),
+            (attention.and_then(|w| w.vector), &mut self.vector),
+            (attention.and_then(|w| w.context), &mut self.context),
         ];
         each.into_iter().filter_map(|(id, values)| Some((id?, values))).collect()
     }

@@ -1,0 +1,286 @@
+//! A layer's attention to the memory of a group: see [`crate::program::Attention`] for the equations.
+//! Keys are made once a run; queries and contexts step by step; weight gradients after all steps.
+
+use super::super::context::Context;
+use super::super::gemm::{Left, Start};
+use super::super::groups::Group;
+use super::super::linear::Linear;
+use super::super::look::{Look, LookBack, Sight};
+use super::super::math::Elementary;
+use super::super::memory::{Memory, fit};
+use super::super::packed::{Packed, Room};
+use super::super::part::Part;
+use super::super::scratch::{Buffer, Rows};
+use super::super::simd::Isa;
+use super::super::threads::Crew;
+use super::super::tokens::add;
+use super::super::weights::Segment;
+use super::Scan;
+use super::gradients::whole;
+use crate::backend::Precision;
+use crate::params::Parameters;
+use crate::program::{Attention, Score, When};
+use std::mem::take;
+use std::ops::Range;
+
+/// Attention with its weights packed.
+pub(in super::super) struct Attend<T> {
+    pub(in super::super) attention: Attention,
+    /// Numbers in h.
+    width: usize,
+    isa: Isa,
+    /// W and U, where the score has them.
+    query: Option<Packed<T>>,
+    key: Option<Packed<T>>,
+    /// v, padded; empty without one.
+    vector: Buffer<T>,
+    /// W_ch, where the cell sees the context.
+    pub(super) sight: Option<Packed<T>>,
+}
+
+/// What attention keeps of a run.
+#[derive(Default)]
+pub(crate) struct AttendTape<T> {
+    /// W h of an additive score, and the gradients of all queries.
+    query: Rows<T>,
+    d_query: Rows<T>,
+    /// a of every step, S numbers each.
+    pub(crate) shares: Rows<T>,
+    /// Of the step at hand.
+    d_context: Rows<T>,
+    d_vector: Buffer<T>,
+    /// The contexts of the step at hand, rounded.
+    pub(super) rounded: Room,
+}
+
+impl<T: Elementary> Attend<T> {
+    pub(super) fn new(attention: Attention, scan: [usize; 3], isa: Isa, precision: Precision) -> Self {
+        let ([width, blocks, gates], lanes) = (scan, isa.lanes::<T>());
+        let Attention { size, memory, weights, score, .. } = attention;
+        let additive = score == Score::Additive;
+        Self {
+            attention,
+            width,
+            isa,
+            query: weights.query.map(|_| Packed::matrix(precision, size, width, lanes)),
+            key: weights.key.map(|_| Packed::matrix(precision, size, memory, lanes)),
+            vector: Buffer::new(if additive { size.next_multiple_of(lanes) } else { 0 }),
+            sight: weights.context.map(|_| Packed::gates(precision, memory, blocks, gates, lanes)),
+        }
+    }
+
+    /// A tape for a group of `batch` rows and `rows` packed rows.
+    pub(super) fn tape(&self, batch: usize, rows: usize) -> AttendTape<T> {
+        let (lanes, Attention { size, memory, .. }) = (self.isa.lanes::<T>(), self.attention);
+        AttendTape {
+            query: if self.query.is_some() { Rows::new(0, rows, size, lanes) } else { Rows::default() },
+            d_query: Rows::new(0, rows, size, lanes),
+            d_context: Rows::new(0, batch, memory, lanes),
+            d_vector: Buffer::new(self.vector.len()),
+            ..AttendTape::default()
+        }
+    }
+
+    pub(super) fn pack(
+        &mut self,
+        crew: Crew,
+        parameters: &Parameters,
+        values: &[T],
+        hidden: usize,
+        gates: &[usize],
+    ) {
+        let Attention { size, memory, weights, .. } = self.attention;
+        let of = |id| &values[parameters.range(id)];
+        if let (Some(packed), Some(id)) = (&mut self.query, weights.query) {
+            packed.pack_matrix(crew, of(id), self.width);
+        }
+        if let (Some(packed), Some(id)) = (&mut self.key, weights.key) {
+            packed.pack_matrix(crew, of(id), memory);
+        }
+        if let Some(id) = weights.vector {
+            self.vector[..size].copy_from_slice(of(id));
+        }
+        if let (Some(packed), Some(id)) = (&mut self.sight, weights.context) {
+            packed.pack_gates(crew, of(id), memory, hidden, self.isa.lanes::<T>(), gates);
+        }
+    }
+
+    /// Makes the keys, and room for the shares of `rows` packed rows.
+    pub(super) fn start(&self, memory: &mut Memory<T>, tape: &mut AttendTape<T>, rows: usize, steps: usize) {
+        if tape.shares.data.len() < rows * steps {
+            tape.shares.data = Buffer::new((rows * steps).next_power_of_two());
+        }
+        tape.shares.stride = steps;
+        if let Some(key) = &self.key {
+            let (lanes, count) = (self.isa.lanes::<T>(), memory.len());
+            fit(&mut memory.keys, count, self.attention.size, lanes);
+            let Memory { values, keys, .. } = memory;
+            let left = Left::rows(values.at(0), values.stride, self.attention.memory);
+            let stride = keys.stride;
+            key.product(self.isa, count, left, Start::Zero, keys.at_mut(0), stride);
+        }
+    }
+
+    /// Step `t` of a group looks at the memory, with the rows of h from `from` on.
+    pub(super) fn look(
+        &self,
+        group: &Group,
+        t: usize,
+        (h, from): (&Rows<T>, usize),
+        memory: &Memory<T>,
+        tape: &mut AttendTape<T>,
+        context: &mut Rows<T>,
+    ) {
+        let (step, h, stride) = (group.steps[t], &h.data[from * h.stride..], h.stride);
+        if let Some(query) = &self.query {
+            let (left, to) = (Left::rows(h, stride, self.width), tape.query.stride);
+            query.product(self.isa, step.active, left, Start::Zero, tape.query.at_mut(step.first), to);
+        }
+        for i in 0..step.active {
+            let row = step.first + i;
+            let query = if self.query.is_some() { tape.query.at(row) } else { &h[i * stride..] };
+            let sight = self.sight_of(memory, query, &memory.of_row(i));
+            let (shares, context) = (tape.shares.row_mut(row), context.row_mut(row));
+            self.isa.run(Look { sight, shares, context });
+        }
+    }
+
+    fn sight_of<'a>(&'a self, memory: &'a Memory<T>, query: &'a [T], steps: &Range<usize>) -> Sight<'a, T> {
+        Sight {
+            query,
+            keys: if self.key.is_some() { &memory.keys } else { &memory.values },
+            values: &memory.values,
+            steps: steps.clone(),
+            vector: &self.vector,
+            widths: [self.attention.size, self.attention.memory],
+        }
+    }
+
+    /// Clears what the way back adds to.
+    pub(super) fn start_back(&self, memory: &mut Memory<T>, tape: &mut AttendTape<T>) {
+        let Attention { size, memory: width, .. } = self.attention;
+        let (lanes, count) = (self.isa.lanes::<T>(), memory.len());
+        for (rows, width) in [(&mut memory.d_values, width), (&mut memory.d_keys, size)] {
+            fit(rows, count, width, lanes);
+            let used = count * rows.stride;
+            rows.data[..used].fill(T::ZERO);
+        }
+        tape.d_vector.fill(T::ZERO);
+    }
+
+    /// Back through the look of step `t`: from the context's gradient above, and from `dz`, that of what
+    /// the cell saw of it, to the memory and to `dh`.
+    pub(super) fn look_back(
+        &self,
+        part: &Part<T>,
+        t: usize,
+        (h, from): (&Rows<T>, usize),
+        dz: Option<Left<'_, T>>,
+        (memory, tape): (&mut Memory<T>, &mut AttendTape<T>),
+        dh: &mut Rows<T>,
+    ) {
+        let (step, h, stride) = (part.group.steps[t], &h.data[from * h.stride..], h.stride);
+        let (above, context) = (&part.d_slots[self.attention.context], &part.slots[self.attention.context]);
+        let AttendTape { query, d_query, shares, d_context, d_vector, .. } = tape;
+        let used = step.active * d_context.stride;
+        d_context.data[..used].copy_from_slice(&above.at(step.first)[..used]);
+        if let Some((sight, dz)) = self.sight.as_ref().zip(dz) {
+            let stride = d_context.stride;
+            sight.product_back(self.isa, step.active, dz, Start::There, &mut d_context.data, stride);
+        }
+        let (mut d_keys, mut d_values) = (take(&mut memory.d_keys), take(&mut memory.d_values));
+        for i in 0..step.active {
+            let row = step.first + i;
+            let query = if self.query.is_some() { query.at(row) } else { &h[i * stride..] };
+            self.isa.run(LookBack {
+                sight: self.sight_of(memory, query, &memory.of_row(i)),
+                shares: shares.at(row),
+                context: context.at(row),
+                d_context: d_context.at(i),
+                d_query: d_query.row_mut(row),
+                d_keys: &mut d_keys,
+                d_values: &mut d_values,
+                d_vector,
+            });
+        }
+        (memory.d_keys, memory.d_values) = (d_keys, d_values);
+        let stride = dh.stride;
+        match &self.query {
+            Some(query) => {
+                let left = Left::rows(d_query.at(step.first), d_query.stride, self.attention.size);
+                query.product_back(self.isa, step.active, left, Start::There, &mut dh.data, stride);
+            }
+            None => {
+                let used = step.active * stride;
+                add(&mut dh.data[..used], &d_query.at(step.first)[..used]);
+            }
+        }
+    }
+
+    /// From the gradients of the keys to those of the memory.
+    pub(super) fn finish_back(&self, memory: &mut Memory<T>) {
+        let count = memory.len();
+        let Memory { d_values, d_keys, .. } = memory;
+        let stride = d_values.stride;
+        match &self.key {
+            Some(key) => {
+                let left = Left::rows(d_keys.at(0), d_keys.stride, self.attention.size);
+                key.product_back(self.isa, count, left, Start::There, d_values.at_mut(0), stride);
+            }
+            None => add(&mut d_values.data[..count * stride], &d_keys.data[..count * stride]),
+        }
+    }
+}
+
+impl<T: Elementary> Scan<T> {
+    /// Adds the gradients of attention's weights.
+    pub(super) fn attention_gradients(
+        &self,
+        crew: Crew,
+        parts: &[Part<T>],
+        run: &Context<'_, T>,
+        gradient: &mut [T],
+    ) {
+        let parameters = run.parameters;
+        let Some(attend) = &self.attend else { return };
+        let Attention { size, memory, weights, when, context, .. } = attend.attention;
+        let tape = |part| {
+            let part: &Part<T> = part;
+            &part.tapes[self.tape]
+        };
+        let target = Linear::<T>::target(self.isa, self.precision, size);
+        if let Some(id) = weights.query {
+            // What each step's query was made of: h before it, or after.
+            let segments = parts.iter().flat_map(|part| {
+                let (d, h) = (&tape(part).attend.d_query, &part.slots[self.recurrence.out]);
+                let lead = part.group.rows.len();
+                part.group.runs.iter().map(move |run| {
+                    let from = if when == When::Before { run.prev } else { lead + run.row };
+                    let (dz, x, stride) = (d.at(run.row), &h.data()[from * h.stride..], h.stride);
+                    Segment { dz, row: d.stride, block: self.lanes, x, stride, rows: run.len }
+                })
+            });
+            target.outer(crew, &segments, attend.width, &mut gradient[parameters.range(id)], run.rounded);
+        }
+        if let Some(id) = weights.key {
+            let segments = parts.iter().map(|part| {
+                let (d, x) = (&part.memory.d_keys, &part.memory.values);
+                let (row, stride, rows) = (d.stride, x.stride, part.memory.len());
+                Segment { dz: d.at(0), row, block: self.lanes, x: x.at(0), stride, rows }
+            });
+            target.outer(crew, &segments, memory, &mut gradient[parameters.range(id)], run.rounded);
+        }
+        if let Some(id) = weights.vector {
+            let sum = &mut gradient[parameters.range(id)];
+            parts.iter().for_each(|part| add(sum, &tape(part).attend.d_vector));
+        }
+        if let Some(id) = weights.context {
+            let segments = parts.iter().map(|part| {
+                let c = &part.slots[context];
+                whole(self.line(), part.group.len, &tape(part).z, c.at(0), c.stride)
+            });
+            let target = self.target(&self.input_slots);
+            target.outer(crew, &segments, memory, &mut gradient[parameters.range(id)], run.rounded);
+        }
+    }
+}

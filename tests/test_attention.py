@@ -1,0 +1,175 @@
+"""Layers that attend to a memory: their equations, their gradients, step by step, and as parts of models."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqrs import losses, nn, optim
+
+SCORES = ["additive", "dot", "general"]
+WHENS = ["before", "after"]
+Array = np.ndarray[Any, Any]
+
+
+def softmax(x: Array) -> Array:
+    powers = np.exp(x - x.max())
+    return np.asarray(powers / powers.sum())
+
+
+def looked(w: dict[str, Array], score: str, h: Array, memory: Array) -> tuple[Array, Array]:
+    """The shares and the context of one query, as the papers write them."""
+    if score == "additive":
+        scores = np.tanh(w["weight_query_l0"] @ h + memory @ w["weight_key_l0"].T) @ w["weight_score_l0"]
+    else:
+        scores = (memory if score == "dot" else memory @ w["weight_key_l0"].T) @ h
+    shares = softmax(scores)
+    return shares, shares @ memory
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("score", SCORES)
+def test_a_plain_layer_computes_its_equations(score: str, when: str, device: str) -> None:
+    rng = np.random.default_rng(3)
+    cell = nn.RNN(3, 4, dtype="float64", device=device, seed=1)
+    layer = nn.AttentionDecoder(cell, 4, score=score, when=when, attention_size=5)
+    x, memory = rng.normal(size=(2, 6, 3)), rng.normal(size=(2, 7, 4))
+    y, h_last, shares = layer.attend(x, memory=memory, memory_lengths=[7, 3])
+    w = layer.state_dict()
+    for b, steps in enumerate([7, 3]):
+        h = np.zeros(4)
+        for t in range(6):
+            z = w["weight_ih_l0"] @ x[b, t] + w["bias_ih_l0"] + w["weight_hh_l0"] @ h + w["bias_hh_l0"]
+            if when == "before":
+                share, context = looked(w, score, h, memory[b, :steps])
+                z += w["weight_context_l0"] @ context
+            h = np.tanh(z)
+            if when == "after":
+                share, context = looked(w, score, h, memory[b, :steps])
+            np.testing.assert_allclose(y[b, t], np.concatenate([h, context]), rtol=0, atol=1e-12)
+            np.testing.assert_allclose(shares[b, t, :steps], share, rtol=0, atol=1e-12)
+            assert not shares[b, t, steps:].any()
+        np.testing.assert_allclose(h_last[0, b], h, rtol=0, atol=1e-12)
+
+
+@settings(max_examples=40)
+@given(
+    cell=st.sampled_from([nn.RNN, nn.GRU, nn.LSTM]),
+    score=st.sampled_from(SCORES),
+    when=st.sampled_from(WHENS),
+    device=st.sampled_from(["cpu", "reference"]),
+    batch=st.integers(1, 3),
+    steps=st.integers(0, 4),
+    memory_steps=st.integers(0, 4),
+    seed=st.integers(0, 1000),
+)
+def test_gradients_are_central_differences(
+    cell: Any, score: str, when: str, device: str, batch: int, steps: int, memory_steps: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    inner = cell(2, 3, dtype="float64", device=device, seed=seed, recurrent_dropout=0.3)
+    layer = nn.AttentionDecoder(inner, 3, score=score, when=when, attention_size=2)
+    x, memory = rng.normal(size=(batch, steps, 2)), rng.normal(size=(batch, memory_steps, 3))
+    how = {
+        "lengths": rng.integers(0, steps + 1, batch),
+        "memory_lengths": rng.integers(0, memory_steps + 1, batch),
+        "step": 5,
+    }
+    dy = rng.normal(size=(batch, steps, 6))
+
+    def loss(x: Array, memory: Array) -> float:
+        return float(np.sum(dy * layer.forward(x, memory=memory, **how)[0]))
+
+    g = layer.backward(layer.forward(x, memory=memory, **how)[2], dy)
+    weights = layer.state_dict()
+    for name, gradient in {"x": g.x, "memory": g.memory, **g.params}.items():
+        direction = rng.normal(size=gradient.shape)
+
+        def along(by: float, name: str = name, direction: Array = direction) -> float:
+            moved = by * direction
+            if name in weights:
+                layer.load_state_dict({**weights, name: weights[name] + moved})
+            value = loss(x + moved if name == "x" else x, memory + moved if name == "memory" else memory)
+            layer.load_state_dict(weights)
+            return value
+
+        slope = (along(1e-5) - along(-1e-5)) / 2e-5
+        assert np.sum(gradient * direction) == pytest.approx(slope, rel=1e-6, abs=1e-8), name
+
+
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("cell", [nn.RNN, nn.GRU, nn.LSTM])
+def test_step_by_step_is_the_whole(cell: Any, when: str) -> None:
+    rng = np.random.default_rng(0)
+    layer = nn.AttentionDecoder(cell(3, 4, dtype="float64", seed=2), 5, when=when)
+    x, memory = rng.normal(size=(2, 6, 3)), rng.normal(size=(2, 7, 5))
+    whole, after = layer(x, memory=memory, memory_lengths=[0, 6])
+    state = None
+    for t in range(6):
+        y, state = layer.step(x[:, t], state, memory=memory, memory_lengths=[0, 6])
+        np.testing.assert_allclose(y, whole[:, t], rtol=0, atol=1e-13)
+    for part, last in zip(np.asarray(state), np.asarray(after), strict=True):
+        np.testing.assert_allclose(part, last, rtol=0, atol=1e-13)
+    assert not whole[0, :, 4:].any()  # nothing to look at
+
+
+def test_one_sequence_needs_no_batch_axis() -> None:
+    layer = nn.AttentionDecoder(nn.GRU(3, 4, dtype="float64", seed=0), 5)
+    x, memory = np.ones((6, 3)), np.ones((7, 5))
+    y, h, tape = layer.forward(x, memory=memory, memory_lengths=3)
+    g = layer.backward(tape, np.ones_like(y))
+    assert (y.shape, h.shape, g.memory.shape) == ((6, 9), (1, 4), (7, 5))
+    assert layer.attend(x, memory=memory)[2].shape == (6, 7)
+
+
+def test_a_model_with_a_tied_output_learns_to_copy() -> None:
+    rng = np.random.default_rng(0)
+    encoder = nn.Sequential(nn.Embedding(8, 12, seed=0), nn.GRU(12, 16, bidirectional=True, seed=1))
+    decoder = nn.Sequential(
+        nn.Embedding(8, 12, seed=2),
+        nn.AttentionDecoder(nn.GRU(12, 16, seed=3), 32),
+        nn.Linear(48, 12, seed=4),
+        nn.Activation("tanh"),
+        nn.Linear(12, 8, seed=5),
+        tied={"4.weight": "0.weight"},
+    )
+    adams = [optim.Adam(model, 0.01) for model in (encoder, decoder)]
+    for _ in range(300):
+        source = rng.integers(0, 8, (32, 5))
+        target = source[:, ::-1]
+        given = np.concatenate([np.full((32, 1), -1), target[:, :-1]], axis=1)
+        memory, _, reading = encoder.forward(source)
+        logits, _, writing = decoder.forward(given, memory=memory)
+        loss, dlogits = losses.softmax_cross_entropy(logits, target)
+        g = decoder.backward(writing, dlogits)
+        adams[0].step(encoder.backward(reading, g.memory))
+        adams[1].step(g)
+    assert loss < 0.1
+    assert "4.weight" not in decoder.state_dict()
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    layer = nn.AttentionDecoder(nn.GRU(3, 4, seed=0), 5)
+    x = np.ones((2, 6, 3), np.float32)
+    memory = np.ones((2, 7, 5), np.float32)
+    with pytest.raises(TypeError, match=r"memory: expected an array \(B, S, 5\)"):
+        layer(x)
+    with pytest.raises(ValueError, match="memory: expected shape"):
+        layer(x, memory=memory[:, :, :4])
+    with pytest.raises(ValueError, match="memory_lengths: expected integers from 0 to 7"):
+        layer(x, memory=memory, memory_lengths=[8, 1])
+    with pytest.raises(TypeError, match="memory: expected none"):
+        nn.GRU(3, 4)(x, memory=memory)
+    with pytest.raises(ValueError, match="one layer in one direction"):
+        nn.AttentionDecoder(nn.GRU(3, 4, bidirectional=True), 5)
+    with pytest.raises(ValueError, match="memory_size: expected 4"):
+        nn.AttentionDecoder(nn.GRU(3, 4), 5, score="dot")
+    with pytest.raises(ValueError, match="part of a model"):
+        nn.AttentionDecoder(layer.layer, 5)
+    with pytest.raises(TypeError, match="expected a recurrent layer"):
+        nn.AttentionDecoder(nn.Linear(3, 4), 5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a second one"):
+        nn.Sequential(layer, nn.AttentionDecoder(nn.GRU(9, 4), 5))
