@@ -1,8 +1,12 @@
 """The examples run as their READMEs say: on what they generate themselves, or on files of that form."""
 
+import gzip
+import json
+import random
 import re
 import subprocess
 import sys
+import wave
 from pathlib import Path
 
 import pytest
@@ -51,3 +55,53 @@ def test_vanishing_gradients(tmp_path: Path) -> None:
     assert left["RNN", "untrained"] < 1e-20  # 100 steps back
     assert left["LSTM", "untrained"] > 1e-10
     assert (tmp_path / "gradients.png").read_bytes().startswith(b"\x89PNG")
+
+
+def accuracy(out: str) -> float:
+    """Return the accuracy that an example prints, in percent."""
+    (found,) = re.findall(r"(?:accuracy|mean) ([\d.]+)%", out)
+    return float(found)
+
+
+def test_dna(tmp_path: Path) -> None:
+    assert accuracy(run_example("dna", folder=tmp_path)) > 90
+    draw = random.Random(1)
+    rows = [(kind, "".join(draw.choices("ACGTNR", k=60))) for kind in ("EI", "IE", "N") * 20]
+    rows = [(kind, {"EI": "G" * 9, "IE": "C" * 9, "N": "A" * 9}[kind] + dna[9:]) for kind, dna in rows]
+    lines = [f"{kind}\tNAME-{i}\t{dna}\n" for i, (kind, dna) in enumerate(rows)]
+    (tmp_path / "train.tsv").write_text("".join(lines))
+    out = run_example("dna", "train.tsv", "--seed", "1", folder=tmp_path)
+    assert out.startswith("54 to learn from, 6 to test on")
+
+
+def test_sentiment(tmp_path: Path) -> None:
+    assert accuracy(run_example("sentiment", folder=tmp_path)) > 80
+    (tmp_path / "train.txt").write_text("1 a good one\n0 a bad one\n" * 40)
+    (tmp_path / "dev.txt").write_text("0 a bad bad one\n1 good\n")
+    assert accuracy(run_example("sentiment", "train.txt", "dev.txt", folder=tmp_path)) == 100
+
+
+def test_speech_digits(tmp_path: Path) -> None:
+    out = run_example("speech_digits", "-o", "confusion.png", folder=tmp_path)
+    assert accuracy(out) > 80
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("0_ann_5", "0_ann_8", "1_ann_5", "1_ann_8"):
+        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(bytes(range(256)) * (20 if name[0] == "0" else 30))
+    assert run_example("speech_digits", ".", folder=tmp_path).startswith("2 to learn from, 2 to test on")
+
+
+def test_video_activity(tmp_path: Path) -> None:
+    assert accuracy(run_example("video_activity", folder=tmp_path)) > 80
+    video = {"action": "rest", "subject": 1, "frames": [[0.0] * 60] * 5}
+    videos = [
+        video | {"subject": subject, "action": action} for subject in (1, 2) for action in ("rest", "wave")
+    ]
+    for moved in videos[1::2]:
+        moved["frames"] = [[0.0] * 59 + [0.3 * (t % 2)] for t in range(9)]
+    with gzip.open(tmp_path / "train.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(video) + "\n" for video in videos * 4)
+    out = run_example("video_activity", "train.jsonl.gz", folder=tmp_path)
+    assert out.count("trained without person") == 2
+    assert accuracy(out) == 100
