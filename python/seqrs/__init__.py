@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from seqrs.models import LanguageModel as LanguageModel
     from seqrs.models import SequenceClassifier as SequenceClassifier
     from seqrs.models import SequenceTagger as SequenceTagger
+    from seqrs.models import Transcriber as Transcriber
     from seqrs.models import load as load
     from seqrs.text import Vocabulary as Vocabulary
 else:
@@ -66,6 +67,7 @@ else:
         "LanguageModel": "seqrs.models:LanguageModel",
         "SequenceClassifier": "seqrs.models:SequenceClassifier",
         "SequenceTagger": "seqrs.models:SequenceTagger",
+        "Transcriber": "seqrs.models:Transcriber",
         "load": "seqrs.models:load",
         "Vocabulary": "seqrs.text:Vocabulary",
     }
@@ -92,6 +94,7 @@ __all__ = [
     "LanguageModel",
     "SequenceClassifier",
     "SequenceTagger",
+    "Transcriber",
     "Vocabulary",
     "__version__",
     "cpu_features",

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 # Prefixes of labels to (n, V): ln P of the next label, and in place of the blank ln P of the end.
-LanguageScores = Callable[[list[tuple[int, ...]]], NDArray[np.float64]]
+LanguageFunction = Callable[[list[tuple[int, ...]]], NDArray[np.float64]]
 
 
 def viterbi(
@@ -250,7 +250,7 @@ def ctc_beam(
     blank: SupportsIndex = 0,
     beam_width: SupportsIndex = 16,
     num_hypotheses: SupportsIndex = 1,
-    language: LanguageScores | None = None,
+    language: LanguageFunction | None = None,
     alpha: SupportsFloat = 0.5,
     beta: SupportsFloat = 0.0,
 ) -> list[list[Hypothesis]]:

@@ -5,5 +5,15 @@ from seqrs.models.language_model import LanguageModel as LanguageModel
 from seqrs.models.loading import load as load
 from seqrs.models.quantized import QuantizedModel as QuantizedModel
 from seqrs.models.tagger import SequenceTagger as SequenceTagger
+from seqrs.models.transcriber import Transcriber as Transcriber
+from seqrs.models.transcriber import Transcript as Transcript
 
-__all__ = ["LanguageModel", "QuantizedModel", "SequenceClassifier", "SequenceTagger", "load"]
+__all__ = [
+    "LanguageModel",
+    "QuantizedModel",
+    "SequenceClassifier",
+    "SequenceTagger",
+    "Transcriber",
+    "Transcript",
+    "load",
+]

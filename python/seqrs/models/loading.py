@@ -8,9 +8,12 @@ from seqrs.io import ModelFile
 from seqrs.models.classifier import SequenceClassifier
 from seqrs.models.language_model import LanguageModel
 from seqrs.models.tagger import SequenceTagger
+from seqrs.models.transcriber import Transcriber
 from seqrs.text.tokenizers import Tokenizer
 
-_KINDS: dict[str, Any] = {model.kind: model for model in (LanguageModel, SequenceClassifier, SequenceTagger)}
+_KINDS: dict[str, Any] = {
+    model.kind: model for model in (LanguageModel, SequenceClassifier, SequenceTagger, Transcriber)
+}
 
 
 def load(
