@@ -59,8 +59,12 @@ fn learn_and_write<T: Element + Float>(form: (&str, &str), embedding_size: Optio
 
 /// Forward and backward of a program, as bits.
 fn run<T: Element + Float>(program: Program) -> Vec<u64> {
+    run_on::<T>(program, SHAPE)
+}
+
+fn run_on<T: Element + Float>(program: Program, shape: Shape) -> Vec<u64> {
     let tokens = matches!(program.slots[program.input], Slot::Tokens { .. });
-    let data = Data::<T>::draw(&mut Draw::new(9), &program, SHAPE, tokens);
+    let data = Data::<T>::draw(&mut Draw::new(9), &program, shape, tokens);
     let network = Network::new(program, Device::open("cpu").expect("cpu"), 2).expect("a network");
     outcome(&network, &data).iter().flat_map(|(_, values)| values).map(|x| x.to_f64().to_bits()).collect()
 }
@@ -83,6 +87,16 @@ fn stack_with_all(cell: &str) -> Program {
     stack.program(30).expect("a stack")
 }
 
+/// A layer wide enough that threads share the steps of a row alone, with what else such a layer may have.
+fn wide(cell: &str) -> Program {
+    let mut stack = stack_of(cell, 400);
+    let options = ["recurrent_dropout", "candidate_dropout", "zoneout of h", "zoneout of c"];
+    for (_, set) in SETTINGS.iter().filter(|(name, _)| options.contains(name) && fits(cell, name)) {
+        set(&mut stack);
+    }
+    stack.program(50).expect("a layer")
+}
+
 fn everything() -> Vec<Vec<u64>> {
     let mut all = vec![
         learn_and_write::<f32>(("lstm", "none"), Some(24)),
@@ -98,6 +112,8 @@ fn everything() -> Vec<Vec<u64>> {
         let layer = attending(&mut Draw::new(1), CELLS[4], 40, look);
         all.push(run::<f32>(layer.program(30).expect("a layer")));
     }
+    let alone = Shape { batch: 1, steps: 30 };
+    all.extend(CELLS.into_iter().map(|cell| run_on::<f32>(wide(cell), alone)));
     let model = |model| Spec::parse(model).and_then(|spec| spec.program()).expect("a model");
     all.extend(MODELS.into_iter().map(|spec| run::<f32>(model(spec))));
     all

@@ -192,6 +192,24 @@ impl<T: Elementary> Packed<T> {
         self.through(1, isa, rows, a, start, c, stride);
     }
 
+    /// The same for one row of c, its panels shared by threads; `room` is for rounding.
+    pub(crate) fn row_back(
+        &self,
+        crew: Crew,
+        isa: Isa,
+        a: Left<'_, T>,
+        start: Start<'_, T>,
+        c: &mut [T],
+        room: &mut Room,
+    ) {
+        self.round(isa, 1, a, room);
+        match (self, self.operand(a, room)) {
+            (Self::Full([_, panels]), Operand::Full(a)) => panels.row(crew, isa, a, start, c),
+            (Self::Short([_, panels]), Operand::Short(a)) => panels.row(crew, isa, a, start, c),
+            _ => unreachable!("nothing learns through bytes"),
+        }
+    }
+
     fn through(
         &self,
         way: usize,

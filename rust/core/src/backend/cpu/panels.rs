@@ -59,6 +59,18 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
         }
     }
 
+    /// `c ← start + a · self` for one row, the panels shared by threads. `start` is no row.
+    pub(crate) fn row<S: Sum>(&self, crew: Crew, isa: Isa, a: Left<'_, F>, start: Start<'_, S>, c: &mut [S])
+    where
+        F: Factor<S>,
+    {
+        let Some(widest) = self.widths.first().map(|vectors| vectors * self.lanes) else { return };
+        let all = self.widths.iter().sum::<usize>() * self.lanes;
+        crew.chunks(&mut c[..all], widest, |index, c| {
+            panel_product(isa, 1, a, self.panel(index), start, c, widest);
+        });
+    }
+
     /// `c ← start + a · self` for `rows` rows, `c` row by row, `stride` apart.
     pub(crate) fn product<S: Sum>(
         &self,

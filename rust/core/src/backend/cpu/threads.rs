@@ -144,25 +144,25 @@ impl Crew {
         size: usize,
         f: impl Fn(usize, &mut [I]) + Send + Sync,
     ) {
-        self.zipped_chunks([items], size, &|i, [piece]| f(i, piece));
+        self.zipped_chunks([items], [size], &|i, [piece]| f(i, piece));
     }
 
-    /// Calls `f` on every piece of `size` items of each slice, the last ones perhaps shorter, in any order.
+    /// Calls `f` on every piece of so many items of each slice, the last ones perhaps shorter, in any order.
     pub(crate) fn zipped_chunks<I: Send, const N: usize>(
         self,
         slices: [&mut [I]; N],
-        size: usize,
+        sizes: [usize; N],
         f: &(impl Fn(usize, [&mut [I]; N]) + Send + Sync),
     ) {
-        let longest = slices.iter().map(|slice| slice.len()).max().unwrap_or(0);
-        self.pieces(slices, size, 0, longest.div_ceil(size), f);
+        let count = slices.iter().zip(sizes).map(|(slice, size)| slice.len().div_ceil(size)).max();
+        self.pieces(slices, sizes, 0, count.unwrap_or(0), f);
     }
 
     /// Pieces number `first ..` of `count`, which are those of `slices`.
     fn pieces<I: Send, const N: usize>(
         self,
         slices: [&mut [I]; N],
-        size: usize,
+        sizes: [usize; N],
         first: usize,
         count: usize,
         f: &(impl Fn(usize, [&mut [I]; N]) + Send + Sync),
@@ -174,11 +174,15 @@ impl Crew {
             return;
         }
         let half = count / 2;
-        let mut halves = slices.map(|slice| slice.split_at_mut(slice.len().min(half * size)));
+        let mut sizes_left = sizes.into_iter();
+        let mut halves = slices.map(|slice| {
+            let size = sizes_left.next().unwrap_or(0);
+            slice.split_at_mut(slice.len().min(half * size))
+        });
         let slices = halves.each_mut().map(|(left, _)| std::mem::take(left));
         let rest = halves.map(|(_, right)| right);
-        let left = || self.pieces(slices, size, first, half, f);
-        let right = || self.pieces(rest, size, first + half, count - half, f);
+        let left = || self.pieces(slices, sizes, first, half, f);
+        let right = || self.pieces(rest, sizes, first + half, count - half, f);
         if self.team {
             rayon::join(left, right);
         } else {
@@ -186,6 +190,9 @@ impl Crew {
             right();
         }
     }
+
+    /// No one but the caller.
+    pub(crate) const ALONE: Self = Self { team: false };
 
     /// Whether there are others to hand work to.
     pub(crate) fn is_team(self) -> bool {

@@ -81,7 +81,7 @@ impl Target<'_> {
     ) {
         let mut gates = gradient.chunks_mut(self.hidden * width).take(self.slots.len());
         let gates = from_fn(|_| gates.next().unwrap_or_default());
-        crew.zipped_chunks(gates, self.lanes * width, &f);
+        crew.zipped_chunks(gates, [self.lanes * width; MOST_GATES], &f);
     }
 
     /// `gradient += Σ dz ⊗ x`, rows of `terms` numbers.

@@ -8,7 +8,7 @@ use super::super::gemm::{Left, Start};
 use super::super::math::Elementary;
 use super::super::packed::{Operand, Packed, Room};
 use super::super::pointwise::{self, each_row};
-use super::super::scan::Scan;
+use super::super::scan::{Scan, tail_mut};
 use super::super::scratch::{Buffer, Rows};
 use super::super::threads::Crew;
 use super::super::tokens::Table;
@@ -121,10 +121,8 @@ impl<T: Elementary> Visit for Turn<'_, T> {
             }
         }
         let mut reads = Reads { scan, rows, x, operands };
-        let least = if rows > 1 { usize::MAX } else { SHARE.div_ceil(scan.block_operations()) };
         if let (true, Some((i, weight, room))) = (C::RESETS, waiting) {
-            let units = Units::all(scan, rows, z, &mut reset.data, &mut []);
-            units.share(crew, least, &|block, z, reset, _| {
+            each_block(scan, crew, rows, [&mut z[..], &mut reset.data, &mut []], &|block, z, reset, _| {
                 reads.multiply(block, z);
                 each_row(
                     scan.isa,
@@ -138,8 +136,8 @@ impl<T: Elementary> Visit for Turn<'_, T> {
             operands[i] = Some(operand(scan, weight, rows, reset, room));
             reads = Reads { scan, rows, x: X::There, operands };
         }
-        let units = Units::all(scan, rows, z, &mut next_h.data, &mut next_c.data);
-        units.share(crew, least, &|block, z, next_h, next_c| {
+        let next = [&mut z[..], &mut next_h.data, &mut next_c.data];
+        each_block(scan, crew, rows, next, &|block, z, next_h, next_c| {
             reads.multiply(block, z);
             let at = block * lanes;
             let prev = State { h: &h.data[at..], c: if C::MEMORY { &c.data[at..] } else { &[] } };
@@ -203,53 +201,24 @@ impl<T: Elementary> Reads<'_, T> {
     }
 }
 
-/// A run of unit blocks, with what a step writes of them.
-struct Units<'a, T> {
-    lanes: usize,
-    /// Numbers of a block in z.
-    line: usize,
-    first: usize,
-    count: usize,
-    z: &'a mut [T],
-    h: &'a mut [T],
-    /// Empty for a cell without memory.
-    c: &'a mut [T],
-}
-
-impl<'a, T: Elementary> Units<'a, T> {
-    fn all(scan: &Scan<T>, rows: usize, z: &'a mut [T], h: &'a mut [T], c: &'a mut [T]) -> Self {
-        Self { lanes: scan.lanes, line: scan.line() * rows, first: 0, count: scan.blocks, z, h, c }
-    }
-
-    /// Calls `f(block, z, h, c)` on every block, on several threads where a half has `least` of them.
-    fn share(
-        self,
-        crew: Crew,
-        least: usize,
-        f: &(impl Fn(usize, &mut [T], &mut [T], &mut [T]) + Send + Sync),
-    ) {
-        let Self { lanes, line, first, count, z, h, c } = self;
-        let half = count / 2;
-        if half < least || !crew.is_team() {
-            for (i, z) in z.chunks_exact_mut(line).take(count).enumerate() {
-                let at = i * lanes;
-                f(first + i, z, &mut h[at..], if c.is_empty() { &mut [] } else { &mut c[at..] });
-            }
-            return;
+/// Calls `f(block, z, h, c)` on every unit block, with what a step writes of it; `c` is empty for a cell
+/// without memory. A row alone is shared by threads, `each` blocks at a time.
+fn each_block<T: Elementary>(
+    scan: &Scan<T>,
+    crew: Crew,
+    rows: usize,
+    [z, h, c]: [&mut [T]; 3],
+    f: &(impl Fn(usize, &mut [T], &mut [T], &mut [T]) + Send + Sync),
+) {
+    let (lanes, line) = (scan.lanes, rows * scan.line());
+    let each = if rows > 1 { scan.blocks } else { SHARE.div_ceil(scan.block_operations()) };
+    // Of several rows h and c are interleaved: they go in one piece.
+    let (numbers, all) = if rows > 1 { (h.len(), h.len()) } else { (each * lanes, scan.blocks * lanes) };
+    let memory = all.min(c.len());
+    let (z, h, c) = (&mut z[..scan.blocks * line], &mut h[..all], &mut c[..memory]);
+    crew.zipped_chunks([z, h, c], [each * line, numbers, numbers], &|job, [z, h, c]| {
+        for (i, z) in z.chunks_exact_mut(line).enumerate() {
+            f(job * each + i, z, &mut h[i * lanes..], tail_mut(c, i * lanes));
         }
-        let (z, after_z) = z.split_at_mut(half * line);
-        let (h, after_h) = h.split_at_mut(half * lanes);
-        let (c, after_c) = c.split_at_mut(if c.is_empty() { 0 } else { half * lanes });
-        let front = Units { lanes, line, first, count: half, z, h, c };
-        let back = Units {
-            lanes,
-            line,
-            first: first + half,
-            count: count - half,
-            z: after_z,
-            h: after_h,
-            c: after_c,
-        };
-        crew.both(|| front.share(crew, least, f), || back.share(crew, least, f));
-    }
+    });
 }

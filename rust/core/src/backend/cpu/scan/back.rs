@@ -12,6 +12,7 @@ use super::super::norm::Gains;
 use super::super::packed::Packed;
 use super::super::part::Part;
 use super::super::pointwise::{self, Above, Units, each_row};
+use super::super::threads::Crew;
 use super::super::tokens::add;
 use super::steps::{row_or_none, tail_mut};
 use super::{Scan, Tape};
@@ -19,9 +20,18 @@ use crate::cells::{Operand, Product, State, Step, Visit};
 use crate::program::When;
 use std::mem::take;
 
+/// Rows of the input's gradient in one job.
+const ROWS_A_JOB: usize = 48;
+
 impl<T: Elementary> Scan<T> {
     /// The way back, from the gradients of the final state and of the output.
-    pub(in super::super) fn backward(&self, part: &mut Part<T>, from_table: bool, products: &[Packed<T>]) {
+    pub(in super::super) fn backward(
+        &self,
+        crew: Crew,
+        part: &mut Part<T>,
+        from_table: bool,
+        products: &[Packed<T>],
+    ) {
         let mut tape = take(&mut part.tapes[self.tape]);
         tape.norm.recurrent.d_gain.fill(T::ZERO);
         tape.norm.d_memory.iter_mut().for_each(|d| d.fill(T::ZERO));
@@ -29,7 +39,7 @@ impl<T: Elementary> Scan<T> {
         if let Some(attend) = &self.attend {
             attend.start_back(&mut memory, &mut tape.attend);
         }
-        let backward = Backward { scan: self, part, tape: &mut tape, memory: &mut memory, products };
+        let backward = Backward { scan: self, crew, part, tape: &mut tape, memory: &mut memory, products };
         self.recurrence.cell.visit(backward);
         if let Some(attend) = &self.attend {
             attend.finish_back(&mut memory);
@@ -41,7 +51,10 @@ impl<T: Elementary> Scan<T> {
             let start = if self.input.adds { Start::There } else { Start::Zero };
             let dx = &mut part.d_slots[self.input.slot];
             let (stride, dz) = (dx.stride, self.input_gradients(&tape));
-            self.project_backward(rows, dz, rows, start, dx.at_mut(0), stride);
+            crew.chunks(&mut dx.at_mut(0)[..rows * stride], ROWS_A_JOB * stride, |job, dx| {
+                let dz = &dz[job * ROWS_A_JOB * self.line()..];
+                self.project_backward(rows, dz, dx.len() / stride, start, dx, stride);
+            });
         }
         part.tapes[self.tape] = tape;
     }
@@ -59,6 +72,8 @@ impl<T: Elementary> Scan<T> {
 
 struct Backward<'a, T> {
     scan: &'a Scan<T>,
+    /// Who shares a step.
+    crew: Crew,
     part: &'a Part<T>,
     tape: &'a mut Tape<T>,
     memory: &'a mut Memory<T>,
@@ -238,7 +253,7 @@ impl<T: Elementary> Backward<'_, T> {
     /// Back through a product to what it multiplied.
     fn multiply(&mut self, t: usize, product: &Product, weight: &Packed<T>) {
         let (scan, group, step) = (self.scan, &self.part.group, self.part.group.steps[t]);
-        let Tape { z, norm, dh, dc, d_reset, noise, .. } = &mut *self.tape;
+        let Tape { z, norm, dh, dc, d_reset, noise, rounded, .. } = &mut *self.tape;
         let dz: &[T] = if scan.normalises() { &norm.recurrent.x } else { z };
         let dz =
             scan.gradients(group.len, &dz[step.first * scan.line()..], product.slot, product.gates.len());
@@ -249,6 +264,9 @@ impl<T: Elementary> Backward<'_, T> {
             Operand::ResetH => (d_reset, Start::Zero),
         };
         let stride = to.stride;
+        if self.crew.is_team() && step.active == 1 {
+            return weight.row_back(self.crew, scan.isa, dz, start, &mut to.data[..stride], &mut rounded[0]);
+        }
         weight.product_back(scan.isa, step.active, dz, start, &mut to.data, stride);
     }
 

@@ -1,5 +1,5 @@
 //! One recurrent layer: its packed weights and the products with its input. The run through the
-//! steps is in [`steps`] and [`back`], its random masks in [`masks`], the weight gradients in
+//! steps is in [`steps`] and [`back`], that of a row alone in [`shared`], its random masks in [`masks`], the weight gradients in
 //! [`gradients`], the state in and out in [`states`], what is kept of a run in [`tape`].
 
 mod attend;
@@ -7,11 +7,13 @@ mod back;
 mod gradients;
 mod masks;
 mod pack;
+mod shared;
 mod states;
 mod steps;
 mod tape;
 
 use attend::Attend;
+pub(super) use steps::tail_mut;
 pub(super) use tape::{NormRows, Tape};
 
 use super::context::Reach;
@@ -21,6 +23,7 @@ use super::norm::{Gains, Norm, Spread};
 use super::packed::{Operand as Rounded, Packed, Room};
 use super::scratch::Buffer;
 use super::simd::{Isa, Strides};
+use super::threads::Crew;
 use crate::backend::Precision;
 use crate::cells::{Layout, Operand, Product, Seen};
 use crate::params::ParamId;
@@ -191,6 +194,7 @@ impl<T: Elementary> Scan<T> {
     /// The input's part of `z` for `rows` rows of features: b + W_ih x.
     fn project(
         &self,
+        crew: Crew,
         rows: usize,
         x: &[T],
         x_stride: usize,
@@ -203,12 +207,10 @@ impl<T: Elementary> Scan<T> {
         for first in (0..rows).step_by(48) {
             let count = 48.min(rows - first);
             let x = self.round_input(count, &x[first * x_stride..], x_stride, room);
-            for block in 0..self.blocks {
-                let at = (block * rows + first) * line;
-                let to = if self.normalises() { &mut kept.x[..] } else { &mut z[..] };
-                let to = &mut to[at..][..count * line];
-                self.project_block(block, count, x, to);
-            }
+            let to = if self.normalises() { &mut kept.x[..] } else { &mut z[..] };
+            crew.chunks(&mut to[..self.blocks * rows * line], rows * line, |block, to| {
+                self.project_block(block, count, x, &mut to[first * line..][..count * line]);
+            });
             self.normalise_input(rows, first, count, z, kept);
         }
     }

@@ -15,6 +15,7 @@ use super::super::packed::Packed;
 use super::super::part::Part;
 use super::super::pointwise::{self, Units, each_row};
 use super::super::scratch::Rows;
+use super::super::threads::Crew;
 use super::super::tokens::Table;
 use super::{Scan, Tape};
 use crate::cells::{Operand, Product, State, Step, Visit};
@@ -25,6 +26,7 @@ impl<T: Elementary> Scan<T> {
     /// Runs the group through all steps. The state before the first is in the leading rows.
     pub(in super::super) fn forward(
         &self,
+        crew: Crew,
         part: &mut Part<T>,
         table: Option<&Table<T>>,
         products: &[Packed<T>],
@@ -37,7 +39,7 @@ impl<T: Elementary> Scan<T> {
         if table.is_none() {
             let x = &part.slots[self.input.slot];
             let Tape { z, norm, rounded, .. } = &mut tape;
-            self.project(part.group.len, x.at(0), x.stride, z, &mut norm.input, &mut rounded[0]);
+            self.project(crew, part.group.len, x.at(0), x.stride, z, &mut norm.input, &mut rounded[0]);
         }
         self.draw_masks(part, &mut tape, run);
         self.see(&mut tape, &out, 0, part.group.rows.len(), 0);
@@ -47,7 +49,7 @@ impl<T: Elementary> Scan<T> {
         }
         let (into, seen) = (&mut out, &mut context);
         let forward =
-            Forward { scan: self, part, tape: &mut tape, out: into, context: seen, products, table };
+            Forward { scan: self, crew, part, tape: &mut tape, out: into, context: seen, products, table };
         self.recurrence.cell.visit(forward);
         (part.tapes[self.tape], part.slots[self.recurrence.out]) = (tape, out);
         if let Some(slot) = context_slot {
@@ -56,7 +58,7 @@ impl<T: Elementary> Scan<T> {
     }
 
     /// What a product multiplies at step `t`, of h, h under its mask, c and r ⊙ h.
-    fn multiplied<'a>(
+    pub(super) fn multiplied<'a>(
         &self,
         operand: Operand,
         group: &Group,
@@ -77,22 +79,28 @@ impl<T: Elementary> Scan<T> {
     }
 }
 
-struct Forward<'a, T> {
-    scan: &'a Scan<T>,
-    part: &'a Part<T>,
-    tape: &'a mut Tape<T>,
-    out: &'a mut Rows<T>,
+pub(super) struct Forward<'a, T> {
+    pub(super) scan: &'a Scan<T>,
+    /// Who shares a step.
+    pub(super) crew: Crew,
+    pub(super) part: &'a Part<T>,
+    pub(super) tape: &'a mut Tape<T>,
+    pub(super) out: &'a mut Rows<T>,
     /// Of the memory that the layer attends to.
-    context: &'a mut Rows<T>,
-    products: &'a [Packed<T>],
+    pub(super) context: &'a mut Rows<T>,
+    pub(super) products: &'a [Packed<T>],
     /// The input's part of every distinct token, and which of them each packed row reads.
-    table: Option<(&'a Table<T>, &'a [u32])>,
+    pub(super) table: Option<(&'a Table<T>, &'a [u32])>,
 }
 
 impl<T: Elementary> Visit for Forward<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
         for t in 0..self.part.group.steps.len() {
+            if self.shares(t) {
+                self.share::<S, C>(cell, t);
+                continue;
+            }
             self.look(t, When::Before);
             // Twice round the blocks where a product waits for the reset gate of all units.
             for pass in 0..1 + usize::from(C::RESETS) {
@@ -131,7 +139,7 @@ impl<T: Elementary> Visit for Forward<'_, T> {
 
 impl<T: Elementary> Forward<'_, T> {
     /// The row of the output where step `t` begins, and its rows.
-    fn now(&self, t: usize) -> (usize, usize) {
+    pub(super) fn now(&self, t: usize) -> (usize, usize) {
         let step = self.part.group.steps[t];
         (self.part.group.rows.len() + step.first, step.active)
     }
@@ -168,7 +176,7 @@ impl<T: Elementary> Forward<'_, T> {
     }
 
     /// Rounds what the products of this pass multiply, where they take it rounded.
-    fn round(&mut self, t: usize, pass: usize) {
+    pub(super) fn round(&mut self, t: usize, pass: usize) {
         let (scan, group) = (self.scan, &self.part.group);
         let Tape { c, reset, noise, rounded, .. } = &mut *self.tape;
         for ((product, weight), room) in scan.layout.products.iter().zip(self.products).zip(rounded) {
@@ -316,7 +324,7 @@ impl<T: Elementary> Forward<'_, T> {
     }
 
     /// Some units keep their old state.
-    fn zoneout(&mut self, t: usize) {
+    pub(super) fn zoneout(&mut self, t: usize) {
         let ((now, rows), first) = (self.now(t), self.part.group.steps[t].first);
         let prev = self.part.group.prev(t);
         let noise = &mut self.tape.noise;
@@ -351,6 +359,6 @@ pub(super) fn tail<T>(all: &[T], at: usize) -> &[T] {
     if all.is_empty() { all } else { &all[at..] }
 }
 
-pub(super) fn tail_mut<T>(all: &mut [T], at: usize) -> &mut [T] {
+pub(in super::super) fn tail_mut<T>(all: &mut [T], at: usize) -> &mut [T] {
     if all.is_empty() { all } else { &mut all[at..] }
 }

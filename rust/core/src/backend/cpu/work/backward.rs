@@ -29,6 +29,7 @@ impl<T: Elementary> Work<T> {
         let rounded = take(&mut self.rounded);
         let context = self.context(cpu, &distinct, &rounded);
         let (d_state, dropped) = (&self.d_state, &self.dropped);
+        let inner = if self.parts.len() == 1 { crew } else { Crew::ALONE };
         crew.each(&mut self.parts, |_, part| {
             if let Some(dy) = upstream.output {
                 let kind = program.slots[program.output];
@@ -48,7 +49,7 @@ impl<T: Elementary> Work<T> {
                     Kernel::Head(_) => {}
                     Kernel::Scan(scan) => {
                         let from_table = scan.tokens.is_some() && context.from_tokens;
-                        scan.backward(part, from_table, products(scan, &dropped[i], &context));
+                        scan.backward(inner, part, from_table, products(scan, &dropped[i], &context));
                     }
                 }
             }

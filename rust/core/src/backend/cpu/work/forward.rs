@@ -23,12 +23,7 @@ impl<T: Elementary> Work<T> {
         self.training = batch.training;
         deal(&self.counted, &mut self.order, self.parts.iter_mut().map(|part| &mut part.group));
         self.parts.iter_mut().for_each(|part| part.penalty = T::ZERO);
-        let operations = if self.parts.len() > 1 || batch.training.is_some() {
-            cpu.row_operations * self.rows() as f64
-        } else {
-            0.0
-        };
-        enter(operations, |crew| self.run(cpu, batch, crew))?;
+        enter(cpu.row_operations * self.rows() as f64, |crew| self.run(cpu, batch, crew))?;
         self.ready = batch.training.is_some().then_some(cpu.version);
         Ok(())
     }
@@ -68,6 +63,7 @@ impl<T: Elementary> Work<T> {
         }
         self.drop_weights(cpu, crew);
         let (state, tables, dropped) = (&self.state, &self.tables, &self.dropped);
+        let inner = if self.parts.len() == 1 { crew } else { Crew::ALONE };
         crew.each(&mut self.parts, |_, part| {
             for (scan, at) in cpu.scans_in_state(batch.shape.batch) {
                 scan.load_state(part, state, at);
@@ -82,7 +78,7 @@ impl<T: Elementary> Work<T> {
                     }
                     Kernel::Scan(scan) => {
                         let table = tables[i].as_ref().filter(|_| context.from_tokens);
-                        scan.forward(part, table, products(scan, &dropped[i], &context), &context);
+                        scan.forward(inner, part, table, products(scan, &dropped[i], &context), &context);
                     }
                 }
             }
