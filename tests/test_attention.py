@@ -73,7 +73,7 @@ def test_gradients_are_central_differences(
     inner = cell(2, 3, dtype="float64", device=device, seed=seed, recurrent_dropout=0.3)
     layer = nn.AttentionDecoder(inner, 3, score=score, when=when, attention_size=2)
     x, memory = rng.normal(size=(batch, steps, 2)), rng.normal(size=(batch, memory_steps, 3))
-    how = {
+    how: dict[str, Any] = {
         "lengths": rng.integers(0, steps + 1, batch),
         "memory_lengths": rng.integers(0, memory_steps + 1, batch),
         "step": 5,
@@ -83,7 +83,7 @@ def test_gradients_are_central_differences(
     def loss(x: Array, memory: Array) -> float:
         return float(np.sum(dy * layer.forward(x, memory=memory, **how)[0]))
 
-    g = layer.backward(layer.forward(x, memory=memory, **how)[2], dy)
+    g: Any = layer.backward(layer.forward(x, memory=memory, **how)[2], dy)
     weights = layer.state_dict()
     for name, gradient in {"x": g.x, "memory": g.memory, **g.params}.items():
         direction = rng.normal(size=gradient.shape)
@@ -120,7 +120,7 @@ def test_one_sequence_needs_no_batch_axis() -> None:
     layer = nn.AttentionDecoder(nn.GRU(3, 4, dtype="float64", seed=0), 5)
     x, memory = np.ones((6, 3)), np.ones((7, 5))
     y, h, tape = layer.forward(x, memory=memory, memory_lengths=3)
-    g = layer.backward(tape, np.ones_like(y))
+    g: Any = layer.backward(tape, np.ones_like(y))
     assert (y.shape, h.shape, g.memory.shape) == ((6, 9), (1, 4), (7, 5))
     assert layer.attend(x, memory=memory)[2].shape == (6, 7)
 
@@ -144,7 +144,7 @@ def test_a_model_with_a_tied_output_learns_to_copy() -> None:
         memory, _, reading = encoder.forward(source)
         logits, _, writing = decoder.forward(given, memory=memory)
         loss, dlogits = losses.softmax_cross_entropy(logits, target)
-        g = decoder.backward(writing, dlogits)
+        g: Any = decoder.backward(writing, dlogits)
         adams[0].step(encoder.backward(reading, g.memory))
         adams[1].step(g)
     assert loss < 0.1

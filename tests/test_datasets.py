@@ -1,5 +1,8 @@
 """Generated sequences follow their rules, and the seed."""
 
+import contextlib
+import datetime
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +17,7 @@ GENERATORS: list[Callable[[int], Any]] = [
     lambda seed: datasets.reverse(20, 9, seed=seed)[0],
     lambda seed: datasets.sort_digits(20, 9, seed=seed)[0],
     lambda seed: datasets.dyck(20, seed=seed),
+    lambda seed: datasets.dates(20, seed=seed),
 ]
 
 
@@ -73,6 +77,30 @@ def test_dyck_words_match(kinds: int, depth: int) -> None:
     assert {len(word) for word in words} == {4, 6, 8, 10}
     assert reached == min(depth, 5)  # a word of 10 has at most 5 open
     assert {bracket for word in words for bracket in word} == set("()[]{}<>"[: 2 * kinds])
+
+
+def test_dates_say_what_their_iso_form_says() -> None:
+    forms = (
+        "%A, %d %B %Y", "%B %d, %Y", "the %d of %B %Y", "%a %d %b %Y", "%b %d %Y", "%d/%m/%Y", "%Y.%m.%d",
+        "%d.%m.%y", "%d-%b-%y",
+    )  # fmt: skip
+    written, iso = datasets.dates(2000, seed=1)
+    found = set()
+    for text, wanted in zip(written, iso, strict=True):
+        plain = re.sub(r"(?<=\d)(st|nd|rd|th)\b", "", text)
+        for form in forms:
+            with contextlib.suppress(ValueError):
+                date = datetime.datetime.strptime(plain, form).date()
+                found.add((form, plain != text))
+                # Two digits of a year are those of 1950 to 2050, not strptime's 1969 to 2068.
+                assert date.isoformat()[2:] == wanted[2:]
+                assert "%y" in form or date.isoformat() == wanted
+                break
+        else:
+            pytest.fail(f"{text!r} is in no known form")
+    assert len(found) == 10
+    assert min(iso) >= "1950"
+    assert max(iso) < "2051"
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from seqrs.models import SequenceClassifier as SequenceClassifier
     from seqrs.models import SequenceTagger as SequenceTagger
     from seqrs.models import Transcriber as Transcriber
+    from seqrs.models import Translator as Translator
     from seqrs.models import load as load
     from seqrs.text import Vocabulary as Vocabulary
 else:
@@ -68,6 +69,7 @@ else:
         "SequenceClassifier": "seqrs.models:SequenceClassifier",
         "SequenceTagger": "seqrs.models:SequenceTagger",
         "Transcriber": "seqrs.models:Transcriber",
+        "Translator": "seqrs.models:Translator",
         "load": "seqrs.models:load",
         "Vocabulary": "seqrs.text:Vocabulary",
     }
@@ -95,6 +97,7 @@ __all__ = [
     "SequenceClassifier",
     "SequenceTagger",
     "Transcriber",
+    "Translator",
     "Vocabulary",
     "__version__",
     "cpu_features",

@@ -6,6 +6,7 @@
 `reverse`      say a sequence backwards                              encoder-decoder
 `sort_digits`  say the digits in order                               encoder-decoder
 `dyck`         brackets that match                                   a language, with a stack
+`dates`        a date as people write it, and as machines do         encoder-decoder
 ============== ===================================================== =====================
 
 A seed makes the same data on every machine; another seed makes a test set, as with any chance
@@ -21,6 +22,7 @@ Examples
 ['[[]]', '[[]()]', '[[]][]()']
 """
 
+import datetime
 from typing import SupportsIndex
 
 import numpy as np
@@ -28,11 +30,29 @@ from numpy.typing import NDArray
 
 from seqrs import _check
 
-__all__ = ["adding", "copy_memory", "dyck", "reverse", "sort_digits"]
+__all__ = ["adding", "copy_memory", "dates", "dyck", "reverse", "sort_digits"]
 
 #: Of a sequence of :func:`copy_memory`: symbols to remember, and how many different ones there are.
 _SYMBOLS, _KINDS = 10, 8
 _BRACKETS = "()[]{}<>"
+#: How people write a date; two of them give the year in two digits.
+_DATES = (
+    "{weekday}, {day} {month} {year}",
+    "{month} {day}, {year}",
+    "{month} {ordinal}, {year}",
+    "the {ordinal} of {month} {year}",
+    "{short_weekday} {day} {short_month} {year}",
+    "{short_month} {day} {year}",
+    "{day:02}/{number:02}/{year}",
+    "{year}.{number}.{day}",
+    "{day}.{number}.{short_year:02}",
+    "{day:02}-{short_month}-{short_year:02}",
+)
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 Tokens = NDArray[np.int32]
 
@@ -197,6 +217,64 @@ def sort_digits(
     """
     x = _random(n, length, 10, seed)
     return x, np.sort(x, axis=1)
+
+
+def dates(n: SupportsIndex, *, seed: SupportsIndex | None = 0) -> tuple[list[str], list[str]]:
+    """Return dates as people write them, in ten ways, and the same as YYYY-MM-DD.
+
+    The years are 1950 to 2050. One date in five has its year in two digits, of which only 50 has
+    two meanings: nobody gets all of them right.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    seed : int, optional
+        As for :func:`adding`.
+
+    Returns
+    -------
+    written, iso : list of str
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, or of another type.
+
+    Examples
+    --------
+    >>> from seqrs import datasets
+    >>> for written, iso in zip(*datasets.dates(3, seed=4)):
+    ...     print(f"{written} = {iso}")
+    May 16 2023 = 2023-05-16
+    01-Apr-45 = 2045-04-01
+    08-Jan-39 = 2039-01-08
+    """
+    count, draw = _check.integer("n", n, minimum=1), _generator(seed)
+    first, last = datetime.date(1950, 1, 1).toordinal(), datetime.date(2050, 12, 31).toordinal()
+    days = draw.integers(first, last + 1, count)
+    ways = draw.integers(0, len(_DATES), count)
+    chosen = [datetime.date.fromordinal(int(day)) for day in days]
+    written = [_DATES[way].format(**_date_parts(date)) for way, date in zip(ways, chosen, strict=True)]
+    return written, [date.isoformat() for date in chosen]
+
+
+def _date_parts(date: datetime.date) -> dict[str, str | int]:
+    """Return what the forms of a date are made of."""
+    month, weekday = _MONTHS[date.month - 1], _WEEKDAYS[date.weekday()]
+    teens = date.day // 10 == 1
+    ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(date.day % 10, "th")
+    return {
+        "day": date.day,
+        "ordinal": f"{date.day}{ending}",
+        "month": month,
+        "short_month": month[:3],
+        "number": date.month,
+        "weekday": weekday,
+        "short_weekday": weekday[:3],
+        "year": date.year,
+        "short_year": date.year % 100,
+    }
 
 
 def dyck(

@@ -7,6 +7,8 @@ from seqrs.models.quantized import QuantizedModel as QuantizedModel
 from seqrs.models.tagger import SequenceTagger as SequenceTagger
 from seqrs.models.transcriber import Transcriber as Transcriber
 from seqrs.models.transcriber import Transcript as Transcript
+from seqrs.models.translator import Translation as Translation
+from seqrs.models.translator import Translator as Translator
 
 __all__ = [
     "LanguageModel",
@@ -15,5 +17,7 @@ __all__ = [
     "SequenceTagger",
     "Transcriber",
     "Transcript",
+    "Translation",
+    "Translator",
     "load",
 ]

@@ -9,10 +9,11 @@ from seqrs.models.classifier import SequenceClassifier
 from seqrs.models.language_model import LanguageModel
 from seqrs.models.tagger import SequenceTagger
 from seqrs.models.transcriber import Transcriber
+from seqrs.models.translator import Translator
 from seqrs.text.tokenizers import Tokenizer
 
 _KINDS: dict[str, Any] = {
-    model.kind: model for model in (LanguageModel, SequenceClassifier, SequenceTagger, Transcriber)
+    model.kind: model for model in (LanguageModel, SequenceClassifier, SequenceTagger, Transcriber, Translator)
 }
 
 

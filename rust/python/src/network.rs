@@ -26,6 +26,9 @@ impl Network {
     }
 }
 
+/// Output, state, and the shares of the memory's steps.
+type Looked<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Bound<'py, PyAny>>);
+
 /// Name, shape, place and frozenness of a parameter.
 type Listed<'py> = (String, Bound<'py, PyTuple>, usize, bool);
 
@@ -171,7 +174,7 @@ impl Network {
         mask: Option<&Bound<'py, PyAny>>,
         memory: Option<&Bound<'py, PyAny>>,
         memory_lengths: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Bound<'py, PyAny>>)> {
+    ) -> PyResult<Looked<'py>> {
         let attended = Attends { memory, lengths: memory_lengths };
         let ((y, state, _), shares) =
             typed!(self.forward_as(py, x, state, Counts { lengths, mask }, attended, None))?;

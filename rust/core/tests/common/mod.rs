@@ -234,6 +234,9 @@ impl Draw {
     }
 }
 
+/// D, S, numbers, and the steps of each row of a memory.
+pub type Attended<T> = (usize, usize, Vec<T>, Option<Vec<usize>>);
+
 /// One batch, and the gradients that come back to it from outside.
 #[derive(Clone)]
 pub struct Data<T> {
@@ -245,8 +248,8 @@ pub struct Data<T> {
     pub state: Option<Vec<T>>,
     pub dy: Vec<T>,
     pub dstate: Option<Vec<T>>,
-    /// D, S, numbers, and the steps of each row, where the program attends to a memory.
-    pub memory: Option<(usize, usize, Vec<T>, Option<Vec<usize>>)>,
+    /// Where the program attends to one.
+    pub memory: Option<Attended<T>>,
 }
 
 impl<T: Element + Float> Data<T> {

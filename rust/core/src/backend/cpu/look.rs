@@ -52,7 +52,7 @@ impl<T: Elementary> Task<T> for Look<'_, T> {
         let mut sum = T::ZERO;
         for share in &mut *shares {
             *share = T::exp_each([*share - top])[0];
-            sum = sum + *share;
+            sum += *share;
         }
         shares.iter_mut().for_each(|share| *share = *share / sum);
         context[..width].fill(T::ZERO);

@@ -43,7 +43,7 @@ impl<T: Float + Lanes> Layer<'_, T> {
     }
 
     /// The steps of a row's memory that count.
-    fn memory<'w>(work: &'w Work<T>, row: usize, width: usize) -> impl Iterator<Item = &'w [T]> {
+    fn memory(work: &Work<T>, row: usize, width: usize) -> impl Iterator<Item = &[T]> {
         let steps = work.memory.chunks_exact(width).skip(row * work.memory_steps);
         steps.take(work.memory_lengths[row])
     }

@@ -1,0 +1,201 @@
+"""Beam search: the best translations that can be found by keeping the most likely beginnings."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqrs import nn
+from seqrs._check import Floats
+from seqrs.models.encoder_decoder import EncoderDecoder, Memory
+
+Tokens = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Hypothesis:
+    """One translation.
+
+    Attributes
+    ----------
+    tokens : ndarray of int32, shape (T,)
+        Without its end.
+    log_prob : float
+        Of the tokens and the end, in nats.
+    score : float
+        What hypotheses are compared by: see :class:`Search`.
+    attention : ndarray of shape (T, S)
+        How much each token looked at each step of the source.
+    finished : bool
+        Whether the end came before the longest length was reached.
+    """
+
+    tokens: Tokens
+    log_prob: float
+    score: float
+    attention: Floats
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Search:
+    r"""How to search.
+
+    A hypothesis y of T tokens, its end among them, has the score (Wu et al. 2016) ::
+
+        log P(y | x) / ((5 + T) / 6)^length_penalty + coverage_penalty * sum_s log(min(sum_t a_ts, 1))
+
+    with a_ts how much step t looked at step s of the source.
+
+    Attributes
+    ----------
+    beam : int
+        Beginnings kept for each source; 1 is greedy.
+    length_penalty, coverage_penalty : float
+        0 for none.
+    longest : float
+        Tokens at most, as a multiple of the source's length; ten more are always allowed.
+    """
+
+    beam: int
+    length_penalty: float = 0.0
+    coverage_penalty: float = 0.0
+    longest: float = 2.0
+
+    def run(self, model: EncoderDecoder, memory: Memory, end: int) -> list[list[Hypothesis]]:
+        """Return the hypotheses for every source, best first; the beams of all sources take a step together."""
+        width, count = self.beam, len(memory.lengths)
+        done: list[list[Hypothesis]] = [[] for _ in range(count)]
+        longest = (self.longest * memory.lengths).astype(np.int64) + 10
+        beams = _Beams.start(width, memory)
+        rows = memory.take(np.repeat(beams.sources, width))
+        state = rows.state
+        while len(beams.sources):
+            logits, state, shares = model.write(beams.last(), state, rows)
+            beams = beams.longer(_log_softmax(logits[:, 0]), shares[:, 0], 2 * width)
+            places: list[int] = []
+            ranks: list[list[int]] = []
+            for place, source in enumerate(beams.sources):
+                ends = beams.tokens[place, :, -1] == end
+                possible = np.isfinite(beams.log_probs[place])
+                steps = int(memory.lengths[source])
+                for rank in np.flatnonzero(ends[:width] & possible[:width]):
+                    done[source].append(self._hypothesis(beams, (place, int(rank)), steps, finished=True))
+                going = np.flatnonzero(~ends & possible)[:width]
+                if len(going) == 0:
+                    continue
+                if len(done[source]) >= width == 1:
+                    continue
+                if len(done[source]) >= width:
+                    # The best that could still become of a beginning: no token more costs anything.
+                    most = self._normalised(beams.log_probs[place, going[0]], longest[source] + 1)
+                    if most <= sorted(one.score for one in done[source])[-width]:
+                        continue
+                if beams.tokens.shape[2] > longest[source]:
+                    if not done[source]:
+                        rest = ((place, int(rank)) for rank in going)
+                        done[source] += [self._hypothesis(beams, one, steps, finished=False) for one in rest]
+                    continue
+                places.append(place)
+                ranks.append(going.tolist())
+            beams, parents = beams.keep(places, ranks, width)
+            state = nn.states.take(state, parents)
+            rows = memory.take(np.repeat(beams.sources, width))
+        return [sorted(found, key=lambda one: -one.score)[:width] for found in done]
+
+    def _normalised(self, log_prob: float, length: int) -> float:
+        return float(log_prob / ((5 + length) / 6) ** self.length_penalty)
+
+    def _hypothesis(self, beams: "_Beams", at: tuple[int, int], steps: int, *, finished: bool) -> Hypothesis:
+        tokens, log_prob, attention = (
+            beams.tokens[at],
+            float(beams.log_probs[at]),
+            beams.attention[at][:, :steps],
+        )
+        score = self._normalised(log_prob, len(tokens))
+        if self.coverage_penalty:
+            # A step that was never looked at is as good as one looked at a millionth.
+            covered = np.clip(attention.sum(0), 1e-6, 1.0)
+            score += self.coverage_penalty * float(np.log(covered).sum())
+        written = len(tokens) - finished
+        return Hypothesis(tokens[:written].copy(), log_prob, score, attention[:written].copy(), finished)
+
+
+@dataclass(frozen=True, eq=False)
+class _Beams:
+    """Beginnings of the same length, n sources by W beams; one whose probability is 0 is none.
+
+    Attributes
+    ----------
+    sources : (n,)
+    tokens : (n, W, t)
+    log_probs : (n, W)
+    attention : (n, W, t, S)
+    parents : (n, W)
+        Of which beam of the step before each goes on.
+    """
+
+    sources: NDArray[np.int64]
+    tokens: Tokens
+    log_probs: NDArray[np.float64]
+    attention: Floats
+    parents: NDArray[np.int64]
+
+    @classmethod
+    def start(cls, width: int, memory: Memory) -> "_Beams":
+        count, steps = memory.values.shape[:2]
+        log_probs = np.full((count, width), -np.inf)
+        log_probs[:, 0] = 0.0  # all beams are the same beginning, so there is one
+        return cls(
+            np.arange(count),
+            np.zeros((count, width, 0), np.int32),
+            log_probs,
+            np.zeros((count, width, 0, steps), memory.values.dtype),
+            np.zeros((count, width), np.int64),
+        )
+
+    def last(self) -> Tokens:
+        """Return what the decoder reads next, (n W, 1): the zero vector at first."""
+        if self.tokens.shape[2] == 0:
+            return np.full((self.log_probs.size, 1), -1, np.int32)
+        return np.ascontiguousarray(self.tokens[:, :, -1].reshape(-1, 1))
+
+    def longer(self, log_probs: Floats, shares: Floats, most: int) -> "_Beams":
+        """Return the `most` likeliest beginnings of each source that are a token longer, best first."""
+        count, width = self.log_probs.shape
+        vocabulary = log_probs.shape[1]
+        every = (self.log_probs[:, :, None] + log_probs.reshape(count, width, vocabulary)).reshape(count, -1)
+        most = min(most, every.shape[1])
+        best = np.argpartition(-every, most - 1, axis=1)[:, :most]
+        rows = np.arange(count)[:, None]
+        best = best[rows, np.argsort(-every[rows, best], axis=1, kind="stable")]
+        parents, tokens = best // vocabulary, (best % vocabulary).astype(np.int32)
+        shares = shares.reshape(count, width, 1, -1)
+        return _Beams(
+            self.sources,
+            np.concatenate([self.tokens[rows, parents], tokens[:, :, None]], axis=2),
+            every[rows, best],
+            np.concatenate([self.attention[rows, parents], shares[rows, parents]], axis=2),
+            parents,
+        )
+
+    def keep(
+        self, places: list[int], ranks: list[list[int]], width: int
+    ) -> tuple["_Beams", NDArray[np.int64]]:
+        """Return some sources' chosen beams, and of each the row of the step before."""
+        chosen = np.array([(beams * width)[:width] for beams in ranks], np.int64).reshape(-1, width)
+        left = np.array(places, np.int64)
+        rows = left[:, None]
+        log_probs = self.log_probs[rows, chosen]
+        for row, beams in zip(log_probs, ranks, strict=True):
+            row[len(beams) :] = -np.inf  # repeated to fill up
+        parents = self.parents[rows, chosen]
+        kept = _Beams(
+            self.sources[left], self.tokens[rows, chosen], log_probs, self.attention[rows, chosen], parents
+        )
+        return kept, (rows * width + parents).ravel()
+
+
+def _log_softmax(logits: Floats) -> NDArray[np.float64]:
+    shifted = logits - logits.max(-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), np.float64)

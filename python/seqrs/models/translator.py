@@ -1,0 +1,471 @@
+"""From one sequence of tokens to another of any length: an encoder, and a decoder that attends to it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqrs import _check, _native, losses, metrics, nn
+from seqrs._check import Floats
+from seqrs.models.beam import Hypothesis, Search
+from seqrs.models.encoder_decoder import EncoderDecoder, Sizes
+from seqrs.models.examples import Examples, SequenceBatch, groups
+from seqrs.models.inputs import Sequence_, kind_of, padded, sequences
+from seqrs.models.sequence_model import SequenceModel
+from seqrs.models.sequence_options import Seeds
+from seqrs.text.codec import level_of, tokenizer_of
+from seqrs.text.tokenizers import Tokenizer
+from seqrs.text.vocabulary import UNK, Vocabulary
+from seqrs.training import Options, State
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from seqrs.models.sequence_options import Common
+
+__all__ = ["Translation", "Translator"]
+
+SCORES = ("additive", "dot", "general")
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """One translation of one source.
+
+    Attributes
+    ----------
+    text : str or list of str
+        In the form of the targets that the model was trained on.
+    tokens, source_tokens : list of str
+        Of the translation, and of the source.
+    score : float
+        What translations of one source are ranked by; see :meth:`Translator.translate`.
+    log_prob : float
+        Log-probability of the tokens and their end, in nats.
+    attention : ndarray of shape (T, S)
+        How much each token of the translation looked at each token of the source; rows sum to 1.
+    """
+
+    text: Any
+    tokens: list[str]
+    source_tokens: list[str]
+    score: float
+    log_prob: float
+    attention: Floats
+
+
+class Translator(SequenceModel):
+    r"""An encoder that reads a sequence, and a decoder that looks back at it while it writes another.
+
+    For text to text of any two lengths: sentences of two languages, dates in two formats, words and
+    their sounds. The decoder is that of Bahdanau et al. (2015) or of Luong et al. (2015); see
+    :class:`seqrs.nn.AttentionDecoder` for the equations.
+
+    Parameters
+    ----------
+    attention : {"additive", "dot", "general"}, default "additive"
+        How the decoder scores what it may look at. ``"dot"`` wants a source state as wide as the
+        decoder's: not with ``bidirectional=True``.
+    looks : {"before", "after"}, default "before"
+        When the decoder looks: before it takes a step, which then sees what was looked at (Bahdanau),
+        or after (Luong).
+    tied : bool, default True
+        Whether the output layer's weights are the target embedding's (Press and Wolf 2017).
+    label_smoothing : float, default 0
+        Share of the target that is spread over the whole vocabulary.
+    teacher_forcing : float, default 1
+        In training, the probability with which the decoder is given the true token before; otherwise
+        it is given what it would have written itself (scheduled sampling, Bengio et al. 2015, with the
+        tokens of one pass over the batch: Duckworth et al. 2019).
+    target_level : str or tokenizer object, optional
+        As `level`, for the targets. Default: as `level`.
+    beam : int, default 5
+        Beginnings that :meth:`predict` keeps while it searches; 1 is greedy.
+    length_penalty, coverage_penalty : float, default 0.6, 0
+        α and β of Wu et al. (2016): see :meth:`translate`.
+    replace_unk : bool, default False
+        Whether the translation has, in place of ``<UNK>``, the source token that was most looked at.
+    metric : {"bleu", "exact"}, default "bleu"
+        What :meth:`score` returns: BLEU from 0 to 100, which sacrebleu computes where it is installed,
+        or the share of translations that are the reference.
+    **options
+        Those of all models of sequences: see :class:`SequenceOptions`. `num_layers` and
+        `bidirectional` are the encoder's; the decoder is one layer of `hidden_size` units.
+
+    Attributes
+    ----------
+    network : EncoderDecoder
+        The networks with their weights.
+    target_vocabulary : Vocabulary
+        What it can write.
+    reader, history
+        See :class:`SequenceModel`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is out of its range, of another type, or unknown.
+
+    Examples
+    --------
+    >>> import random, seqrs
+    >>> draw = random.Random(0)
+    >>> words = ["".join(draw.choices("abcd", k=draw.randint(2, 5))) for _ in range(800)]
+    >>> reversed_words = [word[::-1] for word in words]
+    >>> model = seqrs.Translator(
+    ...     cell="gru", hidden_size=32, embedding_size=16, bidirectional=True, level="char", metric="exact",
+    ...     epochs=12, lr=0.01, random_state=0,
+    ... )
+    >>> model.fit(words[:700], reversed_words[:700]).score(words[700:], reversed_words[700:]) > 0.9
+    True
+    >>> best = model.translate(["abc"])[0][0]
+    >>> best.text, best.attention.shape
+    ('cba', (3, 3))
+    """
+
+    kind = "translator"
+    unit = "tokens"
+    network: EncoderDecoder  # type: ignore[assignment]
+    target_vocabulary: Vocabulary
+
+    def __init__(
+        self,
+        *,
+        attention: str = "additive",
+        looks: str = "before",
+        tied: bool = True,
+        label_smoothing: float = 0.0,
+        teacher_forcing: float = 1.0,
+        target_level: str | Tokenizer | None = None,
+        beam: int = 5,
+        length_penalty: float = 0.6,
+        coverage_penalty: float = 0.0,
+        replace_unk: bool = False,
+        metric: str = "bleu",
+        **options: "Unpack[Common]",
+    ) -> None:
+        self.attention = attention
+        self.looks = looks
+        self.tied = tied
+        self.label_smoothing = label_smoothing
+        self.teacher_forcing = teacher_forcing
+        self.target_level = target_level
+        self.beam = beam
+        self.length_penalty = length_penalty
+        self.coverage_penalty = coverage_penalty
+        self.replace_unk = replace_unk
+        self.metric = metric
+        super().__init__(**options)
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        _check.choice("attention", self.attention, SCORES)
+        _check.choice("looks", self.looks, ("before", "after"))
+        _check.flag("tied", self.tied)
+        _check.probability("label_smoothing", self.label_smoothing)
+        _check.number("teacher_forcing", self.teacher_forcing, minimum=0.0)
+        if self.teacher_forcing > 1:
+            raise ValueError(f"teacher_forcing: expected a number from 0 to 1, got {self.teacher_forcing}")
+        if self.target_level is not None:
+            tokenizer_of(self.target_level)
+        _check.integer("beam", self.beam, minimum=1)
+        _check.number("length_penalty", self.length_penalty, minimum=0.0)
+        _check.number("coverage_penalty", self.coverage_penalty, minimum=0.0)
+        _check.flag("replace_unk", self.replace_unk)
+        _check.choice("metric", self.metric, ("bleu", "exact"))
+        if self.embedding_size is None:
+            raise ValueError("embedding_size: expected a number, because the decoder reads vectors of tokens")
+        if self.attention == "dot" and self.bidirectional:
+            raise ValueError('attention: expected "additive" or "general" with bidirectional=True, got "dot"')
+        if self.layer_options:
+            raise ValueError("layer_options: expected none, because a Translator has layers of two kinds")
+
+    # Data
+
+    def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:  # noqa: ARG002 - not by the sources
+        rows = sequences("y", y)
+        kind = kind_of("y", rows)
+        if kind not in ("text", "words"):
+            raise TypeError(f"y: expected strings, or sequences of tokens (str), got sequences of {kind}")
+        level = self.level if self.target_level is None else self.target_level
+        self._target_tokenizer = tokenizer_of(level) if kind == "text" else None
+        every = (token for row in rows for token in self._cut(row))
+        self.target_vocabulary = Vocabulary.build(
+            every, min_count=self.min_count, max_size=self.max_vocab, unk=True, eos=True
+        )
+
+    def _cut(self, row: Any) -> list[str]:
+        if isinstance(row, str) and self._target_tokenizer is not None:
+            return list(self._target_tokenizer.tokenize(row))
+        return list(row)
+
+    def _read_targets(self, name: str, y: Any, inputs: list[Sequence_]) -> list[Any]:  # noqa: ARG002
+        rows = list(y)
+        text = self._target_tokenizer is not None
+        for i, row in enumerate(rows):
+            if isinstance(row, str) is not text:
+                expected = "a str" if text else "a sequence of tokens (str)"
+                raise TypeError(
+                    f"{name}[{i}]: expected {expected}, as in training, got {_check.describe(row)}"
+                )
+        end = np.array([self.target_vocabulary.eos], np.int32)
+        return [np.concatenate([self.target_vocabulary.encode(self._cut(row)), end]) for row in rows]
+
+    def _counts(self, targets: list[Any]) -> NDArray[np.int64]:
+        return np.array([len(target) for target in targets], np.int64)
+
+    # Training
+
+    def _build(self, seed: int) -> None:
+        if not self.reader.reads_tokens or self.reader.vocabulary is None:
+            raise TypeError("X: expected strings, or sequences of tokens (str)")
+        sizes = Sizes(
+            self.reader.size,
+            len(self.target_vocabulary),
+            self.cell,
+            self.embedding_size or 0,
+            self.hidden_size,
+            self.num_layers,
+            self.bidirectional,
+            self.attention,
+            self.looks,
+            self.dropout,
+            self.tied,
+        )
+        self.network = EncoderDecoder(sizes, dtype=self.dtype, device=self.device, seed=seed)
+
+    def _blocks(self, seeds: Seeds) -> list[nn.Layer[Any]]:
+        raise NotImplementedError("the networks are those of EncoderDecoder")
+
+    def learn(
+        self,
+        batch: SequenceBatch,
+        state: State | None,
+        optimizer: _native.Optimizer,
+        lr: float,
+        seed: int,
+        update: int,
+    ) -> tuple[float, float, State | None]:
+        """Make one training step; :class:`seqrs.training.Trainer` calls this."""
+        network = self.network
+        targets, lengths = padded(batch.targets, fill=-1)
+        given = _given(targets)
+        if self.teacher_forcing < 1:
+            logits, _ = network.forward(batch.inputs, batch.lengths, given, lengths, update)
+            own = _given(logits.argmax(-1).astype(np.int32))
+            own[:, 0] = -1
+            true = np.random.default_rng([seed, update]).random(given.shape) < self.teacher_forcing
+            given = np.where(true, given, own)
+        logits, tape = network.forward(batch.inputs, batch.lengths, given, lengths, update)
+        loss, gradient = losses.softmax_cross_entropy(
+            logits, targets, lengths=lengths, label_smoothing=self.label_smoothing
+        )
+        factors = batch.weights.astype(gradient.dtype).reshape(-1, 1, 1)
+        gradient = cast(Floats, cast(Any, gradient) * factors)
+        norm = optimizer.update(network.weights, network.backward(tape, gradient), lr)
+        network.put()
+        return loss, norm, state
+
+    def new_optimizer(self, options: Options) -> _native.Optimizer:
+        """Return an optimizer of the weights, at its start."""
+        return options.new_optimizer(self.network.weights.size, self.network.weights.dtype.name)
+
+    def set_weights(self, weights: Mapping[str, Floats]) -> None:
+        """Put back some of what :meth:`weights` returned."""
+        self.network.set(weights)
+
+    def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
+        targets, lengths = padded(batch.targets, fill=-1)
+        return losses.softmax_cross_entropy(output, targets, lengths=lengths)
+
+    def _validate(self, examples: Examples, pause: Callable[[], None]) -> dict[str, float]:
+        total, count = 0.0, 0
+        for rows in groups(examples.lengths):
+            pause()
+            batch = self._batch(examples.take(rows))
+            memory = self.network.read(batch.inputs, batch.lengths)
+            targets, _ = padded(batch.targets, fill=-1)
+            logits, _, _ = self.network.write(_given(targets), memory.state, memory)
+            total += self._loss(logits, batch)[0] * batch.scored
+            count += batch.scored
+        if self.monitor == "score":
+            raise ValueError('monitor: expected "loss": translating all of it after each epoch takes long')
+        return {"loss": total / max(count, 1)}
+
+    # Use
+
+    def translate(
+        self,
+        X: Sequence[Any],
+        *,
+        beam: int | None = None,
+        n_best: int = 1,
+        length_penalty: float | None = None,
+        coverage_penalty: float | None = None,
+        replace_unk: bool | None = None,
+    ) -> list[list[Translation]]:
+        r"""Translate, with scores, attention, and several translations of each source.
+
+        A translation of T tokens, its end among them, has the score (Wu et al. 2016) ::
+
+            log P / ((5 + T) / 6)^α + β Σ_s ln(min(Σ_t a⟨t, s⟩, 1))
+
+        with a⟨t, s⟩ how much token t looked at token s of the source: α > 0 favours long ones, β > 0
+        those that leave nothing of the source out.
+
+        Parameters
+        ----------
+        X : list of str, or of lists of str
+            The sources.
+        beam : int, optional
+            Beginnings kept while searching; 1 is greedy. Default: the model's option.
+        n_best : int, default 1
+            Translations of each source, at most `beam`.
+        length_penalty, coverage_penalty : float, optional
+            α and β. Default: the model's options.
+        replace_unk : bool, optional
+            Default: the model's option.
+
+        Returns
+        -------
+        list of list of Translation
+            For each source its translations, best first. There may be fewer than `n_best` where the
+            search found no more.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If sources are of another kind than in training, or a number is out of range.
+        RuntimeError
+            If the model is not fitted.
+
+        Examples
+        --------
+        >>> import seqrs
+        >>> model = seqrs.Translator(level="char", hidden_size=8, epochs=1, random_state=0)
+        >>> found = model.fit(["ab", "ba"], ["ba", "ab"]).translate(["ab"], beam=3, n_best=2)
+        >>> len(found), len(found[0]), found[0][0].score >= found[0][1].score
+        (1, 2, True)
+        """
+        self._check_fitted()
+        width = _check.integer("beam", self.beam if beam is None else beam, minimum=1)
+        count = _check.integer("n_best", n_best, minimum=1, maximum=width)
+        alpha = self.length_penalty if length_penalty is None else length_penalty
+        beta = self.coverage_penalty if coverage_penalty is None else coverage_penalty
+        search = Search(
+            width,
+            _check.number("length_penalty", alpha, minimum=0.0),
+            _check.number("coverage_penalty", beta, minimum=0.0),
+        )
+        replace = self.replace_unk if replace_unk is None else _check.flag("replace_unk", replace_unk)
+        inputs = self.reader.read(X)
+        cut = [self._source_tokens(row) for row in X]
+        results: list[list[Translation]] = [[] for _ in inputs]
+        for rows in groups(np.array([len(row) for row in inputs], np.int64)):
+            memory = self.network.read(*padded([inputs[i] for i in rows]))
+            for row, found in zip(rows, search.run(self.network, memory, self._end), strict=True):
+                results[row] = [self._translation(one, cut[row], replace) for one in found[:count]]
+        return results
+
+    def predict(self, X: Sequence[Any]) -> list[Any]:
+        """Return the best translation of each source that the search finds.
+
+        Parameters
+        ----------
+        X : list of str, or of lists of str
+            The sources, as in training.
+
+        Returns
+        -------
+        list of str, or of lists of str
+            In the form of the targets in training.
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            As :meth:`translate`.
+        """
+        return [found[0].text for found in self.translate(X)]
+
+    def score(self, X: Sequence[Any], y: Sequence[Any]) -> float:
+        """Return how good translations are, by the option `metric`.
+
+        Parameters
+        ----------
+        X : list of str, or of lists of str
+            The sources.
+        y : list of str, or of lists of str
+            One reference for each.
+
+        Returns
+        -------
+        float
+            BLEU, from 0 to 100, of the texts as they are (what stands between blanks counts as a
+            word); or the share that is exactly right, from 0 to 1.
+
+        Raises
+        ------
+        ImportError
+            For BLEU without sacrebleu; ``metric="exact"`` needs nothing.
+        ValueError, TypeError, RuntimeError
+            As :meth:`translate`, or if there is not one reference for each source.
+        """
+        if len(X) != len(y):
+            raise ValueError(f"y: expected one reference for each of {len(X)} sources, got {len(y)}")
+        found = self.predict(X)
+        if self.metric == "bleu":
+            return metrics.bleu(y, found)
+        same = (
+            own == (true if isinstance(true, str) else list(true)) for own, true in zip(found, y, strict=True)
+        )
+        return float(np.mean(list(same)))
+
+    @property
+    def _end(self) -> int:
+        end = self.target_vocabulary.eos
+        assert end is not None  # it was built with one
+        return end
+
+    def _source_tokens(self, row: Any) -> list[str]:
+        tokenizer = self.reader.tokenizer
+        return list(tokenizer.tokenize(row)) if tokenizer is not None and isinstance(row, str) else list(row)
+
+    def _translation(self, found: Hypothesis, source: list[str], replace: bool) -> Translation:
+        tokens = self.target_vocabulary.decode(found.tokens)
+        if replace:
+            looked_at = found.attention.argmax(1)
+            tokens = [
+                source[s] if token == UNK else token for token, s in zip(tokens, looked_at, strict=True)
+            ]
+        text = tokens if self._target_tokenizer is None else self._target_tokenizer.detokenize(tokens)
+        return Translation(text, tokens, source, found.score, found.log_prob, found.attention)
+
+    # Files
+
+    @staticmethod
+    def _options_to_json(options: dict[str, Any]) -> dict[str, Any]:
+        level = options["target_level"]
+        return options | {"target_level": level if isinstance(level, str | None) else "custom"}
+
+    def _targets_to_json(self) -> dict[str, Any]:
+        tokenizer = self._target_tokenizer
+        level = None if tokenizer is None else level_of(tokenizer)
+        if level == "custom":
+            raise ValueError(
+                "target_level: a file cannot hold a tokenizer object; give the targets as token lists"
+            )
+        return {"level": level, "vocabulary": self.target_vocabulary.to_json()}
+
+    def _targets_from_json(self, values: Mapping[str, Any]) -> None:
+        level = values["level"]
+        self._target_tokenizer = None if level is None else tokenizer_of(level)
+        self.target_vocabulary = Vocabulary.from_json(values["vocabulary"])
+
+
+def _given(targets: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return what the decoder reads at each step: the token before it, first of all the zero vector."""
+    given = np.full_like(targets, -1)
+    given[:, 1:] = targets[:, :-1]
+    return given
