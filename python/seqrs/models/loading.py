@@ -13,7 +13,8 @@ from seqrs.models.translator import Translator
 from seqrs.text.tokenizers import Tokenizer
 
 _KINDS: dict[str, Any] = {
-    model.kind: model for model in (LanguageModel, SequenceClassifier, SequenceTagger, Transcriber, Translator)
+    model.kind: model
+    for model in (LanguageModel, SequenceClassifier, SequenceTagger, Transcriber, Translator)
 }
 
 
