@@ -321,6 +321,20 @@ def test_inspect_draws(view: str, name: str, begin: bytes, folder: Path) -> None
     assert (folder / name).read_bytes().startswith(begin)
 
 
+def test_inspect_reads_lines_for_a_classifier(folder: Path) -> None:
+    from seqrs import SequenceClassifier
+
+    (folder / "lines.txt").write_text("the cat\nthe dog sat\n")
+    model = SequenceClassifier(hidden_size=4, epochs=1, random_state=0)
+    model.fit(["the cat", "the dog"] * 4, [0, 1] * 4).save(folder / "classifier.seqrs")
+    out = seqrs("inspect", "classifier.seqrs", "lines.txt", folder=folder).stdout.splitlines()
+    assert [line.split()[0] for line in out[1:]] == ["1", "2", "3"]
+    command = ["inspect", "classifier.seqrs", "lines.txt", "--show", "activations"]
+    assert "needs a model that reads text, a language model" in seqrs(*command, folder=folder, code=2).stderr
+    model.fit([[[0.0]], [[1.0]]] * 4, [0, 1] * 4).save(folder / "features.seqrs")
+    assert "use seqrs.inspect from Python" in seqrs("inspect", "features.seqrs", folder=folder, code=2).stderr
+
+
 def test_info(folder: Path) -> None:
     text = seqrs("info", "model.seqrs", folder=folder).stdout
     assert re.search(r"parameters: [\d,]+ \(0\.0 MB\)", text)

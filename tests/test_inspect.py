@@ -237,6 +237,49 @@ def test_plain_layers_lose_gradients_that_gated_ones_keep() -> None:
     assert left[nn.RNN] < left[nn.LSTM] / 100
 
 
+# Models and rows of blocks
+
+
+def test_of_a_row_of_blocks_the_recurrent_one_is_looked_at() -> None:
+    layer = nn.LSTM(3, 4, bidirectional=True, dtype="float64", seed=1, dropout=0.0)
+    table = nn.Embedding(6, 3, dtype="float64", seed=2)
+    tokens = np.array([[0, 5, -1, 2], [3, 3, 0, 0]])
+    x, _ = table(tokens)
+    expected = [
+        inspect.gate_statistics(layer, x, lengths=[4, 2]).rows(),
+        inspect.hidden_norms(layer, x, lengths=[4, 2]).rows(),
+    ]
+    model = nn.Sequential(
+        table,
+        nn.Dropout(0.5, dtype="float64"),
+        layer,
+        nn.Pool("max", dtype="float64"),
+        nn.Linear(8, 2, dtype="float64"),
+    )
+    found = [
+        inspect.gate_statistics(model, tokens, lengths=[4, 2]).rows(),
+        inspect.hidden_norms(model, tokens, lengths=[4, 2]).rows(),
+    ]
+    assert found == expected
+
+
+def test_of_a_classifier_its_own_sequences_are_read() -> None:
+    texts, labels = ["so it is", "it was so once", "no"] * 8, ["yes", "yes", "no"] * 8
+    classifier = seqrs.SequenceClassifier(cell="gru", hidden_size=4, epochs=1, random_state=0)
+    classifier.fit(texts, labels)
+    assert len(inspect.gradient_by_lag(classifier, texts[:3]).lags) == 4
+    assert [row["gate"] for row in inspect.gate_statistics(classifier, texts).rows()] == ["r", "z"]
+    assert inspect.first_nan(classifier, texts) is None
+    weights = classifier.state_dict()
+    table = nn.Embedding(*weights["0.weight"].shape)
+    table.load_state_dict({"weight": weights["0.weight"]})
+    gru = nn.GRU(weights["0.weight"].shape[1], 4)
+    gru.load_state_dict({k[2:]: v for k, v in weights.items() if k.startswith("1.")})
+    y, _ = gru(table(classifier.reader.read(["it was so once"])[0][None])[0])
+    norms = inspect.hidden_norms(classifier, ["it was so once"]).norms["layer 0", "h"]
+    assert np.allclose(norms, np.linalg.norm(y[0], axis=1), rtol=1e-5)
+
+
 # NaN
 
 
@@ -366,6 +409,21 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (lambda: inspect.hidden_norms(nn.GRU(2, 3), F32[0]), ValueError, "x: expected a batch of sequences"),
     (lambda: inspect.hidden_norms(nn.GRU(2, 3), F32[:, :0]), ValueError, "x: expected at least one row and"),
     (lambda: inspect.hidden_norms(nn.GRU(2, 3), F32[0, 0]), ValueError, "x: expected shape (B, T, 2)"),
+    (
+        lambda: inspect.hidden_norms(nn.Sequential(nn.Linear(2, 3), nn.GRU(3, 4)), F32),
+        ValueError,
+        "layer: expected a recurrent block first, behind an embedding at most, got Linear(2, 3)",
+    ),
+    (
+        lambda: inspect.hidden_norms(nn.Sequential(nn.Dropout(0.1), nn.GRU(2, 4)), F32, np.zeros((1, 2, 4))),
+        ValueError,
+        "state: expected None for a Sequential",
+    ),
+    (
+        lambda: inspect.hidden_norms(nn.Sequential(nn.Dropout(0.1), nn.Linear(2, 4)), F32),
+        ValueError,
+        "layer: expected a recurrent block first",
+    ),
     (lambda: inspect.gate_statistics(nn.RNN(2, 3), F32), ValueError, "layer: expected one with gates"),
     (
         lambda: inspect.gate_statistics(nn.GRU(2, 3, layer_norm=True), F32),

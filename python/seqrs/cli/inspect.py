@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
         seqrs.set_num_threads(options.threads)
     model = seqrs.load(options.model)
     length = _check.integer("--length", options.length, minimum=1)
-    texts = list(_shortened(documents(options.text, model.documents), length))
+    texts = list(_shortened(_documents(options, model), length))
     if options.show == "nan":
         found = inspect.first_nan(model, texts)
         if options.json:
@@ -97,6 +97,19 @@ def run(options: argparse.Namespace) -> None:
     else:
         axes = result.plot()
         (axes[0] if options.show == "gates" else axes).figure.savefig(options.output)
+
+
+def _documents(options: argparse.Namespace, model: Any) -> Sequence[str]:
+    """Return what a model reads: the documents of a language model, lines for every other one."""
+    if isinstance(model, seqrs.LanguageModel):
+        return documents(options.text, model.documents)
+    reader = getattr(model, "reader", None)
+    if options.show == "activations" or reader is None or reader.tokenizer is None:
+        raise ValueError(
+            f"{options.model}: --show {options.show} needs a model that reads text"
+            f"{', a language model' * (options.show == 'activations')}; for {type(model).__name__} use seqrs.inspect from Python"
+        )
+    return documents(options.text, "line")
 
 
 def _shortened(texts: Sequence[str], length: int) -> Iterator[str]:

@@ -9,8 +9,9 @@
 `attention_map`     a picture of who attends to whom
 =================== =====================================================================
 
-All but the last take a recurrent layer of :mod:`seqrs.nn` with its input, or a fitted
-:class:`seqrs.LanguageModel` with a text. They return numbers; ``.plot()`` draws them with
+The first four take a recurrent layer of :mod:`seqrs.nn` with its input, or a fitted model with
+what it reads: a :class:`seqrs.LanguageModel` with a text, a :class:`seqrs.SequenceClassifier` with
+sequences. They return numbers; ``.plot()`` draws them with
 matplotlib (``pip install "seqrs[plot]"``) and returns its axes, of which
 ``axes.figure.savefig("picture.png")`` makes a file.
 

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from seqrs import nn
-from seqrs.inspect._stack import Array, History, Stack, histories, lengths_to_counts
+from seqrs.inspect._stack import Array, History, Stack, copy_of, histories, lengths_to_counts
 from seqrs.models import LanguageModel
+from seqrs.models.inputs import padded
+from seqrs.models.sequence_model import SequenceModel
 from seqrs.nn.recurrent import Recurrent
 from seqrs.text import Corpus
 
@@ -58,17 +60,71 @@ def read(layer: Any, x: Any, state: Any, lengths: Any) -> Reading:
                 "state, lengths: expected None for a model, which reads texts from their beginning"
             )
         return _of_model(layer, x)
+    if isinstance(layer, SequenceModel):
+        if state is not None or lengths is not None:
+            raise ValueError("state, lengths: expected None for a model, which knows where its sequences end")
+        layer._check_fitted()
+        x, lengths = padded(layer.reader.read(x, name="x"))
+        return _of_blocks(_network(layer), x, lengths)
+    if isinstance(layer, nn.Sequential):
+        if state is not None:
+            raise ValueError("state: expected None for a Sequential")
+        return _of_blocks(layer, _batch(layer, x), lengths)
     if not isinstance(layer, Recurrent):
         raise TypeError(
-            f"layer: expected a recurrent layer of seqrs.nn or a LanguageModel, got {type(layer).__name__}"
+            "layer: expected a recurrent layer of seqrs.nn, a Sequential, or a model with one, "
+            f"got {type(layer).__name__}"
         )
+    inputs = _batch(layer, x)
+    layer._flat("state", state, inputs.shape[:1])  # checks it
+    return Reading(layer, inputs, state, lengths_to_counts(lengths, *inputs.shape[:2]), np.array([]), None)
+
+
+def _batch(layer: nn.Layer[Any], x: Any) -> Array:
+    """Return the input of a layer, checked."""
     inputs, batched = layer._inputs(x, ("B", "T"))
     if not batched:
         raise ValueError(f"x: expected a batch of sequences, got one alone, of shape {np.shape(x)}")
     if 0 in inputs.shape[:2]:
         raise ValueError(f"x: expected at least one row and one step, got shape {inputs.shape}")
-    layer._flat("state", state, inputs.shape[:1])  # checks it
-    return Reading(layer, inputs, state, lengths_to_counts(lengths, *inputs.shape[:2]), np.array([]), None)
+    return inputs
+
+
+def _network(model: SequenceModel) -> nn.Sequential:
+    """Return the network of a model."""
+    network: Any = model.network
+    if getattr(network, "spelling", None) is None:
+        network = getattr(network, "main", network)  # of a tagger
+    if not isinstance(network, nn.Sequential):
+        raise TypeError(
+            f"layer: expected a model that is a row of blocks, got {type(model).__name__} of another kind"
+        )
+    return network
+
+
+def _of_blocks(network: nn.Sequential, x: Array, lengths: Any) -> Reading:
+    """Return the first recurrent block of a row of blocks, and what it reads of their input."""
+    weights = network.state_dict()
+    counts = lengths_to_counts(lengths, *x.shape[:2])
+    for i, block in enumerate(network.blocks):
+        own = {
+            name.removeprefix(f"{i}."): value for name, value in weights.items() if name.startswith(f"{i}.")
+        }
+        if isinstance(block, Recurrent):
+            layer = copy_of(block)
+            layer.load_state_dict(own)
+            return Reading(layer, x, None, counts, np.array([]), None)
+        if isinstance(block, nn.Embedding):
+            table = nn.Embedding(
+                block.input_size or 0, block.output_size or 0, dtype=block.compute_dtype, device=block.device
+            )
+            table.load_state_dict(own)
+            x, _ = table(x)
+        elif not isinstance(block, nn.Dropout):
+            raise ValueError(
+                f"layer: expected a recurrent block first, behind an embedding at most, got {block!r}"
+            )
+    raise ValueError(f"layer: expected a recurrent block among those of {network!r}")
 
 
 def _of_model(model: LanguageModel, text: Any) -> Reading:

@@ -100,10 +100,11 @@ def gate_statistics(
 
     Parameters
     ----------
-    layer : a recurrent layer of :mod:`seqrs.nn` with gates, or a fitted LanguageModel
-        What to look at.
-    x : array (B, T, I) in the layer's dtype or integer array (B, T); for a model a text
-        A batch of sequences for the layer; for a model what ``perplexity`` takes.
+    layer : a recurrent layer of :mod:`seqrs.nn` with gates, a Sequential, or a fitted model
+        What to look at; of several recurrent blocks in a row the first.
+    x : array (B, T, I) in the layer's dtype or integer array (B, T); for a model its own input
+        A batch of sequences for the layer; for a LanguageModel a text as ``perplexity`` takes it,
+        for other models sequences as ``predict`` takes them.
     state : the layer's state, optional
         Before the first step. Default: zero, or what the layer has learned.
     lengths : integer array of shape (B,), optional

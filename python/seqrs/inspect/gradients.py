@@ -93,19 +93,20 @@ def gradient_by_lag(
 
     Parameters
     ----------
-    layer : a recurrent layer of :mod:`seqrs.nn`, or a fitted LanguageModel
-        What to look at. Dropout is left out.
-    x : array (B, T, I) in the layer's dtype or integer array (B, T); for a model a text
-        A batch of sequences for the layer. For a model what ``perplexity`` takes: its lines, or
-        a long text, which is read in windows of `lags` steps, the state carried through.
+    layer : a recurrent layer of :mod:`seqrs.nn`, a Sequential, or a fitted model
+        What to look at; of several recurrent blocks in a row the first. Dropout is left out.
+    x : array (B, T, I) in the layer's dtype or integer array (B, T); for a model its own input
+        A batch of sequences for the layer; for a model what ``predict`` takes. For a
+        LanguageModel what ``perplexity`` takes: its lines, or a long text, which is read in
+        windows of `lags` steps, the state carried through.
     state : the layer's state, optional
         Before the first step. Default: zero, or what the layer has learned.
     lengths : integer array of shape (B,), optional
         How many steps of each row count; its loss is at the last of them. Default: all.
     dy : array of shape (B, O), optional
-        ∂E/∂y, the derivative of each row's loss by the output at that step. Default: 1, E is the
-        sum of the outputs; for a model what its own loss, the cross-entropy of the next token,
-        gives.
+        ∂E/∂y, the derivative of each row's loss by the layer's output at that step. Default: 1, E
+        is the sum of the outputs; for a LanguageModel what its own loss, the cross-entropy of
+        the next token, gives.
     lags : int, optional
         How far to go back. Default: to the beginning of the sequences; for a long text 100.
 

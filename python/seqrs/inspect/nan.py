@@ -71,12 +71,10 @@ def first_nan(
 
     Parameters
     ----------
-    layer : a recurrent layer of :mod:`seqrs.nn`, or a fitted LanguageModel
-        What to look at; here it may have been made with ``check_finite=True``. Of a bidirectional
+    layer : a recurrent layer of :mod:`seqrs.nn`, a Sequential, or a fitted model
+        What to look at; of several recurrent blocks in a row the first. Here it may have been made with ``check_finite=True``. Of a bidirectional
         layer each layer is looked at as a whole, in the order in which its directions run.
-    x : array (B, T, I) in the layer's dtype or integer array (B, T); for a model a text
-        A batch of sequences for the layer; for a model what ``perplexity`` takes.
-    state, lengths
+    x, state, lengths
         As for :func:`gate_statistics`.
     dy : array of shape (B, T, O), optional
         The derivative of a loss by the outputs, to look at the backward pass too.
