@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -323,3 +325,25 @@ def test_no_description_makes_the_core_panic(takes: Any, blocks: list[Any]) -> N
                 with suppress(ValueError):
                     y, _, tape = network.forward(x, None, None, None, True, 0, 0)
                     network.backward(tape, np.ones_like(y), None)
+
+
+TOO_LARGE = """
+import resource
+import numpy as np
+import seqrs
+
+layer = seqrs.nn.RNN(512, 512, seed=0)
+resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+x = np.zeros((1000, 1000, 512), np.float32)
+try:
+    layer(x)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_batch_that_memory_cannot_hold() -> None:
+    """An error that names it, where an allocation that fails would end the process."""
+    run = subprocess.run([sys.executable, "-c", TOO_LARGE], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("batch: expected a size that fits in memory, got "), run.stdout

@@ -29,11 +29,18 @@ pub fn checked_product(name: &'static str, factors: &[usize]) -> Result<usize> {
         .ok_or_else(|| Error::value(name, "a size that fits in memory", format!("{factors:?} numbers")))
 }
 
+/// Room for `n` numbers, or an error where the machine has none.
+pub fn room<T>(name: &'static str, n: usize) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    match all.try_reserve_exact(n) {
+        Ok(()) => Ok(all),
+        Err(_) => Err(Error::value(name, "a size that fits in memory", format!("{n} numbers"))),
+    }
+}
+
 /// `n` zeros, or an error where the machine has no room for them.
 pub fn zeros<T: Clone + Default>(name: &'static str, n: usize) -> Result<Vec<T>> {
-    let mut all = Vec::new();
-    all.try_reserve_exact(n)
-        .map_err(|_| Error::value(name, "a size that fits in memory", format!("{n} numbers")))?;
+    let mut all = room(name, n)?;
     all.resize(n, T::default());
     Ok(all)
 }

@@ -114,6 +114,15 @@ impl<T: Elementary> Work<T> {
         work
     }
 
+    /// Numbers that a plan for such a batch holds at least: its slots and tapes.
+    pub(super) fn numbers(cpu: &Cpu<T>, shape: Shape) -> usize {
+        let head = cpu.head().map_or(0, |head| head.to);
+        let slots = cpu.program.slots.iter().filter(|slot| matches!(slot, Slot::Features(_)));
+        let slots = slots.map(|slot| slot.width()).sum::<usize>().saturating_sub(head);
+        let tapes = cpu.scans().map(|scan| scan.blocks * scan.line()).sum::<usize>();
+        (2 * slots + tapes).saturating_mul(shape.rows())
+    }
+
     pub(super) fn gradient(&mut self) -> &mut Vec<T> {
         &mut self.gradient
     }
