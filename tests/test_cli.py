@@ -330,9 +330,27 @@ def test_inspect_reads_lines_for_a_classifier(folder: Path) -> None:
     out = seqrs("inspect", "classifier.seqrs", "lines.txt", folder=folder).stdout.splitlines()
     assert [line.split()[0] for line in out[1:]] == ["1", "2", "3"]
     command = ["inspect", "classifier.seqrs", "lines.txt", "--show", "activations"]
-    assert "needs a model that reads text, a language model" in seqrs(*command, folder=folder, code=2).stderr
+    assert "expected a LanguageModel, classifier.seqrs is a" in seqrs(*command, folder=folder, code=2).stderr
     model.fit([[[0.0]], [[1.0]]] * 4, [0, 1] * 4).save(folder / "features.seqrs")
-    assert "use seqrs.inspect from Python" in seqrs("inspect", "features.seqrs", folder=folder, code=2).stderr
+    run = seqrs("inspect", "features.seqrs", folder=folder, code=2)
+    assert "expected a model that reads text" in run.stderr
+
+
+def test_inspect_shows_where_a_translation_looked(folder: Path) -> None:
+    from seqrs import Translator
+
+    model = Translator(level="char", hidden_size=4, embedding_size=4, epochs=1, random_state=0)
+    model.fit(["ab", "ba"] * 4, ["xy", "yx"] * 4).save(folder / "translator.seqrs")
+    command = ["inspect", "translator.seqrs", "--show"]
+    out = seqrs(*command, "attention", "--json", folder=folder, input="abb\nb\n").stdout
+    best = model.translate(["abb"])[0][0]
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row.pop("token") for row in rows] == best.tokens
+    assert [list(row) for row in rows] == [["0 a", "1 b", "2 b"]] * len(best.tokens)
+    assert all(sum(row.values()) == pytest.approx(1) for row in rows)
+    seqrs(*command, "attention", "-o", "attention.png", folder=folder, input="ab")
+    assert (folder / "attention.png").read_bytes().startswith(b"\x89PNG")
+    assert "cannot be looked at yet" in seqrs(*command, "gates", folder=folder, input="ab", code=2).stderr
 
 
 def test_info(folder: Path) -> None:

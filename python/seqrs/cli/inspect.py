@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
@@ -16,7 +16,8 @@ _VIEWS = {
     "gates": "mean of each gate, and the shares that are shut (below 0.1) and open (above 0.9)",
     "norms": "length of the states after each step",
     "nan": "the first NaN or infinity",
-    "activations": "what units do after each token",
+    "activations": "what units of a language model do after each token",
+    "attention": "where each token of the translation of the first line was looked up",
 }
 
 
@@ -79,36 +80,79 @@ def run(options: argparse.Namespace) -> None:
         else:
             print("no NaN, no infinity" if found is None else found)
         return
-    result: Any
-    if options.show == "gradients":
-        result = inspect.gradient_by_lag(model, texts, lags=options.lags)
-    elif options.show == "gates":
-        result = inspect.gate_statistics(model, texts)
-    elif options.show == "norms":
-        result = inspect.hidden_norms(model, texts)
-    else:
-        result = inspect.activations(
-            model, texts[0], units=options.units, layer=options.layer, part=options.part
-        )
+    rows, draw = _VIEWERS[options.show](model, texts, options)
     if options.output is None:
-        _print(result.rows(), as_json=options.json)
-    elif options.show == "activations":
-        result.save(options.output)
+        _print(rows, as_json=options.json)
     else:
-        axes = result.plot()
-        (axes[0] if options.show == "gates" else axes).figure.savefig(options.output)
+        draw(options.output)
+
+
+# The rows of a view's table, and what draws it into a file.
+_View = tuple[list[dict[str, Any]], Callable[[Path], None]]
+
+
+def _gradients(model: Any, texts: list[str], options: argparse.Namespace) -> _View:
+    from seqrs import inspect
+
+    result = inspect.gradient_by_lag(model, texts, lags=options.lags)
+    return result.rows(), lambda path: result.plot().figure.savefig(path)
+
+
+def _gates(model: Any, texts: list[str], _: argparse.Namespace) -> _View:
+    from seqrs import inspect
+
+    result = inspect.gate_statistics(model, texts)
+    return result.rows(), lambda path: result.plot()[0].figure.savefig(path)
+
+
+def _norms(model: Any, texts: list[str], _: argparse.Namespace) -> _View:
+    from seqrs import inspect
+
+    result = inspect.hidden_norms(model, texts)
+    return result.rows(), lambda path: result.plot().figure.savefig(path)
+
+
+def _activations(model: Any, texts: list[str], options: argparse.Namespace) -> _View:
+    from seqrs import inspect
+
+    result = inspect.activations(model, texts[0], units=options.units, layer=options.layer, part=options.part)
+    return result.rows(), result.save
+
+
+def _attention(model: Any, texts: list[str], _: argparse.Namespace) -> _View:
+    from seqrs import inspect
+
+    found = model.translate(texts[:1])[0][0]
+    source = [f"{s} {token}" for s, token in enumerate(found.source_tokens)]
+    rows = [
+        {"token": token} | dict(zip(source, map(float, weights), strict=True))
+        for token, weights in zip(found.tokens, found.attention, strict=True)
+    ]
+    return rows, lambda path: inspect.attention_map(
+        found.attention, found.source_tokens, found.tokens
+    ).figure.savefig(path)
+
+
+_VIEWERS: dict[str, Callable[[Any, list[str], argparse.Namespace], _View]] = {
+    "gradients": _gradients,
+    "gates": _gates,
+    "norms": _norms,
+    "activations": _activations,
+    "attention": _attention,
+}
+# Views that one kind of model alone has.
+_ONLY = {"activations": "LanguageModel", "attention": "Translator"}
 
 
 def _documents(options: argparse.Namespace, model: Any) -> Sequence[str]:
     """Return what a model reads: the documents of a language model, lines for every other one."""
+    kind, needed = type(model).__name__, _ONLY.get(options.show)
+    if needed not in (None, kind):
+        raise ValueError(f"--show {options.show}: expected a {needed}, {options.model} is a {kind}")
     if isinstance(model, seqrs.LanguageModel):
         return documents(options.text, model.documents)
-    reader = getattr(model, "reader", None)
-    if options.show == "activations" or reader is None or reader.tokenizer is None:
-        raise ValueError(
-            f"{options.model}: --show {options.show} needs a model that reads text"
-            f"{', a language model' * (options.show == 'activations')}; for {type(model).__name__} use seqrs.inspect from Python"
-        )
+    if model.reader.tokenizer is None:
+        raise ValueError(f"{options.model}: expected a model that reads text; this {kind} does not")
     return documents(options.text, "line")
 
 
@@ -125,6 +169,8 @@ def _print(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         for row in rows:
             print(json.dumps(row, ensure_ascii=False))
+        return
+    if not rows:  # of a translation into nothing
         return
     cells = [list(rows[0]), *([_shown(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

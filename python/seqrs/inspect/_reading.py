@@ -96,8 +96,8 @@ def _network(model: SequenceModel) -> nn.Sequential:
     if getattr(network, "spelling", None) is None:
         network = getattr(network, "main", network)  # of a tagger
     if not isinstance(network, nn.Sequential):
-        raise TypeError(
-            f"layer: expected a model that is a row of blocks, got {type(model).__name__} of another kind"
+        raise NotImplementedError(
+            f"layer: the states inside a {type(model).__name__} like this cannot be looked at yet"
         )
     return network
 
