@@ -105,3 +105,28 @@ def test_video_activity(tmp_path: Path) -> None:
     out = run_example("video_activity", "train.jsonl.gz", folder=tmp_path)
     assert out.count("trained without person") == 2
     assert accuracy(out) == 100
+
+
+def test_translation(tmp_path: Path) -> None:
+    out = run_example("translation", "--epochs", "3", "--picture", "attention.png", folder=tmp_path)
+    (right,) = re.findall(r"(\d+) of 500 are exactly", out)
+    assert int(right) > 300
+    assert (tmp_path / "attention.png").read_bytes().startswith(b"\x89PNG")
+    with gzip.open(tmp_path / "train.en.gz", "wt") as file:
+        file.write("a man runs .\na dog runs .\n" * 20)
+    (tmp_path / "train.de").write_text("ein mann rennt .\nein hund rennt .\n" * 20)
+    (tmp_path / "val.en").write_text("a man runs .\na cat runs .\n")
+    (tmp_path / "val.de").write_text("ein mann rennt .\neine katze rennt .\n")
+    files = [
+        "train.en.gz",
+        "train.de",
+        "--test",
+        "val.en",
+        "val.de",
+        "--epochs",
+        "1",
+        "--model",
+        "small.seqrs",
+    ]
+    assert "of 2 are exactly the reference" in run_example("translation", *files, folder=tmp_path)
+    assert (tmp_path / "small.seqrs").exists()
