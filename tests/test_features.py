@@ -1,5 +1,6 @@
 """Sound to features: WAV files of every width, mel filters, log-mel against sums written out, deltas."""
 
+import io
 import re
 import sys
 import wave
@@ -33,6 +34,8 @@ def test_wav_files_of_every_width(tmp_path: Path, width: int, channels: int) -> 
     samples, rate = features.read_audio(tmp_path / "a.wav")
     assert (rate, samples.dtype) == (11025, np.float32)
     np.testing.assert_array_equal(samples, frames.mean(1))
+    again, _ = features.read_audio(io.BytesIO((tmp_path / "a.wav").read_bytes()))
+    np.testing.assert_array_equal(again, samples)
     write(tmp_path / "empty.wav", frames[:0], width)
     assert features.read_audio(str(tmp_path / "empty.wav"))[0].shape == (0,)
 

@@ -126,6 +126,16 @@ def test_words_that_training_has_not_seen_are_known_by_their_characters() -> Non
     assert small().fit(X, y).score(new, truth) < 0.8
 
 
+def test_the_score_is_that_of_entities_whatever_marks_their_ends() -> None:
+    X = ["a b c d", "b c a"]
+    model = small(epochs=40).fit(X, [["B-P", "I-P", "E-P", "S-Q"], ["O", "S-Q", "O"]])
+    assert [row.tolist() for row in model.predict(X)] == [["B-P", "I-P", "E-P", "S-Q"], ["O", "S-Q", "O"]]
+    # Of three entities here one is found, and with it three others.
+    assert model.score(X, [["B-P", "E-P", "O", "S-Q"], ["O", "O", "S-Q"]]) == pytest.approx(2 / 6)
+    plain = small(epochs=1).fit(X, [["N", "V", "N", "V"], ["V", "N", "N"]])
+    assert 0 <= plain.score(X, [["N", "V", "N", "V"], ["V", "N", "N"]]) <= 1
+
+
 def test_features_one_step_and_padded_arrays() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 6, 2))
@@ -234,7 +244,12 @@ X, Y = trips(6)
         (
             lambda: small(constraints="bio").fit(["a b"], [["DET", "NOUN"]]),
             ValueError,
-            "tags: expected O, or B-, I-, E-, L-, S- or U- and a kind, got 'DET' at 0",
+            "y: tags: expected O, or B-, I-, E-, L-, S- or U- and a kind, got 'DET' at 0; constraints=None is for",
+        ),
+        (
+            lambda: small().fit(["a b"], [["B-X", ""]]),
+            ValueError,
+            "y: tags: expected O, or B-, I-, E-, L-, S- or U- and a kind, got '' at 0; constraints=None is for",
         ),
         (
             lambda: small(epochs=0).fit(X, Y).score(["fly"], [["B-via"]]),

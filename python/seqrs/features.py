@@ -10,10 +10,10 @@
 9
 """
 
+import os
 import wave
 from os import PathLike
-from pathlib import Path
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import Any, BinaryIO, SupportsFloat, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +27,7 @@ __all__ = ["deltas", "log_mel", "mel_filters", "read_audio", "standardize"]
 _FLOOR = 1e-8
 
 
-def read_audio(path: str | PathLike[str]) -> tuple[NDArray[np.float32], int]:
+def read_audio(path: str | PathLike[str] | BinaryIO) -> tuple[NDArray[np.float32], int]:
     """Read a sound file; several channels become their mean.
 
     A WAV file of 8, 16, 24 or 32 bits is read by Python's own :mod:`wave`; every other format needs the
@@ -35,8 +35,8 @@ def read_audio(path: str | PathLike[str]) -> tuple[NDArray[np.float32], int]:
 
     Parameters
     ----------
-    path : str or path
-        The file.
+    path : str, path or binary file
+        The file, by its name or open, as one in a ZIP or in memory is.
 
     Returns
     -------
@@ -64,13 +64,13 @@ def read_audio(path: str | PathLike[str]) -> tuple[NDArray[np.float32], int]:
     ...     read_audio(folder + "/tone.wav")
     (array([ 0. ,  0.5, -1. ], dtype=float32), 8000)
     """
-    path = Path(path)
+    source: Any = path if hasattr(path, "read") else os.fspath(path)
     try:
-        with wave.open(str(path), "rb") as file:
+        with wave.open(source, "rb") as file:
             channels, width, rate, count = file.getparams()[:4]
             data = file.readframes(count)
     except (wave.Error, EOFError) as problem:
-        return _with_soundfile(path, problem)
+        return _with_soundfile(source, problem)
     samples = _unpack(data, width).reshape(-1, channels)
     return samples.mean(1, dtype=np.float32), rate
 
@@ -88,7 +88,8 @@ def _unpack(data: bytes, width: int) -> NDArray[np.float32]:
     return numbers.astype(np.float32)
 
 
-def _with_soundfile(path: Path, problem: Exception) -> tuple[NDArray[np.float32], int]:
+def _with_soundfile(source: Any, problem: Exception) -> tuple[NDArray[np.float32], int]:
+    path = getattr(source, "name", source)
     try:
         import soundfile  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
@@ -97,7 +98,9 @@ def _with_soundfile(path: Path, problem: Exception) -> tuple[NDArray[np.float32]
             "soundfile: pip install seqrs[audio]"
         ) from None
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        if hasattr(source, "seek"):
+            source.seek(0)
+        samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{path}: not a sound file: {error}") from None
     mean: NDArray[np.float32] = samples.mean(1, dtype=np.float32)

@@ -1,6 +1,6 @@
 """Sequences with what is to be learned of each, side by side in batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from seqrs import _check
 from seqrs._check import Floats
 from seqrs.batches import buckets
-from seqrs.models.inputs import Sequence_
+from seqrs.models.inputs import Sequence_, padded
 
 # Outside of training so many sequences are read together, and so many steps at most.
 _ROWS, _STEPS = 64, 1 << 16
@@ -100,6 +100,14 @@ def groups(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Return the numbers of sequences that are read together outside of training."""
     longest = int(lengths.max(initial=1))
     return buckets(lengths, max(1, min(_ROWS, _STEPS // max(longest, 1))), None)
+
+
+def side_by_side(
+    outputs: Sequence[Floats],
+) -> Iterator[tuple[NDArray[np.int64], Floats, NDArray[np.int64]]]:
+    """Yield the numbers of some sequences, their outputs (T, O) padded to (B, T, O), and their lengths."""
+    for rows in groups(np.array([len(row) for row in outputs], np.int64)):
+        yield rows, *padded([outputs[i] for i in rows])
 
 
 def apart(output: Floats, lengths: NDArray[np.int64]) -> list[Any]:

@@ -10,7 +10,7 @@ from seqrs import _check, _native, decoding, losses, metrics, nn
 from seqrs._check import Floats
 from seqrs.losses import CRFGradients
 from seqrs.models.classifier import softmax
-from seqrs.models.examples import Examples, SequenceBatch, groups
+from seqrs.models.examples import Examples, SequenceBatch, apart, side_by_side
 from seqrs.models.inputs import Reader, Sequence_, kind_of, padded, sequences
 from seqrs.models.labels import Classes
 from seqrs.models.pooling import pooled
@@ -40,7 +40,7 @@ class SequenceTagger(SequenceModel):
         :func:`seqrs.losses.crf`.
     constraints : {"auto", "bio"} or None, default "auto"
         Whether what is predicted must be well formed: see :func:`seqrs.decoding.bio_constraints`.
-        ``"auto"``: where all tags are of that form (``O``, ``B-X``, ``I-X``, ...).
+        ``"auto"``: where tags begin with ``B-``; then all must be of that form.
     char_hidden_size : int, optional
         For words: units in each direction of a network that reads the characters of each word and
         gives the largest number of each unit, set beside the word's vector: names and rare words are
@@ -160,15 +160,14 @@ class SequenceTagger(SequenceModel):
 
     def _take_classes(self, classes: Classes) -> None:
         self._classes, self.classes_ = classes, classes.values
+        tags = [str(tag) for tag in classes.values]
+        self._marks_entities = any(tag.startswith("B-") for tag in tags)
         self._allowed = None
-        if self.constraints is not None:
+        if self.constraints == "bio" or (self.constraints == "auto" and self._marks_entities):
             try:
-                self._allowed = decoding.bio_constraints([str(tag) for tag in classes.values])
-            except ValueError:
-                if self.constraints == "bio":
-                    raise
-        if self._allowed is not None and all(part.all() for part in self._allowed):
-            self._allowed = None  # tags such as O alone rule nothing out
+                self._allowed = decoding.bio_constraints(tags)
+            except ValueError as error:
+                raise ValueError(f"y: {error}; constraints=None is for tags of another form") from None
 
     def _read_targets(self, name: str, y: Any, inputs: list[Sequence_]) -> list[Any]:
         targets = []
@@ -263,8 +262,7 @@ class SequenceTagger(SequenceModel):
         if chain is None:
             return [row.argmax(1).astype(np.int32) for row in emissions]
         best: list[Any] = [None] * len(emissions)
-        for rows in groups(np.array([len(row) for row in emissions], np.int64)):
-            batch, lengths = padded([emissions[i] for i in rows])
+        for rows, batch, lengths in side_by_side(emissions):
             tags, _ = decoding.viterbi(batch, *chain, lengths=lengths, allowed=self._allowed)
             for i, row in zip(rows, tags, strict=True):
                 best[i] = row
@@ -317,10 +315,15 @@ class SequenceTagger(SequenceModel):
         emissions, chain = self._outputs(X, lengths), self._chain()
         if chain is None:
             return [softmax(row) for row in emissions]
-        return [decoding.crf_marginals(row[None], *chain, allowed=self._allowed)[0] for row in emissions]
+        shares: list[Any] = [None] * len(emissions)
+        for rows, batch, counts in side_by_side(emissions):
+            marginals = decoding.crf_marginals(batch, *chain, lengths=counts, allowed=self._allowed)
+            for i, row in zip(rows, apart(marginals, counts), strict=True):
+                shares[i] = row
+        return shares
 
     def score(self, X: Any, y: Any, lengths: ArrayLike | None = None) -> float:
-        """Return the F1 of entities where tags are BIO, else the part of the steps whose tag is right.
+        """Return the F1 of entities where tags begin with ``B-``, else the part of the steps whose tag is right.
 
         Parameters
         ----------
@@ -342,16 +345,15 @@ class SequenceTagger(SequenceModel):
         return self._score_outputs(self._run(examples.inputs), examples)
 
     def _score_outputs(self, outputs: list[Floats], examples: Examples) -> float:
-        found = [self._classes.decode(tags) for tags in self._decode(outputs)]
-        came = [self._classes.decode(tags) for tags in examples.targets]
-        if any(str(tag).startswith(("B-", "I-")) for tag in self.classes_) and self._bio:
-            return metrics.entity_scores(*([row.tolist() for row in rows] for rows in (came, found))).f1
+        found, came = (
+            [self._classes.decode(tags).tolist() for tags in rows]
+            for rows in (self._decode(outputs), examples.targets)
+        )
+        if self._marks_entities:
+            return metrics.entity_scores(
+                *([[_bio(tag) for tag in row] for row in rows] for rows in (came, found))
+            ).f1
         return metrics.accuracy(came, found)
-
-    @property
-    def _bio(self) -> bool:
-        """Whether all tags are what :func:`seqrs.metrics.entity_scores` counts."""
-        return all(tag == "O" or str(tag)[:2] in ("B-", "I-") for tag in self.classes_)
 
     # Files
 
@@ -373,6 +375,11 @@ class SequenceTagger(SequenceModel):
                 characters=None if characters is None else Vocabulary.from_json(characters),
                 lowercase=self.lowercase,
             )
+
+
+def _bio(tag: str) -> str:
+    """Return a tag of BIOES or BILOU as one of BIO."""
+    return {"E": "I", "L": "I", "S": "B", "U": "B"}.get(tag[:1], tag[:1]) + tag[1:]
 
 
 def _rows(name: str, y: Any) -> list[Any]:

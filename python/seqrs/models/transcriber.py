@@ -11,8 +11,8 @@ from seqrs import _check, decoding, losses, metrics, nn
 from seqrs._check import Floats
 from seqrs.decoding import LanguageFunction
 from seqrs.models.classifier import softmax
-from seqrs.models.examples import Examples, SequenceBatch, groups
-from seqrs.models.inputs import Sequence_, padded
+from seqrs.models.examples import Examples, SequenceBatch, side_by_side
+from seqrs.models.inputs import Sequence_
 from seqrs.models.labels import Classes
 from seqrs.models.language_model import LanguageModel
 from seqrs.models.language_scores import LanguageScores
@@ -145,7 +145,11 @@ class Transcriber(SequenceModel):
     # Use
 
     def _greedy(self, outputs: list[Floats]) -> list[decoding.Reading]:
-        return [decoding.ctc_greedy(row[None])[0] for row in outputs]
+        read: list[Any] = [None] * len(outputs)
+        for rows, logits, lengths in side_by_side(outputs):
+            for i, reading in zip(rows, decoding.ctc_greedy(logits, lengths=lengths), strict=True):
+                read[i] = reading
+        return read
 
     def predict(
         self,
@@ -228,8 +232,7 @@ class Transcriber(SequenceModel):
         outputs = self._outputs(X, lengths)
         language = self._language(language_model)
         found: list[Any] = [None] * len(outputs)
-        for rows in groups(np.array([len(row) for row in outputs], np.int64)):
-            logits, counts = padded([outputs[i] for i in rows])
+        for rows, logits, counts in side_by_side(outputs):
             hypotheses = decoding.ctc_beam(
                 logits,
                 lengths=counts,
