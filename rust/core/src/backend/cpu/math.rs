@@ -38,16 +38,15 @@ fn exp_parts(fused: bool, x: f32) -> (f32, f32) {
     // ln 2 in two parts, the first exact in a product with any n here.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let fma = |a, b, c| multiply_add(fused, a, b, c);
-    let shifted = fma(x, std::f32::consts::LOG2_E, ROUND);
+    let shifted = multiply_add(fused, x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x));
+    let r = multiply_add(fused, n, -LN2_LOW, multiply_add(fused, n, -LN2_HIGH, x));
     // Least maximal error of expm1(r) − r over |r| ≤ ln 2 / 2 (own fit): 3e-9.
-    let q = fma(1.395_054e-3, r, 8.368_918e-3);
-    let q = fma(q, r, 4.166_620_6e-2);
-    let q = fma(q, r, 0.166_665_18);
-    let q = fma(q, r, 0.5);
-    let p = fma(r * r, q, r);
+    let q = multiply_add(fused, 1.395_054e-3, r, 8.368_918e-3);
+    let q = multiply_add(fused, q, r, 4.166_620_6e-2);
+    let q = multiply_add(fused, q, r, 0.166_665_18);
+    let q = multiply_add(fused, q, r, 0.5);
+    let p = multiply_add(fused, r * r, q, r);
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     (scale, p)
 }
@@ -78,18 +77,28 @@ fn exp(fused: bool, x: f32) -> f32 {
     multiply_add(fused, s, p, s)
 }
 
+// Plain loops: a closure may stay a function of its own, compiled without the caller's instructions.
 impl Elementary for f32 {
     #[inline(always)]
-    fn sigmoid_each<const L: usize>(x: [Self; L]) -> [Self; L] {
-        from_fn(|l| sigmoid(has_fused(L), x[l]))
+    fn sigmoid_each<const L: usize>(mut x: [Self; L]) -> [Self; L] {
+        for x in &mut x {
+            *x = sigmoid(has_fused(L), *x);
+        }
+        x
     }
     #[inline(always)]
-    fn tanh_each<const L: usize>(x: [Self; L]) -> [Self; L] {
-        from_fn(|l| tanh(has_fused(L), x[l]))
+    fn tanh_each<const L: usize>(mut x: [Self; L]) -> [Self; L] {
+        for x in &mut x {
+            *x = tanh(has_fused(L), *x);
+        }
+        x
     }
     #[inline(always)]
-    fn exp_each<const L: usize>(x: [Self; L]) -> [Self; L] {
-        from_fn(|l| exp(has_fused(L), x[l]))
+    fn exp_each<const L: usize>(mut x: [Self; L]) -> [Self; L] {
+        for x in &mut x {
+            *x = exp(has_fused(L), *x);
+        }
+        x
     }
 }
 
