@@ -108,14 +108,14 @@ def test_dropout_alone(variational: bool, device: str) -> None:
 
 def test_pooling_in_numpy(device: str) -> None:
     rng = np.random.default_rng(2)
-    x, mask = random_floats(rng, (5, 6, 3), "float64"), rng.random((5, 6)) < 0.6
+    x, mask = random_floats(rng, (5, 6, 4), "float64"), rng.random((5, 6)) < 0.6
     lengths = [6, 0, 3, 6, 6]
     mask[3] = False
     counts = mask & (np.arange(6) < np.array(lengths)[:, None])
-    pool = nn.Pool("attention", 3, 4, dtype="float64", device=device)
+    pool = nn.Pool("attention", 4, 4, dtype="float64", device=device)
     w = pool.state_dict()
     assert {name: value.shape for name, value in w.items()} == {
-        "weight": (4, 3),
+        "weight": (4, 4),
         "bias": (4,),
         "context": (4,),
     }
@@ -126,14 +126,27 @@ def test_pooling_in_numpy(device: str) -> None:
 
     for kind, function in {
         "last": lambda rows: rows[-1],
+        "ends": lambda rows: np.concatenate([rows[-1, :2], rows[0, 2:]]),
+        "center": lambda rows: np.concatenate([rows[(len(rows) - 1) // 2], rows[len(rows) // 2]]),
+        "max+mean": lambda rows: np.concatenate([rows.max(0), rows.mean(0)]),
         "mean": lambda rows: rows.mean(0),
         "max": lambda rows: rows.max(0),
         "attention": attended,
     }.items():
         layer = pool if kind == "attention" else nn.Pool(kind, dtype="float64", device=device)
-        expected = [function(x[b, counts[b]]) if counts[b].any() else np.zeros(3) for b in range(5)]
+        expected = [function(x[b, counts[b]]) if counts[b].any() else 0 * function(x[0]) for b in range(5)]
         assert_close(layer(x, lengths=lengths, mask=mask)[0], np.array(expected), kind)
         assert_close(layer(x[0], lengths=6, mask=mask[0])[0], expected[0], kind)
+
+
+def test_pooling_that_widens() -> None:
+    model = nn.Sequential(nn.Pool("max+mean"), nn.Linear(6, 2))
+    assert (model.input_size, model.output_size) == (3, 2)
+    assert nn.Pool("center", 3).output_size == 6
+    with pytest.raises(ValueError, match="block 1: expected an input_size that 2 divides"):
+        nn.Sequential(nn.Pool("center"), nn.Linear(5, 2))
+    with pytest.raises(ValueError, match="two directions side by side for ends, got width 3"):
+        nn.Pool("ends", 3)
 
 
 def test_pooling_takes_no_steps() -> None:
@@ -350,7 +363,7 @@ REFUSED: list[tuple[type[Exception], str, Any]] = [
     (TypeError, "Sequential: unexpected keyword argument 'dtype'; it is that of the blocks", lambda: nn.Sequential(nn.GRU(3, 5), dtype="float64")),
     (ValueError, "input_size: expected an integer for kind=\"attention\" outside a Sequential", lambda: nn.Pool("attention")(np.ones((1, 2, 3), np.float32))),
     (ValueError, "size: expected None, because kind=\"mean\" has no units of its own", lambda: nn.Pool("mean", size=3)),
-    (ValueError, "kind: expected \"last\", \"mean\", \"max\" or \"attention\", got 'first'", lambda: nn.Pool("first")),
+    (ValueError, "kind: expected \"last\", \"ends\", \"center\", \"mean\", \"max\", \"max+mean\" or \"attention\", got 'first'", lambda: nn.Pool("first")),
     (ValueError, "p: expected a number from 0 to below 1, got 1.0", lambda: nn.Dropout(1)),
     (ValueError, "eps: expected a finite number above 0, got 0.0", lambda: nn.LayerNorm(3, 0)),
     (RuntimeError, "Dropout(0.5) takes any width, and has not seen an input yet", lambda: nn.Dropout(0.5).state_dict()),

@@ -119,6 +119,9 @@ BLOCKS: dict[str, Any] = {
     "variational": lambda **o: nn.Sequential(nn.Linear(3, 4, **o), nn.Dropout(0.4, True), seed=1),
     "last": lambda **o: nn.Pool("last", **o),
     "mean": lambda **o: nn.Pool("mean", **o),
+    "ends": lambda **o: nn.Sequential(nn.GRU(3, 2, bidirectional=True, **o), nn.Pool("ends")),
+    "center": lambda **o: nn.Pool("center", **o),
+    "max+mean": lambda **o: nn.Pool("max+mean", **o),
     "max": lambda **o: nn.Pool("max", **o),
     "attention": lambda **o: nn.Pool("attention", 3, 5, **o),
     "classifier": lambda **o: nn.Sequential(

@@ -336,7 +336,7 @@ def test_ten_thousand_steps() -> None:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "max+mean", "attention"])
 def test_every_cell_and_pooling(cell: str, pooling: str) -> None:
     X, y = walks(150)
     model = small(

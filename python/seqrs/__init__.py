@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from seqrs._native import version as __version__
     from seqrs.models import LanguageModel as LanguageModel
     from seqrs.models import SequenceClassifier as SequenceClassifier
+    from seqrs.models import SequenceRegressor as SequenceRegressor
     from seqrs.models import SequenceTagger as SequenceTagger
     from seqrs.models import Transcriber as Transcriber
     from seqrs.models import Translator as Translator
@@ -67,6 +68,7 @@ else:
         "__version__": "seqrs._native:version",
         "LanguageModel": "seqrs.models:LanguageModel",
         "SequenceClassifier": "seqrs.models:SequenceClassifier",
+        "SequenceRegressor": "seqrs.models:SequenceRegressor",
         "SequenceTagger": "seqrs.models:SequenceTagger",
         "Transcriber": "seqrs.models:Transcriber",
         "Translator": "seqrs.models:Translator",
@@ -95,6 +97,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "LanguageModel",
     "SequenceClassifier",
+    "SequenceRegressor",
     "SequenceTagger",
     "Transcriber",
     "Translator",

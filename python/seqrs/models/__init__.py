@@ -4,6 +4,7 @@ from seqrs.models.classifier import SequenceClassifier as SequenceClassifier
 from seqrs.models.language_model import LanguageModel as LanguageModel
 from seqrs.models.loading import load as load
 from seqrs.models.quantized import QuantizedModel as QuantizedModel
+from seqrs.models.regressor import SequenceRegressor as SequenceRegressor
 from seqrs.models.tagger import SequenceTagger as SequenceTagger
 from seqrs.models.transcriber import Transcriber as Transcriber
 from seqrs.models.transcriber import Transcript as Transcript
@@ -14,6 +15,7 @@ __all__ = [
     "LanguageModel",
     "QuantizedModel",
     "SequenceClassifier",
+    "SequenceRegressor",
     "SequenceTagger",
     "Transcriber",
     "Transcript",

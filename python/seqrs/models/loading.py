@@ -7,15 +7,21 @@ from seqrs.exceptions import ModelFileError
 from seqrs.io import ModelFile
 from seqrs.models.classifier import SequenceClassifier
 from seqrs.models.language_model import LanguageModel
+from seqrs.models.regressor import SequenceRegressor
 from seqrs.models.tagger import SequenceTagger
 from seqrs.models.transcriber import Transcriber
 from seqrs.models.translator import Translator
 from seqrs.text.tokenizers import Tokenizer
 
-_KINDS: dict[str, Any] = {
-    model.kind: model
-    for model in (LanguageModel, SequenceClassifier, SequenceTagger, Transcriber, Translator)
-}
+_MODELS: tuple[Any, ...] = (
+    LanguageModel,
+    SequenceClassifier,
+    SequenceRegressor,
+    SequenceTagger,
+    Transcriber,
+    Translator,
+)
+_KINDS = {model.kind: model for model in _MODELS}
 
 
 def load(

@@ -5,7 +5,7 @@ from typing import Any
 from seqrs import _check, nn
 from seqrs.models.sequence_options import Seeds, SequenceOptions
 
-POOLINGS = ("last", "mean", "max", "attention")
+POOLINGS = ("last", "mean", "max", "max+mean", "attention", "center")
 
 
 def check_pooling(pooling: str) -> str:
@@ -20,9 +20,11 @@ def pooled(model: SequenceOptions, pooling: str | None, size: int, seeds: Seeds)
     ----------
     model : SequenceOptions
         Its options, and what it reads.
-    pooling : {"last", "mean", "max", "attention"} or None
-        What becomes of the recurrent layer's steps: see :class:`seqrs.nn.Pool`. None: `size`
-        numbers for each step.
+    pooling : {"last", "mean", "max", "max+mean", "attention", "center"} or None
+        What becomes of the recurrent layer's steps. ``"last"``: what the layer has when it has
+        read all, in each direction. ``"center"``: the two steps in the middle, for sequences whose
+        meaning lies there, such as splice sites. The others: see :class:`seqrs.nn.Pool`. None:
+        `size` numbers for each step.
     size : int
         How many numbers.
     seeds : callable
@@ -34,5 +36,8 @@ def pooled(model: SequenceOptions, pooling: str | None, size: int, seeds: Seeds)
     """
     blocks, width = model._encoder(seeds)
     if pooling is not None:
-        blocks.append(nn.Pool(pooling, **model._block_options(seeds())))
+        apart = (model.layer_options or {}).get("merge", "concat") == "concat"
+        kind = "ends" if pooling == "last" and model.bidirectional and apart else pooling
+        blocks.append(nn.Pool(kind, **model._block_options(seeds())))
+        width *= 2 if pooling in ("max+mean", "center") else 1
     return [*blocks, *model._dropout(), nn.Linear(width, size, **model._block_options(seeds()))]

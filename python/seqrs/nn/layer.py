@@ -50,6 +50,7 @@ class Layer(Generic[StateT]):
     _takes = "features"  # or "tokens", or "both"
     _needs_steps = False  # whether the input must have a time axis
     _pools = False  # whether the output has none
+    _times = 1  # for a block of any width: how many times as wide its output is
     _tape: type[Tape] = Tape
 
     def __init__(
@@ -456,7 +457,7 @@ class Layer(Generic[StateT]):
         )
         self.input_size = width
         if self._any_width:
-            self.output_size = width
+            self.output_size = self._times * width
 
     def _inputs(self, x: ArrayLike, axes: tuple[str, ...]) -> tuple[NDArray[Any], bool]:
         """Return the input with a batch axis, and whether it came with one."""

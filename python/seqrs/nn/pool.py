@@ -11,17 +11,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool"]
 
+POOLINGS = ("last", "ends", "center", "mean", "max", "max+mean", "attention")
+
 
 class Pool(Layer[None]):
-    """Pool over time: (B, T, I) in, (B, I) out, over the steps that count.
+    """Pool over time: (B, T, I) in, (B, O) out, over the steps that count.
 
     A row of which no step counts becomes zero.
 
     Parameters
     ----------
-    kind : {"last", "mean", "max", "attention"}
-        The last step; the mean; the largest number of each feature; or a mean weighed by what
-        the steps hold (Yang et al. 2016)::
+    kind : {"last", "ends", "center", "mean", "max", "max+mean", "attention"}
+        The last step; of a bidirectional layer the last step of either direction, which is the
+        first half of the features at the last step and the second half at the first; the two
+        steps in the middle side by side (of an odd number of steps, the one twice); the mean; the
+        largest number of each feature; these two side by side; or a mean weighed by what the
+        steps hold (Yang et al. 2016)::
 
             a⟨t⟩ = softmax over t of (context · tanh(weight x⟨t⟩ + bias))
             y = Σ_t a⟨t⟩ x⟨t⟩
@@ -35,6 +40,8 @@ class Pool(Layer[None]):
 
     Notes
     -----
+    O is I, and for two vectors side by side 2 I.
+
     Parameters, for ``"attention"`` alone: ``weight`` (A, I), ``bias`` (A,), ``context`` (A,).
 
     Raises
@@ -61,12 +68,13 @@ class Pool(Layer[None]):
         size: SupportsIndex | None = None,
         **options: "Unpack[BlockOptions]",
     ) -> None:
-        self.kind = _check.choice("kind", kind, ("last", "mean", "max", "attention"))
+        self.kind = _check.choice("kind", kind, POOLINGS)
+        self._times = 2 if self.kind in ("center", "max+mean") else 1
         width = None if input_size is None else _check.integer("input_size", input_size, minimum=1)
         self.size = None if size is None else _check.integer("size", size, minimum=1)
         if self.size is not None and self.kind != "attention":
             raise ValueError(f'size: expected None, because kind="{self.kind}" has no units of its own')
-        super().__init__(width, width, options)
+        super().__init__(width, None if width is None else self._times * width, options)
 
     def _build(self, width: int) -> None:
         if self.kind == "attention" and self._any_width:

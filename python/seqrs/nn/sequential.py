@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -228,13 +229,19 @@ def _check_blocks(blocks: Sequence[Layer[Any]]) -> None:
 
 def _widths(blocks: Sequence[Layer[Any]]) -> list[int]:
     """Return the width of the input, and of the output of every block."""
-    # A block that takes any width also gives it.
-    width = next(block.input_size for block in blocks if not block._any_width) or 0
+    # A block that takes any width gives it too, or so many times as much.
+    first = next(i for i, block in enumerate(blocks) if not block._any_width)
+    times = prod(block._times for block in blocks[:first])
+    width, rest = divmod(blocks[first].input_size or 0, times)
+    if rest:
+        raise ValueError(f"block {first}: expected an input_size that {times} divides, got {blocks[first]!r}")
     widths = [width]
     for i, block in enumerate(blocks):
         if not block._any_width:
             if block.input_size != width:
                 raise ValueError(f"block {i}: expected an input_size of {width}, got {block!r}")
             width = block.output_size or 0
+        else:
+            width *= block._times
         widths.append(width)
     return widths

@@ -22,10 +22,17 @@ pub enum SpecInput {
 pub enum Pool {
     /// The last step.
     Last,
+    /// Of a bidirectional layer, the last step of each direction.
+    Ends,
+    /// The two steps in the middle side by side; the same one twice where there is one.
+    Center,
     /// The mean.
     Mean,
     /// The largest number, unit by unit.
     Max,
+    /// The largest numbers and the means side by side.
+    #[serde(rename = "max+mean")]
+    MaxMean,
     /// A mean weighed by attention.
     Attention,
 }
@@ -169,10 +176,20 @@ impl Block {
             Self::LayerNorm { name, eps } => builder.layer_norm(&prefix(name), input, *eps),
             Self::Pool { name, kind, size } => match kind {
                 Pool::Last => builder.pool(input, Pooling::Last),
+                Pool::Ends => builder.pool(input, Pooling::Ends),
+                Pool::Center => side_by_side(builder, input, [Pooling::Middle, Pooling::LaterMiddle]),
+                Pool::MaxMean => side_by_side(builder, input, [Pooling::Max, Pooling::Mean]),
                 Pool::Mean => builder.pool(input, Pooling::Mean),
                 Pool::Max => builder.pool(input, Pooling::Max),
                 Pool::Attention => builder.attention_pool(&prefix(name), input, *size),
             },
         }
     }
+}
+
+/// What two kinds of pooling make of the same steps.
+fn side_by_side(builder: &mut Builder, input: SlotId, how: [Pooling; 2]) -> Result<SlotId> {
+    let [a, b] = how;
+    let (a, b) = (builder.pool(input, a)?, builder.pool(input, b)?);
+    builder.concat(a, b)
 }

@@ -205,10 +205,20 @@ impl Builder {
     }
 
     /// One vector for each row instead of one for each step.
+    ///
+    /// # Errors
+    /// If there are no steps, or for [`Pooling::Ends`] if the width is odd.
     pub fn pool(&mut self, input: SlotId, how: Pooling) -> Result<SlotId> {
         self.steps(input, "pooling")?;
         self.like(input, 0)?;
         let width = self.width(input);
+        if how == Pooling::Ends && width % 2 == 1 {
+            return Err(Error::value(
+                "kind",
+                "two directions side by side for ends",
+                format!("width {width}"),
+            ));
+        }
         Ok(self.push(Slot::Pooled(width), |out| Op::Pool { input, how, out }))
     }
 

@@ -11,10 +11,31 @@ use serde::{Deserialize, Serialize};
 pub enum Pooling {
     /// The last step that counts.
     Last,
+    /// Of a bidirectional layer what either direction has at its own end: the first half of the units from
+    /// the last step that counts, the second half from the first.
+    Ends,
+    /// The step in the middle of those that count, the earlier of two.
+    Middle,
+    /// The same, the later of two.
+    LaterMiddle,
     /// The mean over the steps that count.
     Mean,
     /// The largest number over the steps that count, unit by unit.
     Max,
+}
+
+impl Pooling {
+    /// The step, of `steps` that count, that unit `k` of `width` is taken from; None where it is made of all.
+    pub(crate) fn step(self, steps: usize, k: usize, width: usize) -> Option<usize> {
+        match self {
+            Self::Last => steps.checked_sub(1),
+            Self::Ends if k < width / 2 => steps.checked_sub(1),
+            Self::Ends => Some(0),
+            Self::Middle => Some(steps.saturating_sub(1) / 2),
+            Self::LaterMiddle => Some(steps / 2),
+            Self::Mean | Self::Max => None,
+        }
+    }
 }
 
 /// One op.

@@ -131,17 +131,7 @@ pub fn attending(draw: &mut Draw, cell: &str, hidden: usize, (score, when): (Sco
 }
 
 /// Models as data, with the options of their blocks.
-pub const MODELS: [&str; 15] = [
-    r#"{"input": {"features": 3}, "blocks": [
-        {"block": "linear", "name": "0", "size": 5, "bias": true, "tied": null},
-        {"block": "activation", "kind": "tanh"},
-        {"block": "recurrent", "name": "1", "cell": "gru", "form": "after", "hidden_size": 3},
-        {"block": "pool", "name": "2", "kind": "mean"},
-        {"block": "activation", "kind": "softsign"}]}"#,
-    r#"{"input": {"features": 3}, "blocks": [
-        {"block": "activation", "kind": "sigmoid"},
-        {"block": "linear", "name": "0", "size": 5, "bias": true, "tied": null},
-        {"block": "activation", "kind": "sigmoid"}]}"#,
+pub const MODELS: [&str; 18] = [
     r#"{"input": {"tokens": 4}, "blocks": [
         {"block": "embedding", "name": "0", "size": 3, "dropout": 0.4},
         {"block": "recurrent", "name": "1", "cell": "gru", "form": "after", "hidden_size": 3},
@@ -157,6 +147,17 @@ pub const MODELS: [&str; 15] = [
     r#"{"input": {"features": 3}, "blocks": [
         {"block": "recurrent", "name": "0", "cell": "rnn", "form": "tanh", "hidden_size": 3},
         {"block": "pool", "name": "1", "kind": "last"}]}"#,
+    r#"{"input": {"features": 3}, "blocks": [
+        {"block": "recurrent", "name": "0", "cell": "gru", "form": "after", "hidden_size": 3, "bidirectional": true},
+        {"block": "pool", "name": "1", "kind": "ends"},
+        {"block": "linear", "name": "2", "size": 2, "bias": true, "tied": null}]}"#,
+    r#"{"input": {"features": 3}, "blocks": [
+        {"block": "recurrent", "name": "0", "cell": "gru", "form": "after", "hidden_size": 3},
+        {"block": "pool", "name": "1", "kind": "center"},
+        {"block": "linear", "name": "2", "size": 2, "bias": true, "tied": null}]}"#,
+    r#"{"input": {"features": 3}, "blocks": [
+        {"block": "recurrent", "name": "0", "cell": "rnn", "form": "tanh", "hidden_size": 3},
+        {"block": "pool", "name": "1", "kind": "max+mean"}]}"#,
     r#"{"input": {"features": 3}, "blocks": [
         {"block": "recurrent", "name": "0", "cell": "mingru", "form": "", "hidden_size": 3},
         {"block": "pool", "name": "1", "kind": "mean"},

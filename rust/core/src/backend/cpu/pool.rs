@@ -7,7 +7,7 @@ use super::part::Part;
 use super::scratch::Rows;
 use crate::program::{Pooling, SlotId};
 
-/// The last step, the mean or the largest number; 0 for a row without steps.
+/// Single steps, the mean or the largest number; 0 for a row without steps.
 pub(super) struct Pool {
     pub(super) input: Reach,
     pub(super) out: SlotId,
@@ -16,6 +16,15 @@ pub(super) struct Pool {
 }
 
 impl Pool {
+    /// What comes from single steps of group row `i`: units from `.0` up to `.1`, and their row.
+    fn taken<T: Elementary>(&self, part: &Part<T>, i: usize) -> [Option<(usize, usize, usize)>; 2] {
+        let (half, steps) = (self.width / 2, part.group.lengths[i]);
+        [(0, half), (half, self.width)].map(|(first, end)| {
+            let step = self.how.step(steps, first, self.width).filter(|_| steps > 0 && first < end)?;
+            Some((first, end, part.group.packed(i, step)))
+        })
+    }
+
     /// The first step of group row `i` that holds the largest number of unit `u`; NaN counts as larger.
     fn largest<T: Elementary>(part: &Part<T>, x: &Rows<T>, i: usize, u: usize) -> Option<usize> {
         let above = |a: T, b: T| a > b || a.partial_cmp(&a).is_none();
@@ -31,11 +40,6 @@ impl<T: Elementary> Local<T> for Pool {
                 let to = &mut out.at_mut(i)[..self.width];
                 to.fill(T::ZERO);
                 match self.how {
-                    Pooling::Last => {
-                        if let Some(row) = part.group.of_row(i).next_back() {
-                            to.copy_from_slice(&x.at(row)[..self.width]);
-                        }
-                    }
                     Pooling::Mean => {
                         let share = share(part.group.lengths[i]);
                         for row in part.group.of_row(i) {
@@ -47,6 +51,11 @@ impl<T: Elementary> Local<T> for Pool {
                             if let Some(row) = Self::largest(part, x, i, u) {
                                 *to = x.at(row)[u];
                             }
+                        }
+                    }
+                    _ => {
+                        for (first, end, row) in self.taken(part, i).into_iter().flatten() {
+                            to[first..end].copy_from_slice(&x.at(row)[first..end]);
                         }
                     }
                 }
@@ -66,9 +75,6 @@ impl<T: Elementary> Local<T> for Pool {
                     dx.at_mut(row).iter_mut().zip(dy).for_each(|(dx, &d)| *dx += d * share);
                 };
                 match self.how {
-                    Pooling::Last => {
-                        part.group.of_row(i).next_back().into_iter().for_each(|row| add_to(row, T::ONE))
-                    }
                     Pooling::Mean => {
                         let share = share(part.group.lengths[i]);
                         part.group.of_row(i).for_each(|row| add_to(row, share));
@@ -78,6 +84,12 @@ impl<T: Elementary> Local<T> for Pool {
                             if let Some(row) = Self::largest(part, x, i, u) {
                                 dx.at_mut(row)[u] += d;
                             }
+                        }
+                    }
+                    _ => {
+                        for (first, end, row) in self.taken(part, i).into_iter().flatten() {
+                            let to = dx.at_mut(row)[first..end].iter_mut();
+                            to.zip(&dy[first..end]).for_each(|(dx, &d)| *dx += d);
                         }
                     }
                 }

@@ -22,9 +22,9 @@ pub(super) fn pool<T: Float + Lanes>(
             let x = |at: usize| work.slots[input][at * width + k];
             let n = T::from_f64(steps.len() as f64);
             work.slots[out][b * width + k] = match how {
-                Pooling::Last => x(steps.end - 1),
                 Pooling::Mean => steps.clone().fold(T::ZERO, |sum, at| sum + x(at)) / n,
                 Pooling::Max => x(largest(steps.clone(), x)),
+                _ => how.step(steps.len(), k, width).map_or(T::ZERO, |step| x(steps.start + step)),
             };
         }
     }
@@ -42,7 +42,6 @@ pub(super) fn pool_backward<T: Float + Lanes>(
         for k in 0..width {
             let d = work.d_slots[out][b * width + k];
             match how {
-                Pooling::Last => work.d_slots[input][(steps.end - 1) * width + k] += d,
                 Pooling::Mean => {
                     let n = T::from_f64(steps.len() as f64);
                     steps.clone().for_each(|at| work.d_slots[input][at * width + k] += d / n);
@@ -50,6 +49,11 @@ pub(super) fn pool_backward<T: Float + Lanes>(
                 Pooling::Max => {
                     let at = largest(steps.clone(), |at| work.slots[input][at * width + k]);
                     work.d_slots[input][at * width + k] += d;
+                }
+                _ => {
+                    if let Some(step) = how.step(steps.len(), k, width) {
+                        work.d_slots[input][(steps.start + step) * width + k] += d;
+                    }
                 }
             }
         }
