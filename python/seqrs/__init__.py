@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from seqrs._native import version as __version__
     from seqrs.models import LanguageModel as LanguageModel
     from seqrs.models import SequenceClassifier as SequenceClassifier
+    from seqrs.models import SequenceGenerator as SequenceGenerator
     from seqrs.models import SequenceRegressor as SequenceRegressor
     from seqrs.models import SequenceTagger as SequenceTagger
     from seqrs.models import Transcriber as Transcriber
@@ -68,6 +69,7 @@ else:
         "__version__": "seqrs._native:version",
         "LanguageModel": "seqrs.models:LanguageModel",
         "SequenceClassifier": "seqrs.models:SequenceClassifier",
+        "SequenceGenerator": "seqrs.models:SequenceGenerator",
         "SequenceRegressor": "seqrs.models:SequenceRegressor",
         "SequenceTagger": "seqrs.models:SequenceTagger",
         "Transcriber": "seqrs.models:Transcriber",
@@ -97,6 +99,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "LanguageModel",
     "SequenceClassifier",
+    "SequenceGenerator",
     "SequenceRegressor",
     "SequenceTagger",
     "Transcriber",

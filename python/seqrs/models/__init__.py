@@ -1,6 +1,7 @@
 """Models in people's terms: ``fit`` them to data, use them, ``save`` them; :func:`load` reads them back."""
 
 from seqrs.models.classifier import SequenceClassifier as SequenceClassifier
+from seqrs.models.generator import SequenceGenerator as SequenceGenerator
 from seqrs.models.language_model import LanguageModel as LanguageModel
 from seqrs.models.loading import load as load
 from seqrs.models.quantized import QuantizedModel as QuantizedModel
@@ -15,6 +16,7 @@ __all__ = [
     "LanguageModel",
     "QuantizedModel",
     "SequenceClassifier",
+    "SequenceGenerator",
     "SequenceRegressor",
     "SequenceTagger",
     "Transcriber",

@@ -6,6 +6,7 @@ from typing import Any
 from seqrs.exceptions import ModelFileError
 from seqrs.io import ModelFile
 from seqrs.models.classifier import SequenceClassifier
+from seqrs.models.generator import SequenceGenerator
 from seqrs.models.language_model import LanguageModel
 from seqrs.models.regressor import SequenceRegressor
 from seqrs.models.tagger import SequenceTagger
@@ -16,6 +17,7 @@ from seqrs.text.tokenizers import Tokenizer
 _MODELS: tuple[Any, ...] = (
     LanguageModel,
     SequenceClassifier,
+    SequenceGenerator,
     SequenceRegressor,
     SequenceTagger,
     Transcriber,

@@ -13,7 +13,9 @@ def check_pooling(pooling: str) -> str:
     return _check.choice("pooling", pooling, POOLINGS)
 
 
-def pooled(model: SequenceOptions, pooling: str | None, size: int, seeds: Seeds) -> list[nn.Layer[Any]]:
+def pooled(
+    model: SequenceOptions, pooling: str | None, size: int, seeds: Seeds, reads: int | None = None
+) -> list[nn.Layer[Any]]:
     """Return blocks from what the model reads to `size` numbers for each sequence.
 
     Parameters
@@ -29,12 +31,14 @@ def pooled(model: SequenceOptions, pooling: str | None, size: int, seeds: Seeds)
         How many numbers.
     seeds : callable
         Gives a seed for a block.
+    reads : int, optional
+        Different tokens, or features of a step. Default: what the reader says.
 
     Returns
     -------
     list of Layer
     """
-    blocks, width = model._encoder(seeds)
+    blocks, width = model._encoder(seeds, reads)
     if pooling is not None:
         apart = (model.layer_options or {}).get("merge", "concat") == "concat"
         kind = "ends" if pooling == "last" and model.bidirectional and apart else pooling

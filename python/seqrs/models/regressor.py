@@ -102,7 +102,13 @@ class SequenceRegressor(SequenceModel):
     def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:
         rows = self._numbers("y", y, inputs)
         self._outputs_axis = rows[0].ndim > (0 if self.pooling is not None else 1)
-        every = np.concatenate([row.reshape(-1, row.shape[-1] if self._outputs_axis else 1) for row in rows])
+        width = rows[0].shape[-1] if self._outputs_axis else 1
+        for i, row in enumerate(rows):
+            if row.ndim != rows[0].ndim or (self._outputs_axis and row.shape[-1] != width):
+                raise ValueError(
+                    f"y[{i}]: expected numbers like those of y[0], {rows[0].shape}, got {row.shape}"
+                )
+        every = np.concatenate([row.reshape(-1, width) for row in rows])
         self._mean, self._scale = np.zeros(every.shape[1]), np.ones(every.shape[1])
         if self.standardize:
             spread = every.std(0)

@@ -182,7 +182,7 @@ class SequenceModel(SequenceOptions):
             level=self.level,
             min_count=self.min_count,
             max_vocab=self.max_vocab,
-            standardize=self.standardize,
+            standardize=self._standardizes,
             dtype=self._dtype,
         )
 
@@ -211,10 +211,19 @@ class SequenceModel(SequenceOptions):
         inputs = self.reader.read(X, lengths, f"{where}X")
         return Examples(inputs, self._targets_of(f"{where}y", y, inputs), np.ones(len(inputs)))
 
+    @property
+    def _standardizes(self) -> bool:
+        """Whether features are standardised."""
+        return self.standardize
+
     def _augmented(self, inputs: list[Sequence_], draw: np.random.Generator) -> list[Sequence_]:
         """Return training inputs changed at random, as the options say."""
         if self.augment is not None:
             inputs = [self.augment(row, draw) for row in inputs]
+        return self._noisy(inputs, draw)
+
+    def _noisy(self, inputs: list[Sequence_], draw: np.random.Generator) -> list[Sequence_]:
+        """Return training inputs with tokens dropped or noise added."""
         if self.reader.reads_tokens and self.word_dropout:
             return [np.where(draw.random(len(row)) < self.word_dropout, np.int32(-1), row) for row in inputs]
         if self.noise and not self.reader.reads_tokens:

@@ -247,10 +247,10 @@ class SequenceOptions(Estimator):
         name = _check.compute_dtype(self.dtype)
         return "float32" if name == "bfloat16" else name
 
-    def _encoder(self, seeds: Seeds) -> tuple[list[nn.Layer[Any]], int]:
+    def _encoder(self, seeds: Seeds, reads: int | None = None) -> tuple[list[nn.Layer[Any]], int]:
         """Return blocks from what the reader reads to the recurrent layer's output, and its width."""
         blocks: list[nn.Layer[Any]] = []
-        width = self.reader.size
+        width = self.reader.size if reads is None else reads
         if self.reader.reads_tokens and self.embedding_size is not None:
             blocks.append(nn.Embedding(width, self.embedding_size, **self._block_options(seeds())))
             blocks += self._dropout()

@@ -1,0 +1,320 @@
+"""Train the models on the data sets of their uses: does each reach the result that it should?
+
+    python bench/uses.py PATH/TO/data --only splice --only trec --output bench/results
+
+A recipe is a name, where its data come from, the options of a model and the result to reach: the mean over seeds of
+the accuracy on development data. Where the data come without any, a tenth is held out by a fixed seed, equal
+sequences always together; skeletons are tested on each subject in turn, after training on the others; promoters on
+each tenth of three divisions into ten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import json
+import sys
+import time
+import wave
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import report
+from machine import cores, cpu_model
+
+import seqrs
+from seqrs import features
+
+# X and y to train on, X and y to test on.
+Split = tuple[list, list, list, list]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained on what, and the result to reach."""
+
+    data: Callable[[Path], Iterator[Split]]
+    goal: float
+    options: dict[str, Any] = field(default_factory=dict)
+    members: int = 1  # networks whose probabilities are averaged
+    model: Callable[..., Any] = seqrs.SequenceClassifier
+
+
+# Data
+
+
+def chosen(X: list, y: list, held: list[bool]) -> Split:
+    rows = [[i for i, h in enumerate(held) if h == wanted] for wanted in (False, True)]
+    (X_train, y_train), (X_test, y_test) = [([X[i] for i in part], [y[i] for i in part]) for part in rows]
+    return X_train, y_train, X_test, y_test
+
+
+def tenth(X: list, y: list, keys: list) -> Split:
+    """Hold out a tenth of the distinct keys, always the same."""
+    distinct = sorted(set(keys))
+    order = np.random.default_rng(0).permutation(len(distinct))
+    held = {distinct[i] for i in order[: round(len(distinct) / 10)]}
+    return chosen(X, y, [key in held for key in keys])
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def splice(folder: Path) -> Iterator[Split]:
+    rows = [line.split("\t") for line in lines(folder / "splice/train.tsv")]
+    sequences = [row[2] for row in rows]
+    yield tenth(sequences, [row[0] for row in rows], sequences)
+
+
+def promoters(folder: Path) -> Iterator[Split]:
+    rows = [line.split("\t") for line in lines(folder / "promoters/promoters.tsv")]
+    X, y = [row[2] for row in rows], [row[0] for row in rows]
+    for division in range(3):
+        fold = np.random.default_rng(division).permutation(len(X)) % 10
+        for k in range(10):
+            yield chosen(X, y, list(fold == k))
+
+
+def labelled(path: Path) -> tuple[list[str], list[str]]:
+    rows = [line.split(" ", 1) for line in lines(path)]
+    return [text for _, text in rows], [label for label, _ in rows]
+
+
+def trec(folder: Path) -> Iterator[Split]:
+    X, y = labelled(folder / "trec/train.txt")
+    yield tenth(X, y, X)
+
+
+def sst2(folder: Path) -> Iterator[Split]:
+    yield *labelled(folder / "sst2/train.txt"), *labelled(folder / "sst2/dev.txt")
+
+
+def imdb(folder: Path) -> Iterator[Split]:
+    with gzip.open(folder / "imdb_small/train.tsv.gz", "rt", encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    words = seqrs.text.WordTokenizer(split_punctuation=True).tokenize
+    # What a review comes to, it says at its end.
+    X = [words(text.replace("<br />", " ").lower())[-300:] for _, _, text in rows]
+    yield tenth(X, [label for label, *_ in rows], [text for *_, text in rows])
+
+
+def names18(folder: Path) -> Iterator[Split]:
+    rows = [line.split("\t") for line in lines(folder / "names18/train.tsv")]
+    names = [name for _, name in rows]
+    yield tenth(names, [language for language, _ in rows], names)
+
+
+def vowels(folder: Path) -> Iterator[Split]:
+    rows = lines(folder / "uea/JapaneseVowels_TRAIN.ts")
+    parts = [row.split(":") for row in rows if row and row[0] not in "#@"]
+    X = [np.array([[float(v) for v in dimension.split(",")] for dimension in row[:-1]]).T for row in parts]
+    y = [row[-1] for row in parts]
+    yield tenth(X, y, list(range(len(X))))
+
+
+def digits(folder: Path) -> Iterator[Split]:
+    X, y, held = [], [], []
+    with zipfile.ZipFile(folder / "fsdd/fsdd_train.zip") as archive:
+        for name in sorted(archive.namelist()):
+            digit, _, number = name.removesuffix(".wav").split("/")[-1].split("_")
+            with wave.open(io.BytesIO(archive.read(name))) as sound:
+                samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2") / 2**15
+                X.append(features.standardize(features.log_mel(samples, sound.getframerate())))
+            y.append(digit)
+            held.append(number in ("5", "6"))  # of each speaker and digit, a tenth
+    yield chosen(X, y, held)
+
+
+def skeletons(name: str) -> Callable[[Path], Iterator[Split]]:
+    def read(folder: Path) -> Iterator[Split]:
+        with gzip.open(folder / name / "train.jsonl.gz", "rt", encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        X, y = [posture(row["frames"]) for row in rows], [row["action"] for row in rows]
+        for subject in sorted({row["subject"] for row in rows}):
+            yield chosen(X, y, [row["subject"] == subject for row in rows])
+
+    return read
+
+
+def posture(frames: list[list[float]]) -> np.ndarray:
+    """Where the joints are, seen from the middle of the body, and how they move."""
+    joints = np.array(frames).reshape(len(frames), -1, 3)
+    joints = (joints - joints.mean(1, keepdims=True)).reshape(len(frames), -1)
+    return np.concatenate([joints, np.gradient(joints, axis=0) if len(joints) > 1 else 0 * joints], axis=1)
+
+
+def skip_frames(x: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Leave out each frame with a probability of up to a third, as a faster hand would."""
+    kept = x[draw.random(len(x)) >= draw.uniform(0, 0.33)]
+    return kept if len(kept) else x
+
+
+BIDIRECTIONAL = {"bidirectional": True, "lr": 3e-3}
+WORDS = {**BIDIRECTIONAL, "level": "word", "batch_size": 50}
+SKELETON = {
+    **BIDIRECTIONAL,
+    "hidden_size": 64,
+    "pooling": "max+mean",
+    "dropout": 0.4,
+    "noise": 0.1,
+    "augment": skip_frames,
+    "epochs": 60,
+    "batch_size": 16,
+}
+DNA = {**BIDIRECTIONAL, "cell": "gru", "level": "char", "embedding_size": None, "batch_size": 32}
+
+RECIPES = {
+    "splice": Recipe(
+        splice, 0.96, {**DNA, "hidden_size": 48, "pooling": "center", "dropout": 0.4, "epochs": 20}
+    ),
+    "promoters": Recipe(
+        promoters,
+        1 - 15 / 106,
+        {**DNA, "hidden_size": 32, "pooling": "max", "dropout": 0.4, "epochs": 30, "batch_size": 16},
+        members=3,
+    ),
+    "trec": Recipe(trec, 0.83, {**WORDS, "hidden_size": 100, "pooling": "max", "dropout": 0.5, "epochs": 12}),
+    "sst2": Recipe(
+        sst2,
+        0.785,
+        {
+            **WORDS,
+            "hidden_size": 64,
+            "pooling": "max+mean",
+            "dropout": 0.4,
+            "word_dropout": 0.05,
+            "epochs": 8,
+        },
+    ),
+    "imdb_small": Recipe(
+        imdb,
+        0.80,
+        {
+            **WORDS,
+            "hidden_size": 64,
+            "pooling": "max+mean",
+            "dropout": 0.5,
+            "word_dropout": 0.1,
+            "epochs": 8,
+            "min_count": 2,
+        },
+    ),
+    "names18": Recipe(
+        names18,
+        0.77,
+        {
+            **BIDIRECTIONAL,
+            "level": "char",
+            "embedding_size": 32,
+            "hidden_size": 128,
+            "dropout": 0.3,
+            "epochs": 12,
+            "batch_size": 64,
+        },
+    ),
+    "japanese_vowels": Recipe(
+        vowels,
+        0.97,
+        {
+            **BIDIRECTIONAL,
+            "hidden_size": 64,
+            "pooling": "max+mean",
+            "dropout": 0.4,
+            "epochs": 40,
+            "batch_size": 16,
+        },
+    ),
+    "fsdd": Recipe(
+        digits,
+        0.96,
+        {
+            **BIDIRECTIONAL,
+            "hidden_size": 64,
+            "pooling": "max",
+            "dropout": 0.3,
+            "noise": 0.2,
+            "epochs": 20,
+            "standardize": False,
+        },
+    ),
+    "utkinect": Recipe(skeletons("utkinect"), 0.92, SKELETON),
+    "msraction3d": Recipe(skeletons("msraction3d"), 0.78, SKELETON),
+}
+
+
+def run(name: str, folder: Path, seed: int) -> dict[str, Any]:
+    """Return what a recipe reaches with a seed: the part that is right of all that is tested."""
+    recipe, start = RECIPES[name], time.perf_counter()
+    right, wrong = 0, 0
+    for X, y, X_test, y_test in recipe.data(folder):
+        shares: Any = 0
+        for member in range(recipe.members):
+            model = recipe.model(**recipe.options, random_state=1000 * member + seed)
+            shares = shares + model.fit(X, y).predict_proba(X_test)
+        hits = model.classes_[shares.argmax(1)] == np.array(y_test)
+        right, wrong = right + int(hits.sum()), wrong + int((~hits).sum())
+    score = right / (right + wrong)
+    result = {"recipe": name, "seed": seed, "score": score, "wrong": wrong, "tested": right + wrong}
+    print(f"{name} seed {seed}: {score:.4f} ({wrong} wrong of {right + wrong})", file=sys.stderr)
+    return result | {"seconds": time.perf_counter() - start}
+
+
+def text(results: dict) -> str:
+    rows = []
+    for name in dict.fromkeys(run["recipe"] for run in results["runs"]):
+        own = [run for run in results["runs"] if run["recipe"] == name]
+        mean, goal = float(np.mean([run["score"] for run in own])), RECIPES[name].goal
+        rows.append(
+            [
+                name,
+                f"{100 * mean:.1f} %",
+                "yes" if mean >= goal else "no",
+                f"{100 * goal:.1f} %",
+                ", ".join(f"{100 * run['score']:.1f}" for run in own),
+                f"{np.mean([run['seconds'] for run in own]) / 60:.1f}",
+            ]
+        )
+    head = ["data", "accuracy, mean", "reached", "to reach", "of each seed", "minutes a seed"]
+    return f"""# The models on the data of their uses
+
+{report.conditions(results)}
+- {results["threads"]} threads
+- Recipes, divisions of the data: `bench/uses.py`; seeds {", ".join(map(str, results["seeds"]))}
+
+{report.table(head, rows)}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("data", type=Path, help="the folder that holds the data sets, each in its own")
+    parser.add_argument("--only", action="append", choices=RECIPES, help="default: all")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
+    parser.add_argument("--threads", type=int, default=cores(), help="default: all cores")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="where to write the results (default: print only)"
+    )
+    options = parser.parse_args()
+    seqrs.set_num_threads(options.threads)
+    results = {
+        "date": date.today().isoformat(),
+        "command": " ".join(["python bench/uses.py", *report.without_paths(sys.argv[1:])]),
+        "processor": cpu_model(),
+        "cores": cores(),
+        "threads": options.threads,
+        "versions": {"seqrs": seqrs.__version__, "Python": sys.version.split()[0]},
+        "seeds": options.seeds,
+        "runs": [run(name, options.data, seed) for name in options.only or RECIPES for seed in options.seeds],
+    }
+    report.publish("-".join(["uses", *(options.only or [])]), text(results), results, options.output)
+
+
+if __name__ == "__main__":
+    main()
