@@ -47,3 +47,22 @@ def test_grid_search_over_a_pipeline() -> None:
     assert search.best_params_ == {"sequenceclassifier__epochs": 6}
     assert search.score(X, y) > 0.75
     assert search.classes_.tolist() == ["down", "up"]
+
+
+def test_models_of_many_answers_in_cross_validation_and_grid_search() -> None:
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(n, 1)) for n in rng.integers(3, 10, 60)]
+    signs = [["plus" if step > 0 else "minus" for step in x[:, 0]] for x in X]
+    tagger = seqrs.SequenceTagger(output="crf", hidden_size=8, epochs=20, lr=0.03, random_state=0)
+    assert cross_val_score(tagger, X, signs, cv=3).mean() > 0.85
+    assert clone(tagger.fit(X, signs)).get_params() == tagger.get_params()
+
+    words = ["".join(rng.choice(list("ab"), rng.integers(1, 4))) for _ in range(60)]
+    heard = [
+        np.concatenate([np.array([[c == "a", c == "b"]] * 2 + [[0, 0]], float) for c in word])
+        for word in words
+    ]
+    transcriber = seqrs.Transcriber(cell="gru", hidden_size=8, lr=0.03, random_state=0)
+    search = GridSearchCV(transcriber, {"epochs": [0, 30]}, cv=2, error_score="raise").fit(heard, words)
+    assert search.best_params_ == {"epochs": 30}
+    assert search.best_score_ > 0.9
