@@ -130,3 +130,18 @@ def test_translation(tmp_path: Path) -> None:
     ]
     assert "of 2 are exactly the reference" in run_example("translation", *files, folder=tmp_path)
     assert (tmp_path / "small.seqrs").exists()
+
+
+def test_music(tmp_path: Path) -> None:
+    def likelihood(out: str) -> float:
+        (found,) = re.findall(r"held out: ([\d.]+) nats", out)
+        return float(found)
+
+    assert likelihood(run_example("music", "-o", "made_up.mid", folder=tmp_path)) < 4
+    midi = (tmp_path / "made_up.mid").read_bytes()
+    assert midi[:14] == b"MThd\0\0\0\6\0\0\0\1\x01\xe0"
+    assert int.from_bytes(midi[18:22], "big") == len(midi) - 22
+    assert midi.count(b"\x90") > 10
+    with gzip.open(tmp_path / "tunes.json.gz", "wt") as file:
+        json.dump({"train": [[[60], [64]] * 20] * 20, "valid": [[[60], [64]] * 3]}, file)
+    assert likelihood(run_example("music", "tunes.json.gz", folder=tmp_path)) < 0.5
