@@ -62,7 +62,7 @@ def test_models_of_many_answers_in_cross_validation_and_grid_search() -> None:
         np.concatenate([np.array([[c == "a", c == "b"]] * 2 + [[0, 0]], float) for c in word])
         for word in words
     ]
-    transcriber = seqrs.Transcriber(cell="gru", hidden_size=8, lr=0.03, random_state=0)
+    transcriber = seqrs.Transcriber(cell="gru", hidden_size=8, batch_size=8, lr=0.03, random_state=0)
     search = GridSearchCV(transcriber, {"epochs": [0, 30]}, cv=2, error_score="raise").fit(heard, words)
     assert search.best_params_ == {"epochs": 30}
     assert search.best_score_ > 0.9
