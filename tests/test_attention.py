@@ -1,5 +1,7 @@
 """Layers that attend to a memory: their equations, their gradients, step by step, and as parts of models."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from seqrs import losses, nn, optim
 
 SCORES = ["additive", "dot", "general"]
 WHENS = ["before", "after"]
+GOLDEN = Path(__file__).parent / "golden"
 Array = np.ndarray[Any, Any]
 
 
@@ -53,6 +56,41 @@ def test_a_plain_layer_computes_its_equations(score: str, when: str, device: str
             np.testing.assert_allclose(shares[b, t, :steps], share, rtol=0, atol=1e-12)
             assert not shares[b, t, steps:].any()
         np.testing.assert_allclose(h_last[0, b], h, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize(
+    "path", sorted(GOLDEN.glob("attention_pytorch_*.npz")), ids=lambda path: path.stem[18:]
+)
+def test_what_pytorch_computes(path: Path, device: str) -> None:
+    with np.load(path) as file:
+        golden = dict(file)
+    call = json.loads(str(golden["call"]))
+    params = {name[6:]: value for name, value in golden.items() if name.startswith("param.")}
+    sizes = np.cumsum([value.size for value in params.values()])[:-1]
+    grads = dict(zip(params, np.split(golden["grads"], sizes), strict=True))
+    inputs, width = golden["x"].shape[2], golden["memory"].shape[2]
+    cell = {"gru": nn.GRU, "lstm": nn.LSTM}[call["cell"]](inputs, 3, dtype="float64", device=device)
+    layer: Any = nn.AttentionDecoder(cell, width, score=call["score"], when=call["when"], attention_size=4)
+
+    def named(arrays: dict[str, Array]) -> dict[str, Array]:
+        """PyTorch's names and columns in those of the layer."""
+        own = {"query": "weight_query_l0", "key": "weight_key_l0", "vector": "weight_score_l0"}
+        found = {own.get(name, f"{name}_l0"): value for name, value in arrays.items()}
+        if call["when"] == "before":
+            both = found["weight_ih_l0"]
+            found |= {"weight_ih_l0": both[:, :inputs], "weight_context_l0": both[:, inputs:]}
+        return found
+
+    layer.load_state_dict(named(params))
+    how = {"memory": golden["memory"], "memory_lengths": golden["memory_lengths"]}
+    y, _, tape = layer.forward(golden["x"], **how)
+    g = layer.backward(tape, golden["dy"])
+    wanted = named({name: grads[name].reshape(value.shape) for name, value in params.items()})
+    wanted |= {"y": golden["y"], "x": golden["dx"], "memory": golden["dmemory"], "shares": golden["shares"]}
+    got = {**g.params, "y": y, "x": g.x, "memory": g.memory, "shares": layer.attend(golden["x"], **how)[2]}
+    for name, value in wanted.items():
+        np.testing.assert_allclose(got[name], value, rtol=0, atol=1e-10, err_msg=name)
 
 
 @settings(max_examples=40)
@@ -173,3 +211,39 @@ def test_what_does_not_fit_is_refused() -> None:
         nn.AttentionDecoder(nn.Linear(3, 4), 5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a second one"):
         nn.Sequential(layer, nn.AttentionDecoder(nn.GRU(9, 4), 5))
+
+
+def test_bfloat16_is_near() -> None:
+    rng = np.random.default_rng(4)
+    x, memory = (rng.normal(size=shape).astype(np.float32) for shape in [(3, 8, 16), (3, 9, 32)])
+    layers = [nn.AttentionDecoder(nn.GRU(16, 32, dtype=kind, seed=0), 32) for kind in ("float32", "bfloat16")]
+    exact, near = (layer.forward(x, memory=memory) for layer in layers)
+    np.testing.assert_allclose(near[0], exact[0], rtol=0, atol=0.03)
+    dy = np.ones_like(exact[0])
+    gradients: list[Any] = [
+        layer.backward(run[2], dy) for layer, run in zip(layers, (exact, near), strict=True)
+    ]
+    size = np.abs(gradients[0].memory).max()
+    np.testing.assert_allclose(gradients[1].memory, gradients[0].memory, rtol=0, atol=0.05 * size)
+
+
+def test_the_core_checks_what_it_is_given() -> None:
+    network = nn.AttentionDecoder(nn.GRU(3, 4, seed=0), 5).network
+    x, memory = np.ones((2, 6, 3), np.float32), np.ones((2, 7, 5), np.float32)
+
+    def run(memory: Any, lengths: Any = None) -> None:
+        network.forward(x, None, None, None, True, 0, 0, memory, lengths)
+
+    run(memory, np.array([7, 0]))
+    with pytest.raises(ValueError, match=r"memory: expected \(B, S, 5\)"):
+        run(None)
+    with pytest.raises(ValueError, match="memory: expected shape"):
+        run(memory[:1])
+    with pytest.raises(TypeError, match="memory: expected an array of float32"):
+        run(memory.astype(np.float64))
+    with pytest.raises(ValueError, match="memory_lengths: expected numbers from 0 to 7"):
+        run(memory, np.array([8, 0]))
+    with pytest.raises(ValueError, match="memory_lengths: expected shape"):
+        run(memory, np.array([1]))
+    with pytest.raises(ValueError, match="memory: expected none"):
+        nn.GRU(3, 4).network.forward(x, None, None, None, True, 0, 0, memory, None)

@@ -1,4 +1,4 @@
-"""Make pytorch_*.npz and ctc_pytorch.npz: torch.nn, forward and backward, in float64 (see README.md)."""
+"""Make pytorch_*.npz, ctc_pytorch.npz and attention_pytorch_*.npz: torch.nn, forward and backward, in float64 (see README.md)."""
 
 from __future__ import annotations
 
@@ -105,8 +105,75 @@ def make_ctc() -> None:
     save("ctc_pytorch", "torch", call, arrays | steps | {"targets": targets}, {})
 
 
+def make_attention(cell: str, score: str, when: str) -> None:
+    """A decoder written with torch.nn.GRUCell or LSTMCell: attention before the step or after, ragged memory."""
+    name = f"attention_pytorch_{cell}_{score}_{when}"
+    numbers, steps, size, width = Numbers(name), 5, 4, H if score == "dot" else 2
+    before = when == "before"
+    kind = {"gru": torch.nn.GRUCell, "lstm": torch.nn.LSTMCell}[cell]
+    net = kind(FEATURES + width * before, H, dtype=torch.float64)
+    shapes = {
+        "additive": {"query": (size, H), "key": (size, width), "vector": (size,)},
+        "general": {"key": (H, width)},
+        "dot": {},
+    }[score]
+    w = {part: torch.from_numpy(numbers.weights(*shape)).requires_grad_() for part, shape in shapes.items()}
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(torch.from_numpy(numbers.weights(*p.shape)))
+
+    x = torch.from_numpy(numbers.normal(B, T, FEATURES)).requires_grad_()
+    memory = torch.from_numpy(numbers.normal(B, steps, width)).requires_grad_()
+    memory_lengths = torch.tensor([5, 2, 1, 4])
+    counts = torch.arange(steps)[None] < memory_lengths[:, None]
+
+    def look(h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if score == "additive":
+            scores = torch.tanh((h @ w["query"].T)[:, None] + memory @ w["key"].T) @ w["vector"]
+        else:
+            keys = memory if score == "dot" else memory @ w["key"].T
+            scores = torch.einsum("bh,bsh->bs", h, keys)
+        shares = torch.softmax(scores.masked_fill(~counts, -torch.inf), dim=1)
+        return shares, torch.einsum("bs,bsd->bd", shares, memory)
+
+    state = (torch.zeros(B, H, dtype=torch.float64),) * (2 if cell == "lstm" else 1)
+    outputs, looked = [], []
+    for t in range(T):
+        shares, context = look(state[0])
+        given = torch.cat([x[:, t], context], 1) if before else x[:, t]
+        after = net(given, state if cell == "lstm" else state[0])
+        state = after if cell == "lstm" else (after,)
+        if not before:
+            shares, context = look(state[0])
+        outputs.append(torch.cat([state[0], context], 1))
+        looked.append(shares)
+    y = torch.stack(outputs, 1)
+    dy = torch.from_numpy(numbers.normal(*y.shape))
+    (y * dy).sum().backward()
+    arrays = {"x": x, "memory": memory, "memory_lengths": memory_lengths, "y": y, "dy": dy, "dx": x.grad}
+    arrays |= {"dmemory": memory.grad, "shares": torch.stack(looked, 1)}
+    params = dict(net.named_parameters()) | w
+    save(
+        name,
+        "torch",
+        {"cell": cell, "score": score, "when": when},
+        {key: tensor.detach().numpy() for key, tensor in arrays.items()},
+        {key: p.detach().numpy() for key, p in params.items()},
+        [p.grad.numpy() for p in params.values()],
+    )
+
+
+ATTENTION = [
+    ("gru", "additive", "before"),
+    ("lstm", "general", "before"),
+    ("gru", "general", "after"),
+    ("lstm", "dot", "after"),
+]
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     make_ctc()
+    for attention in ATTENTION:
+        make_attention(*attention)
     for name, call in CASES.items():
         make(name, call)

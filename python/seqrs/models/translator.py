@@ -46,6 +46,14 @@ class Translation:
         Log-probability of the tokens and their end, in nats.
     attention : ndarray of shape (T, S)
         How much each token of the translation looked at each token of the source; rows sum to 1.
+
+    Examples
+    --------
+    >>> import seqrs
+    >>> model = seqrs.Translator(level="char", hidden_size=8, epochs=1, random_state=0)
+    >>> ((best,),) = model.fit(["ab", "ba"], ["ba", "ab"]).translate(["ab"])
+    >>> best.source_tokens, best.attention.shape == (len(best.tokens), 2)
+    (['a', 'b'], True)
     """
 
     text: Any
