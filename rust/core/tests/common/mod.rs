@@ -132,6 +132,16 @@ pub fn attending(draw: &mut Draw, cell: &str, hidden: usize, (score, when): (Sco
 
 /// Models as data, with the options of their blocks.
 pub const MODELS: [&str; 18] = [
+    r#"{"input": {"features": 3}, "blocks": [
+        {"block": "linear", "name": "0", "size": 5, "bias": true, "tied": null},
+        {"block": "activation", "kind": "tanh"},
+        {"block": "recurrent", "name": "1", "cell": "gru", "form": "after", "hidden_size": 3},
+        {"block": "pool", "name": "2", "kind": "mean"},
+        {"block": "activation", "kind": "softsign"}]}"#,
+    r#"{"input": {"features": 3}, "blocks": [
+        {"block": "activation", "kind": "sigmoid"},
+        {"block": "linear", "name": "0", "size": 5, "bias": true, "tied": null},
+        {"block": "activation", "kind": "sigmoid"}]}"#,
     r#"{"input": {"tokens": 4}, "blocks": [
         {"block": "embedding", "name": "0", "size": 3, "dropout": 0.4},
         {"block": "recurrent", "name": "1", "cell": "gru", "form": "after", "hidden_size": 3},
