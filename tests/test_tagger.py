@@ -41,8 +41,8 @@ def small(**options: Any) -> seqrs.SequenceTagger:
     defaults: dict[str, Any] = {
         "hidden_size": 16,
         "embedding_size": 16,
-        "epochs": 10,
-        "lr": 0.02,
+        "epochs": 15,
+        "lr": 0.03,
         "batch_size": 8,
     }
     return seqrs.SequenceTagger(**(defaults | {"random_state": 0} | options))
@@ -98,17 +98,21 @@ def test_a_chain_tells_what_a_step_alone_cannot() -> None:
 
 def test_predictions_are_well_formed() -> None:
     X, y = trips(60)
+    rng = np.random.default_rng(0)
     for output in ("softmax", "crf"):
-        model = small(output=output, epochs=1).fit(X, y)
+        model = small(output=output, epochs=0).fit(X, y)
+        free = small(output=output, epochs=0, constraints=None).fit(X, y)
+        anything = {name: rng.standard_normal(value.shape) for name, value in model.state_dict().items()}
+        model.load_state_dict(anything)
+        free.load_state_dict(anything)
         start, transitions, _ = decoding.bio_constraints(list(model.classes_))
-        free = small(output=output, epochs=1, constraints=None).fit(X, y)
         broken = 0
         for row, other in zip(model.predict(X), free.predict(X), strict=True):
             tags, loose = (np.searchsorted(model.classes_, one) for one in (row, other))
             assert start[tags[0]]
             assert transitions[tags[:-1], tags[1:]].all()
             broken += not (start[loose[0]] and transitions[loose[:-1], loose[1:]].all())
-        assert broken > 0 or output == "crf"  # else the constraints had nothing to do
+        assert broken > 0  # else the constraints had nothing to do
 
 
 def test_words_that_training_has_not_seen_are_known_by_their_characters() -> None:

@@ -254,14 +254,18 @@ class SequenceOptions(Estimator):
         blocks: list[nn.Layer[Any]] = []
         width = self.reader.size if reads is None else reads
         if self.reader.reads_tokens and self.embedding_size is not None:
-            table = nn.Embedding(width, self.embedding_size, **self._block_options(seeds()))
-            # Rare words, which learn little, then stay near the zero vector that an unknown one is.
-            table.load_state_dict({"weight": _SMALL * table.state_dict()["weight"]})
-            blocks.append(table)
+            blocks.append(self._embedding(width, self.embedding_size, seeds()))
             blocks += self._dropout()
             width = self.embedding_size
         layer = self._recurrent(width, seeds)
         return [*blocks, layer], layer.output_size or 0
+
+    def _embedding(self, tokens: int, size: int, seed: int) -> nn.Embedding:
+        """Return vectors of tokens."""
+        table = nn.Embedding(tokens, size, **self._block_options(seed))
+        # Rare words, which learn little, then stay near the zero vector that an unknown one is.
+        table.load_state_dict({"weight": _SMALL * table.state_dict()["weight"]})
+        return table
 
     def _recurrent(self, width: int, seeds: Seeds) -> nn.Layer[Any]:
         """Return the recurrent layer, which reads vectors of this width."""

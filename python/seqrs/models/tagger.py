@@ -199,9 +199,9 @@ class SequenceTagger(SequenceModel):
         if isinstance(self.reader, WordReader) and self.reader.characters is not None:
             options, size = self._block_options(seed), self.char_hidden_size or 1
             spelling = Spelling(
-                nn.Embedding(self.reader.size, self.embedding_size or 1, **options),
+                self._embedding(self.reader.size, self.embedding_size or 1, seed),
                 nn.Sequential(
-                    nn.Embedding(len(self.reader.characters), self.char_embedding_size, **options),
+                    self._embedding(len(self.reader.characters), self.char_embedding_size, seed),
                     nn.LSTM(self.char_embedding_size, size, bidirectional=True, **options),
                     nn.Pool("max", **self._block_options()),
                     seed=seed,
