@@ -134,6 +134,8 @@ def check_gradients(
     lengths: ArrayLike | None = None,
     *,
     mask: ArrayLike | None = None,
+    memory: ArrayLike | None = None,
+    memory_lengths: ArrayLike | None = None,
     seed: int = 0,
     difference: float = 1e-5,
 ) -> GradientReport:
@@ -155,7 +157,7 @@ def check_gradients(
     layer : Differentiable
         A layer of dtype ``"float64"``: in float32, rounding would drown what is looked for. Its
         parameters are changed during the check and restored after it.
-    x, state, lengths, mask
+    x, state, lengths, mask, memory, memory_lengths
         What ``layer.forward`` takes. Without a state the layer starts from its own; that one's
         gradient is checked too, unless it is learned: then it is part of the parameters'.
     seed : int, default 0
@@ -189,9 +191,11 @@ def check_gradients(
     if layer.dtype != "float64":
         raise ValueError(f'layer: expected dtype "float64", got "{layer.dtype}"')
     draw = np.random.default_rng(seed).standard_normal
-    # A layer of one's own need not know the word.
-    masked = {} if mask is None else {"mask": mask}
-    y, after, tape = layer.forward(x, state, lengths, True, step=0, **masked)
+    attended = None if memory is None else np.array(memory, np.float64)
+    # A layer of one's own need not know the words.
+    more = {"mask": mask, "memory": attended, "memory_lengths": memory_lengths}
+    given_more: dict[str, Any] = {name: value for name, value in more.items() if value is not None}
+    y, after, tape = layer.forward(x, state, lengths, True, step=0, **given_more)
     upstream = [draw(part.shape) for part in (*_parts(y), *_parts(after))]
     count = len(list(_parts(y)))
     gradients = layer.backward(tape, _like(y, upstream[:count]), _like(after, upstream[count:]))
@@ -206,7 +210,7 @@ def check_gradients(
 
     def outputs() -> list[Any]:
         start = _like(gradients.state, before) if given else None
-        y, after, tape = layer.forward(inputs, start, lengths, True, step=0, **masked)
+        y, after, tape = layer.forward(inputs, start, lengths, True, step=0, **given_more)
         # Copies: an output may share memory with an input, which is about to move.
         arrays = [np.array(array) for array in (*_parts(y), *_parts(after))]
         return [*arrays, getattr(tape, "penalty", 0.0)]
@@ -237,6 +241,8 @@ def check_gradients(
     try:
         if gradients.x is not None and inputs.size:
             report["x"] = compare(gradients.x, inputs, outputs)
+        if attended is not None and attended.size:
+            report["memory"] = compare(gradients.memory, attended, outputs)
         for i, (analytic, values) in enumerate(zip(parts, before, strict=True)):
             if values.size and given:
                 name = "state" if len(parts) == 1 else f"state[{i}]"
