@@ -280,6 +280,18 @@ def test_of_a_classifier_its_own_sequences_are_read() -> None:
     assert np.allclose(norms, np.linalg.norm(y[0], axis=1), rtol=1e-5)
 
 
+def test_a_generator_reads_what_came_a_step_before() -> None:
+    rolls = [(RNG.random((steps, 5)) > 0.7).astype(np.float32) for steps in (9, 4)]
+    model = seqrs.SequenceGenerator(output="sigmoid", cell="rnn", hidden_size=4, epochs=1, random_state=0)
+    model.fit(rolls)
+    weights = model.state_dict()
+    rnn = nn.RNN(5, 4)
+    rnn.load_state_dict({k.partition(".")[2]: v for k, v in weights.items() if "_l0" in k})
+    y, _ = rnn(np.pad(rolls[0], ((1, 0), (0, 0)))[None, :-1])
+    norms = inspect.hidden_norms(model, rolls[:1]).norms["layer 0", "h"]
+    assert np.allclose(norms, np.linalg.norm(y[0], axis=1), rtol=1e-5)
+
+
 # NaN
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from seqrs import nn
 from seqrs.inspect._stack import Array, History, Stack, copy_of, histories, lengths_to_counts
-from seqrs.models import LanguageModel
+from seqrs.models import LanguageModel, SequenceGenerator
 from seqrs.models.inputs import padded
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.nn.recurrent import Recurrent
@@ -64,8 +64,11 @@ def read(layer: Any, x: Any, state: Any, lengths: Any) -> Reading:
         if state is not None or lengths is not None:
             raise ValueError("state, lengths: expected None for a model, which knows where its sequences end")
         layer._check_fitted()
-        x, lengths = padded(layer.reader.read(x, name="x"))
-        return _of_blocks(_network(layer), x, lengths)
+        network = _network(layer)
+        if isinstance(layer, SequenceGenerator):  # reads what came a step before
+            batch = layer._batch(layer._read_examples(x, None))
+            return _of_blocks(network, batch.inputs, batch.lengths)
+        return _of_blocks(network, *padded(layer.reader.read(x, name="x")))
     if isinstance(layer, nn.Sequential):
         if state is not None:
             raise ValueError("state: expected None for a Sequential")
