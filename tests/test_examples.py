@@ -81,6 +81,16 @@ def test_sentiment(tmp_path: Path) -> None:
     assert accuracy(run_example("sentiment", "train.txt", "dev.txt", folder=tmp_path)) == 100
 
 
+def test_entities(tmp_path: Path) -> None:
+    out = run_example("entities", folder=tmp_path)
+    words, _, spelled = map(float, re.findall(r"F1 ([\d.]+)\n", out))
+    assert spelled > words + 0.1  # what a name is, only its spelling tells
+    (tmp_path / "train.conll").write_text("Anna\tB-person\nsings\tO\n\t\nin\tO\nRome\tB-place\n\t\n" * 60)
+    (tmp_path / "dev.conll").write_text("Anna\tB-person\nsings\tO\nin\tO\nRome\tB-place\n")
+    out = run_example("entities", "train.conll", "dev.conll", folder=tmp_path)
+    assert re.findall(r"F1 ([\d.]+)\n", out)[1:] == ["1.000", "1.000"]
+
+
 def test_speech_digits(tmp_path: Path) -> None:
     out = run_example("speech_digits", "-o", "confusion.png", folder=tmp_path)
     assert accuracy(out) > 80
