@@ -66,3 +66,23 @@ def test_models_of_many_answers_in_cross_validation_and_grid_search() -> None:
     search = GridSearchCV(transcriber, {"epochs": [0, 30]}, cv=2, error_score="raise").fit(heard, words)
     assert search.best_params_ == {"epochs": 30}
     assert search.best_score_ > 0.9
+
+
+def test_a_translator_in_a_grid_search() -> None:
+    rng = np.random.default_rng(1)
+    words = ["".join(rng.choice(list("ab"), rng.integers(1, 4))) for _ in range(60)]
+    doubled = ["".join(2 * letter for letter in word) for word in words]
+    translator = seqrs.Translator(
+        level="char",
+        metric="exact",
+        cell="gru",
+        hidden_size=16,
+        embedding_size=8,
+        batch_size=4,
+        lr=0.01,
+        random_state=0,
+    )
+    search = GridSearchCV(translator, {"epochs": [0, 30]}, cv=2, error_score="raise").fit(words, doubled)
+    assert search.best_params_ == {"epochs": 30}
+    assert search.best_score_ > 0.8
+    assert search.predict(words[:2]) == doubled[:2]

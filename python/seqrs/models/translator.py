@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from seqrs import _check, _native, losses, metrics, nn
+from seqrs import _check, _native, losses, metrics
 from seqrs._check import Floats
 from seqrs.models.beam import Hypothesis, Search
 from seqrs.models.encoder_decoder import EncoderDecoder, Sizes
 from seqrs.models.examples import Examples, SequenceBatch, groups
 from seqrs.models.inputs import Sequence_, kind_of, padded, sequences
 from seqrs.models.sequence_model import SequenceModel
-from seqrs.models.sequence_options import Seeds
 from seqrs.text.codec import level_of, tokenizer_of
 from seqrs.text.tokenizers import Tokenizer
 from seqrs.text.vocabulary import UNK, Vocabulary
@@ -244,9 +243,6 @@ class Translator(SequenceModel):
         )
         self.network = EncoderDecoder(sizes, dtype=self.dtype, device=self.device, seed=seed)
 
-    def _blocks(self, seeds: Seeds) -> list[nn.Layer[Any]]:
-        raise NotImplementedError("the networks are those of EncoderDecoder")
-
     def learn(
         self,
         batch: SequenceBatch,
@@ -454,8 +450,9 @@ class Translator(SequenceModel):
 
     @staticmethod
     def _options_to_json(options: dict[str, Any]) -> dict[str, Any]:
+        # An object among them had no effect, for targets that are lists of tokens; else nothing is saved.
         level = options["target_level"]
-        return options | {"target_level": level if isinstance(level, str | None) else "custom"}
+        return options | {"target_level": level if isinstance(level, str) else None}
 
     def _targets_to_json(self) -> dict[str, Any]:
         tokenizer = self._target_tokenizer
