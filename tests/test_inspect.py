@@ -382,6 +382,13 @@ def test_the_page_shows_the_text_and_needs_nothing_else(model: seqrs.LanguageMod
     assert not re.search(r"https?:|<script|<link|<img", page)
 
 
+def test_the_page_of_a_word_model_has_blanks_between_words() -> None:
+    model = seqrs.LanguageModel("word", hidden_size=4, num_layers=1, seed=0)
+    model.fit(["so it is", "it is so"] * 20, documents="line", validation=None, epochs=1, progress=False)
+    page = inspect.activations(model, "it is so", units=0).html()
+    assert html.unescape(re.sub("<[^>]*>", "", page)).rstrip().endswith("it is so")
+
+
 # Pictures
 
 

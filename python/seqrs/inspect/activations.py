@@ -18,6 +18,7 @@ from seqrs.models import LanguageModel
 __all__ = ["Activations", "activations"]
 
 _POSITIVE, _NEGATIVE = "222, 84, 32", "40, 110, 220"  # red, green, blue
+_LINE_END = "\n", "↵\n"  # a line end has something to colour, too
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -51,6 +52,8 @@ class Activations:
         Whose units they are.
     part : str
         ``"h"`` or ``"c"``.
+    separator : str
+        What stands between tokens in the page: nothing, or a blank between words.
 
     Examples
     --------
@@ -71,6 +74,7 @@ class Activations:
     units: list[int]
     layer: int
     part: str
+    separator: str
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a dict for each token, with the value of each unit."""
@@ -90,10 +94,10 @@ class Activations:
         scale = float(np.abs(self.values).max()) or 1.0
         sections = []
         for unit, values in zip(self.units, self.values.T, strict=True):
-            spans = "".join(
+            spans = self.separator.join(
                 f'<span title="{value:.3f}" style="background: '
                 f'rgba({_POSITIVE if value > 0 else _NEGATIVE}, {abs(value) / scale:.2f})">'
-                f"{html.escape(_shown(token))}</span>"
+                f"{html.escape(token.replace(*_LINE_END))}</span>"
                 for token, value in zip(self.tokens, values, strict=True)
             )
             sections.append(f"<h2>Unit {unit}</h2>\n<pre>{spans}</pre>")
@@ -191,9 +195,5 @@ def activations(
         chosen = [_check.integer("units", units, minimum=0, maximum=H - 1)]
     if not chosen:
         raise ValueError("units: expected at least one, got none")
-    return Activations(tokens, values[:, chosen], chosen, number, part)
-
-
-def _shown(token: str) -> str:
-    """Return a token with something to colour where it is white space alone."""
-    return token.replace("\n", "↵\n") if "\n" in token else token
+    separator = "" if model.level in ("char", "byte") else " "
+    return Activations(tokens, values[:, chosen], chosen, number, part, separator)
