@@ -66,42 +66,43 @@ class Search:
         """Return the hypotheses for every source, best first; the beams of all sources take a step together."""
         width, count = self.beam, len(memory.lengths)
         done: list[list[Hypothesis]] = [[] for _ in range(count)]
-        longest = (self.longest * memory.lengths).astype(np.int64) + 10
         beams = _Beams.start(width, memory)
         rows = memory.take(np.repeat(beams.sources, width))
         state = rows.state
         while len(beams.sources):
             logits, state, shares = model.write(beams.last(), state, rows)
             beams = beams.longer(_log_softmax(logits[:, 0]), shares[:, 0], 2 * width)
-            places: list[int] = []
-            ranks: list[list[int]] = []
-            for place, source in enumerate(beams.sources):
-                ends = beams.tokens[place, :, -1] == end
-                possible = np.isfinite(beams.log_probs[place])
-                steps = int(memory.lengths[source])
-                for rank in np.flatnonzero(ends[:width] & possible[:width]):
-                    done[source].append(self._hypothesis(beams, (place, int(rank)), steps, finished=True))
-                going = np.flatnonzero(~ends & possible)[:width]
-                if len(going) == 0:
-                    continue
-                if len(done[source]) >= width == 1:
-                    continue
-                if len(done[source]) >= width:
-                    # The best that could still become of a beginning: no token more costs anything.
-                    most = self._normalised(beams.log_probs[place, going[0]], longest[source] + 1)
-                    if most <= sorted(one.score for one in done[source])[-width]:
-                        continue
-                if beams.tokens.shape[2] > longest[source]:
-                    if not done[source]:
-                        rest = ((place, int(rank)) for rank in going)
-                        done[source] += [self._hypothesis(beams, one, steps, finished=False) for one in rest]
-                    continue
-                places.append(place)
-                ranks.append(going.tolist())
-            beams, parents = beams.keep(places, ranks, width)
+            going = [
+                self._sort_out(beams, place, end, done[source], int(memory.lengths[source]))
+                for place, source in enumerate(beams.sources)
+            ]
+            places = [place for place, ranks in enumerate(going) if ranks]
+            beams, parents = beams.keep(places, [going[place] for place in places], width)
             state = nn.states.take(state, parents)
             rows = memory.take(np.repeat(beams.sources, width))
         return [sorted(found, key=lambda one: -one.score)[:width] for found in done]
+
+    def _sort_out(
+        self, beams: "_Beams", place: int, end: int, done: list[Hypothesis], steps: int
+    ) -> list[int]:
+        """Add what ends here to `done`; return the beams that go on, none where the search is over."""
+        ends, possible = beams.tokens[place, :, -1] == end, np.isfinite(beams.log_probs[place])
+        for rank in np.flatnonzero(ends[: self.beam] & possible[: self.beam]):
+            done.append(self._hypothesis(beams, (place, int(rank)), steps, finished=True))
+        going: list[int] = np.flatnonzero(~ends & possible)[: self.beam].tolist()
+        longest = int(self.longest * steps) + 10
+        if not going or len(done) >= self.beam == 1:
+            return []
+        if len(done) >= self.beam:
+            # The best that could still become of a beginning: no token more costs anything.
+            most = self._normalised(beams.log_probs[place, going[0]], longest + 1)
+            if most <= sorted(one.score for one in done)[-self.beam]:
+                return []
+        if beams.tokens.shape[2] <= longest:
+            return going
+        if not done:
+            done += [self._hypothesis(beams, (place, rank), steps, finished=False) for rank in going]
+        return []
 
     def _normalised(self, log_prob: float, length: int) -> float:
         return float(log_prob / ((5 + length) / 6) ** self.length_penalty)
