@@ -62,10 +62,11 @@ def chosen(X: list, y: list, held: list[bool]) -> Split:
 
 
 def tenth(X: list, y: list, keys: list) -> Split:
-    """Hold out a tenth of the distinct keys, always the same."""
-    distinct = sorted(set(keys))
+    """Hold out a tenth of the distinct keys of each class, always the same; equal keys go together."""
+    distinct = sorted(set(zip(map(str, y), keys, strict=True)))
     order = np.random.default_rng(0).permutation(len(distinct))
-    held = {distinct[i] for i in order[: round(len(distinct) / 10)]}
+    order = sorted(order, key=lambda i: distinct[i][0])  # class by class, by chance within
+    held = {distinct[i][1] for i in order[::10]}
     return chosen(X, y, [key in held for key in keys])
 
 
@@ -183,7 +184,7 @@ SKELETON = {
     "epochs": 60,
     "batch_size": 16,
 }
-DNA = {**BIDIRECTIONAL, "cell": "gru", "level": "char", "embedding_size": None, "batch_size": 32}
+DNA = {"bidirectional": True, "lr": 8e-3, "cell": "gru", "level": "char", "embedding_size": None}
 
 MUSIC = {"output": "sigmoid", "symbols": range(21, 109), "lr": 5e-3, "clip": 1.0}
 
@@ -197,7 +198,18 @@ RECIPES = {
         {**DNA, "hidden_size": 32, "pooling": "max", "dropout": 0.4, "epochs": 30, "batch_size": 16},
         members=3,
     ),
-    "trec": Recipe(trec, 0.83, {**WORDS, "hidden_size": 100, "pooling": "max", "dropout": 0.5, "epochs": 12}),
+    "trec": Recipe(
+        trec,
+        0.83,
+        {
+            **WORDS,
+            "embedding_size": 100,
+            "hidden_size": 64,
+            "pooling": "max",
+            "dropout": 0.5,
+            "epochs": 6,
+        },
+    ),
     "sst2": Recipe(
         sst2,
         0.785,
@@ -227,12 +239,11 @@ RECIPES = {
         names18,
         0.77,
         {
-            **BIDIRECTIONAL,
+            "cell": "gru",
             "level": "char",
-            "embedding_size": 32,
             "hidden_size": 128,
-            "dropout": 0.3,
-            "epochs": 12,
+            "dropout": 0.2,
+            "epochs": 8,
             "batch_size": 64,
         },
     ),
@@ -254,10 +265,11 @@ RECIPES = {
         {
             **BIDIRECTIONAL,
             "hidden_size": 64,
-            "pooling": "max",
+            "pooling": "max+mean",
             "dropout": 0.3,
             "noise": 0.2,
-            "epochs": 20,
+            "augment": skip_frames,
+            "epochs": 30,
             "standardize": False,
         },
     ),
