@@ -140,6 +140,19 @@ def test_the_score_is_that_of_entities_whatever_marks_their_ends() -> None:
     assert 0 <= plain.score(X, [["N", "V", "N", "V"], ["V", "N", "N"]]) <= 1
 
 
+def test_class_weights_make_rare_tags_count(tmp_path: Path) -> None:
+    # The step says nothing: what is predicted is the tag that counts most.
+    X, y = [np.zeros((4, 1))] * 20, [["common", "common", "common", "rare"]] * 20
+    options: dict[str, Any] = {"cell": "rnn", "layer_options": {"bias": False}, "epochs": 20, "lr": 0.05}
+    assert set(np.concatenate(small(**options).fit(X, y).predict(X))) == {"common"}
+    model = small(**options, class_weight={"rare": 10.0}).fit(X, y)
+    assert set(np.concatenate(model.predict(X))) == {"rare"}
+    even = small(**options, class_weight="balanced").fit(X, y)
+    np.testing.assert_allclose(np.concatenate(even.predict_proba(X)), 0.5, atol=0.05)
+    model.save(tmp_path / "a.seqrs")
+    assert seqrs.load(tmp_path / "a.seqrs").get_params() == model.get_params()
+
+
 def test_features_one_step_and_padded_arrays() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 6, 2))
@@ -236,6 +249,16 @@ X, Y = trips(6)
             lambda: small(char_hidden_size=4).fit(np.zeros((2, 3, 1)), [[0] * 3] * 2),
             ValueError,
             "char_hidden_size: expected None, because X is not made of words",
+        ),
+        (
+            lambda: small(output="crf", class_weight="balanced"),
+            ValueError,
+            'class_weight: expected None beside output="crf", which weighs whole sequences',
+        ),
+        (
+            lambda: small(class_weight={"O": 1, "X": 2}).fit(X, Y),
+            ValueError,
+            "class_weight[0]: expected one of the",
         ),
         (
             lambda: small().fit(X, [row[1:] for row in Y]),

@@ -10,7 +10,13 @@ from seqrs import _check, losses, nn
 from seqrs._check import Floats
 from seqrs.models.examples import Examples, SequenceBatch, sample_weights
 from seqrs.models.inputs import Sequence_
-from seqrs.models.labels import Classes, class_weights
+from seqrs.models.labels import (
+    Classes,
+    check_class_weight,
+    class_weight_from_json,
+    class_weight_to_json,
+    class_weights,
+)
 from seqrs.models.pooling import check_pooling, pooled
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.sequence_options import Seeds
@@ -92,12 +98,7 @@ class SequenceClassifier(SequenceModel):
     def _check_params(self) -> None:
         super()._check_params()
         check_pooling(self.pooling)
-        if isinstance(self.class_weight, str):
-            _check.choice("class_weight", self.class_weight, ("balanced",))
-        elif not isinstance(self.class_weight, Mapping | None):
-            raise TypeError(
-                f'class_weight: expected "balanced" or a mapping, got {_check.describe(self.class_weight)}'
-            )
+        check_class_weight(self.class_weight)
 
     # Labels
 
@@ -254,14 +255,11 @@ class SequenceClassifier(SequenceModel):
 
     @staticmethod
     def _options_to_json(options: dict[str, Any]) -> dict[str, Any]:
-        weight = options["class_weight"]
-        # JSON has no keys but str.
-        return options | {"class_weight": list(weight.items()) if isinstance(weight, Mapping) else weight}
+        return options | {"class_weight": class_weight_to_json(options["class_weight"])}
 
     @staticmethod
     def _options_from_json(options: dict[str, Any]) -> dict[str, Any]:
-        weight = options["class_weight"]
-        return options | {"class_weight": dict(weight) if isinstance(weight, list) else weight}
+        return options | {"class_weight": class_weight_from_json(options["class_weight"])}
 
 
 def stacked(outputs: list[Floats]) -> Floats:

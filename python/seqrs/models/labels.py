@@ -1,6 +1,6 @@
 """The classes a model tells apart."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,3 +123,23 @@ def class_weights(
         (number,) = classes.encode(name, [label])
         weights[number] = _check.number(f"{name}[{label!r}]", weight, minimum=0.0)
     return weights
+
+
+def check_class_weight(class_weight: Any) -> None:
+    """Refuse an option that is neither ``"balanced"``, a mapping nor None."""
+    if isinstance(class_weight, str):
+        _check.choice("class_weight", class_weight, ("balanced",))
+    elif not isinstance(class_weight, Mapping | None):
+        raise TypeError(
+            f'class_weight: expected "balanced" or a mapping, got {_check.describe(class_weight)}'
+        )
+
+
+def class_weight_to_json(class_weight: Any) -> Any:
+    """Return the option as a value for JSON, which has no keys but str."""
+    return list(class_weight.items()) if isinstance(class_weight, Mapping) else class_weight
+
+
+def class_weight_from_json(value: Any) -> Any:
+    """Return the option that :func:`class_weight_to_json` wrote."""
+    return dict(value) if isinstance(value, list) else value

@@ -12,7 +12,13 @@ from seqrs.losses import CRFGradients
 from seqrs.models.classifier import softmax
 from seqrs.models.examples import Examples, SequenceBatch, apart, side_by_side
 from seqrs.models.inputs import Reader, Sequence_, kind_of, padded, sequences
-from seqrs.models.labels import Classes
+from seqrs.models.labels import (
+    Classes,
+    check_class_weight,
+    class_weight_from_json,
+    class_weight_to_json,
+    class_weights,
+)
 from seqrs.models.pooling import pooled
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.sequence_options import Seeds
@@ -49,6 +55,9 @@ class SequenceTagger(SequenceModel):
         Length of a character's vector.
     lowercase : bool, default False
         For words: whether ``Paris`` and ``paris`` have one vector. Characters are read as they are.
+    class_weight : "balanced", mapping of tag to float, or None, default None
+        With ``output="softmax"``: how much the steps of each tag count. ``"balanced"``: all tags
+        alike, however rare.
     **options
         Those of all models of sequences: see :class:`SequenceOptions`. Here `sample_weight` acts on
         the network, not on the scores of transitions.
@@ -70,7 +79,9 @@ class SequenceTagger(SequenceModel):
     >>> import seqrs
     >>> X = ["fly from Oslo to New York", "to Rome from Lima"] * 20
     >>> y = ["O O B-from O B-to I-to".split(), "O B-to O B-from".split()] * 20
-    >>> model = seqrs.SequenceTagger(output="crf", char_hidden_size=8, hidden_size=16, random_state=0)
+    >>> model = seqrs.SequenceTagger(
+    ...     output="crf", char_hidden_size=8, hidden_size=16, batch_size=8, lr=0.02, random_state=0
+    ... )
     >>> tagger = model.fit(X, y)
     >>> tagger.predict(["fly to New York"])[0].tolist()
     ['O', 'O', 'B-to', 'I-to']
@@ -81,6 +92,7 @@ class SequenceTagger(SequenceModel):
     kind = "sequence_tagger"
     unit = "steps"
     network: Any
+    _tag_weights: NDArray[np.float64]
     classes_: NDArray[Any]
 
     def __init__(
@@ -91,6 +103,7 @@ class SequenceTagger(SequenceModel):
         char_hidden_size: int | None = None,
         char_embedding_size: int = 25,
         lowercase: bool = False,
+        class_weight: str | Mapping[Any, float] | None = None,
         **options: "Unpack[Common]",
     ) -> None:
         self.output = output
@@ -98,6 +111,7 @@ class SequenceTagger(SequenceModel):
         self.char_hidden_size = char_hidden_size
         self.char_embedding_size = char_embedding_size
         self.lowercase = lowercase
+        self.class_weight = class_weight
         super().__init__(**options)
 
     def _check_params(self) -> None:
@@ -111,6 +125,9 @@ class SequenceTagger(SequenceModel):
                 raise ValueError("embedding_size: expected a size beside char_hidden_size, got None")
         _check.integer("char_embedding_size", self.char_embedding_size, minimum=1)
         _check.flag("lowercase", self.lowercase)
+        check_class_weight(self.class_weight)
+        if self.class_weight is not None and self.output == "crf":
+            raise ValueError('class_weight: expected None beside output="crf", which weighs whole sequences')
 
     # Words
 
@@ -183,6 +200,16 @@ class SequenceTagger(SequenceModel):
     def _counts(self, targets: list[Any]) -> NDArray[np.int64]:
         return np.array([len(tags) for tags in targets], np.int64)
 
+    def _weigh(self, examples: Examples) -> NDArray[np.float64]:
+        numbers = np.concatenate(examples.targets)
+        weights = class_weights(self._classes, numbers, self.class_weight)
+        mean = weights[numbers].mean()
+        if not mean > 0:
+            raise ValueError("class_weight: expected some weight above 0 for the tags that y holds")
+        # Of mean 1 over steps; the last is that of padding, whose gradient is 0.
+        self._tag_weights = np.append(weights / mean, 0.0)
+        return examples.weights
+
     # The network
 
     def _blocks(self, seeds: Seeds) -> list[nn.Layer[Any]]:
@@ -235,8 +262,9 @@ class SequenceTagger(SequenceModel):
         """Make one training step; :class:`seqrs.training.Trainer` calls this."""
         emissions, _, tape = self.network.forward(batch.inputs, batch.lengths, update)
         loss, gradient, chain = self._losses(emissions, batch)
-        if (batch.weights != 1).any():
-            gradient = cast(Floats, (gradient * batch.weights[:, None, None]).astype(gradient.dtype))
+        weights = batch.weights[:, None] * self._tag_weights[padded(batch.targets, fill=-1)[0]]
+        if (weights != 1).any():
+            gradient = cast(Floats, (gradient * weights[:, :, None]).astype(gradient.dtype))
         flat = self.network.backward(tape, gradient, chain)
         return loss, self.network.update(flat, optimizer, lr), state
 
@@ -356,6 +384,14 @@ class SequenceTagger(SequenceModel):
         return metrics.accuracy(came, found)
 
     # Files
+
+    @staticmethod
+    def _options_to_json(options: dict[str, Any]) -> dict[str, Any]:
+        return options | {"class_weight": class_weight_to_json(options["class_weight"])}
+
+    @staticmethod
+    def _options_from_json(options: dict[str, Any]) -> dict[str, Any]:
+        return options | {"class_weight": class_weight_from_json(options["class_weight"])}
 
     def _targets_to_json(self) -> dict[str, Any]:
         words = {}
