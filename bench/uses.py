@@ -177,7 +177,7 @@ WORDS = {**BIDIRECTIONAL, "level": "word", "batch_size": 50}
 SKELETON = {
     **BIDIRECTIONAL,
     "hidden_size": 64,
-    "pooling": "max+mean",
+    "pooling": "max",
     "dropout": 0.4,
     "noise": 0.1,
     "augment": skip_frames,
