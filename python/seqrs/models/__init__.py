@@ -6,6 +6,7 @@ from seqrs.models.language_model import LanguageModel as LanguageModel
 from seqrs.models.loading import load as load
 from seqrs.models.quantized import QuantizedModel as QuantizedModel
 from seqrs.models.regressor import SequenceRegressor as SequenceRegressor
+from seqrs.models.sequence_options import SequenceOptions as SequenceOptions
 from seqrs.models.tagger import SequenceTagger as SequenceTagger
 from seqrs.models.transcriber import Transcriber as Transcriber
 from seqrs.models.transcriber import Transcript as Transcript
@@ -17,6 +18,7 @@ __all__ = [
     "QuantizedModel",
     "SequenceClassifier",
     "SequenceGenerator",
+    "SequenceOptions",
     "SequenceRegressor",
     "SequenceTagger",
     "Transcriber",

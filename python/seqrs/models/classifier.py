@@ -40,7 +40,7 @@ class SequenceClassifier(SequenceModel):
         How much the examples of each class count. ``"balanced"``: all classes alike, however
         rare.
     **options
-        Those of all models of sequences: see :class:`SequenceOptions`.
+        Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ class SequenceGenerator(SequenceModel):
         With ``"sigmoid"``, for sequences whose steps list their symbols: all symbols there are,
         such as ``range(21, 109)``. Default: those of the training data.
     **options
-        Those of all models of sequences: see :class:`SequenceOptions`. The layer cannot be
+        Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`. The layer cannot be
         bidirectional.
 
     Attributes

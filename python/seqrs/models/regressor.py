@@ -40,7 +40,7 @@ class SequenceRegressor(SequenceModel):
     loss : {"squared_error", "absolute_error", "huber"}, default "squared_error"
         What is made small: see :mod:`seqrs.losses`.
     **options
-        Those of all models of sequences: see :class:`SequenceOptions`. With `standardize` the
+        Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`. With `standardize` the
         numbers to predict are standardised as well, in training, and losses are of those.
 
     Attributes

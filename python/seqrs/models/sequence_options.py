@@ -126,6 +126,13 @@ class SequenceOptions(Estimator):
         What computes.
     progress : bool, default False
         Show loss, speed and time left on standard error while training.
+
+    Examples
+    --------
+    >>> import seqrs
+    >>> model = seqrs.SequenceClassifier(cell="gru", dropout=0.3)
+    >>> model.get_params()["epochs"]
+    20
     """
 
     reader: Reader

@@ -59,7 +59,7 @@ class SequenceTagger(SequenceModel):
         With ``output="softmax"``: how much the steps of each tag count. ``"balanced"``: all tags
         alike, however rare.
     **options
-        Those of all models of sequences: see :class:`SequenceOptions`. Here `sample_weight` acts on
+        Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`. Here `sample_weight` acts on
         the network, not on the scores of transitions.
 
     Attributes

@@ -58,7 +58,7 @@ class Transcriber(SequenceModel):
     Parameters
     ----------
     **options
-        Those of all models of sequences: see :class:`SequenceOptions`.
+        Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`.
 
     Attributes
     ----------

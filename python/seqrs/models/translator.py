@@ -98,7 +98,7 @@ class Translator(SequenceModel):
         What :meth:`score` returns: BLEU from 0 to 100, which sacrebleu computes where it is installed,
         or the share of translations that are the reference.
     **options
-        Those of all models of sequences: see :class:`SequenceOptions`. `num_layers` and
+        Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`. `num_layers` and
         `bidirectional` are the encoder's; the decoder is one layer of `hidden_size` units.
 
     Attributes
