@@ -492,3 +492,11 @@ def test_use_before_fit() -> None:
     for call in (lambda m: m.predict(SENTENCES), lambda m: m.save("x"), lambda m: m.state_dict()):
         with pytest.raises(RuntimeError, match="this SequenceClassifier has learned nothing yet"):
             call(small())
+
+
+def test_a_fit_that_fails_leaves_no_mixture() -> None:
+    model = small(epochs=1).fit(SENTENCES, MOODS)
+    with pytest.raises(ValueError, match=r"^patience: expected validation data"):
+        model.set_params(patience=1).fit([[0.5], [1.5]], ["x", "y"])
+    with pytest.raises(RuntimeError, match="has learned nothing yet"):
+        model.predict(SENTENCES)

@@ -134,6 +134,7 @@ class SequenceModel(SequenceOptions):
         """
         self._check_params()
         seed = seed_of(self.random_state)
+        self._ready = False  # what follows replaces, piece by piece, what an earlier fit has learned
         reader, inputs = self._learn_reader(X, lengths)
         self._learn_targets(y, inputs)
         training = Examples(
