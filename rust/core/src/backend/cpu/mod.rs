@@ -55,9 +55,10 @@ use crate::error::{Error, Result};
 use crate::optim::Optimizer;
 use crate::program::{Batch, Program};
 use crate::shape::{Shape, room};
-use decode::{SHARE, Steps};
+use decode::Steps;
 use kernels::Kernel;
 use local::Local;
+use threads::SHARE;
 use work::Work;
 
 /// A program compiled for this processor, with its weights packed.

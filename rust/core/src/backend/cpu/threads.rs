@@ -11,6 +11,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// takes longer.
 const WORTH_A_TEAM: f64 = 4e6;
 
+/// Multiplications of a call that are worth handing to another of its threads: on this side of a
+/// microsecond's work it waits longer than it helps.
+pub(crate) const SHARE: usize = 64 << 10;
+
 struct Team {
     /// The process that made it: a forked child has the memory but not the threads.
     process: u32,

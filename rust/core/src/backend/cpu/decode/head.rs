@@ -5,8 +5,7 @@ use super::super::math::Elementary;
 use super::super::packed::Room;
 use super::super::panels::MOST_VECTORS;
 use super::super::scratch::Rows;
-use super::super::threads::Crew;
-use super::layer::SHARE;
+use super::super::threads::{Crew, SHARE};
 
 /// The logits of each text.
 pub(super) struct Head<T> {

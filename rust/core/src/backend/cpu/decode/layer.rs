@@ -10,13 +10,9 @@ use super::super::packed::{Operand, Packed, Room};
 use super::super::pointwise::{self, each_row};
 use super::super::scan::{Scan, tail_mut};
 use super::super::scratch::{Buffer, Rows};
-use super::super::threads::Crew;
+use super::super::threads::{Crew, SHARE};
 use super::super::tokens::Table;
 use crate::cells::{self, State, Step, Visit};
-
-/// Multiplications worth handing to another thread: on this side of a microsecond's work it waits
-/// longer than it helps.
-pub(in super::super) const SHARE: usize = 64 << 10;
 
 /// What a layer reads.
 #[derive(Clone, Copy)]

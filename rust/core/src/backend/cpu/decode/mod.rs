@@ -20,7 +20,6 @@ use crate::program::{Op, SlotId};
 use head::Head;
 use layer::{Input, Layer};
 
-pub(super) use layer::SHARE;
 use std::any::Any;
 use std::sync::Mutex;
 

@@ -1,10 +1,10 @@
 //! A step of a row alone. Its unit blocks are independent once the state before the step is known, and
 //! what a run of them writes is a slice of each: threads share them.
 
-use super::super::decode::SHARE;
 use super::super::gemm::{Left, Start};
 use super::super::math::Elementary;
 use super::super::pointwise::{self, Units, each_row};
+use super::super::threads::SHARE;
 use super::steps::{Forward, row_or_none, tail, tail_mut};
 use super::{Scan, Tape};
 use crate::cells::{Operand, State, Step};
