@@ -231,3 +231,24 @@ def test_the_core_checks_what_it_is_given() -> None:
         run(memory, np.array([1]))
     with pytest.raises(ValueError, match="memory: expected none"):
         nn.GRU(3, 4).network.forward(x, None, None, None, True, 0, 0, memory, None)
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("when", WHENS)
+def test_a_pass_that_was_not_finite_leaves_nothing(score: str, when: str) -> None:
+    cell = nn.LSTM(3, 5, activation="sigmoid", check_finite=False, seed=0)
+    layer = nn.AttentionDecoder(cell, 5, score=score, when=when)
+    rng = np.random.default_rng(0)
+    x, memory = (rng.normal(size=shape).astype(np.float32) for shape in [(3, 4, 3), (3, 6, 5)])
+
+    def passed(memory: Array) -> list[Array]:
+        y, _, tape = layer.forward(x, memory=memory, memory_lengths=[6, 2, 0], step=0)
+        g: Any = layer.backward(tape, np.ones_like(y))
+        return [y, g.memory, g.flat]
+
+    before = passed(memory)
+    bad = memory.copy()
+    bad[0, 1, 2] = np.nan
+    assert np.isnan(passed(bad)[2]).any()
+    for again, first in zip(passed(memory), before, strict=True):
+        np.testing.assert_array_equal(again, first)
