@@ -30,7 +30,7 @@ def generate(count, draw):
     sentences, tags = [], []
     for _ in range(count):
         kind = draw.choice(["person", "town"])
-        name = "".join(draw.choices(["ba", "ko", "mi", "ru", "te", "lo", "tu", "sa"], k=3)).capitalize()
+        name = "".join(draw.choices(["ba", "ko", "mi", "ru", "te", "lo", "tu", "sa"], k=4)).capitalize()
         words = [name + ("son" if kind == "person" else "ville")]
         if draw.random() < 0.3:
             words.insert(0, draw.choice(["Little", "Old", "Lady"]))
@@ -51,7 +51,7 @@ options = parser.parse_args()
 if options.data:
     (X, y), (X_dev, y_dev) = map(read, options.data)
 else:
-    (X, y), (X_dev, y_dev) = generate(300, random.Random(0)), generate(100, random.Random(1))
+    (X, y), (X_dev, y_dev) = generate(900, random.Random(0)), generate(100, random.Random(1))
 
 for name, more in {
     "each tag by itself, words alone": {"constraints": None},
