@@ -191,7 +191,7 @@ MUSIC = {"output": "sigmoid", "symbols": range(21, 109), "lr": 5e-3, "clip": 1.0
 
 RECIPES = {
     "splice": Recipe(
-        splice, 0.96, {**DNA, "hidden_size": 48, "pooling": "center", "dropout": 0.4, "epochs": 20}
+        splice, 0.96, {**DNA, "hidden_size": 48, "pooling": "center", "dropout": 0.4, "epochs": 12}
     ),
     "promoters": Recipe(
         promoters,
