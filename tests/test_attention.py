@@ -191,8 +191,9 @@ def test_what_does_not_fit_is_refused() -> None:
         nn.AttentionDecoder(nn.GRU(3, 4), 5, score="dot")
     with pytest.raises(ValueError, match="part of a model"):
         nn.AttentionDecoder(layer.layer, 5)
+    linear: Any = nn.Linear(3, 4)
     with pytest.raises(TypeError, match="expected a recurrent layer"):
-        nn.AttentionDecoder(nn.Linear(3, 4), 5)  # type: ignore[arg-type]
+        nn.AttentionDecoder(linear, 5)
     with pytest.raises(ValueError, match="a second one"):
         nn.Sequential(layer, nn.AttentionDecoder(nn.GRU(9, 4), 5))
 

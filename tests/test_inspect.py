@@ -509,7 +509,8 @@ def test_activations_refuses(options: dict[str, Any], message: str, model: seqrs
 def test_a_model_reads_texts_from_their_beginning(model: seqrs.LanguageModel) -> None:
     with pytest.raises(ValueError, match="state, lengths: expected None for a model"):
         inspect.hidden_norms(model, [TEXT], lengths=[3])
+    gru: Any = nn.GRU(2, 3)
     with pytest.raises(TypeError, match="model: expected a LanguageModel, got GRU"):
-        inspect.activations(nn.GRU(2, 3), "tick")  # type: ignore[arg-type]
+        inspect.activations(gru, "tick")
     with pytest.raises(RuntimeError, match="knows no text yet"):
         inspect.hidden_norms(seqrs.LanguageModel(), "tick")

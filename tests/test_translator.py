@@ -94,21 +94,22 @@ class Scripted:
 
 @pytest.mark.parametrize(("length_penalty", "coverage_penalty"), [(0.0, 0.0), (1.0, 0.0), (0.6, 0.7)])
 def test_a_wide_beam_finds_all_there_is_in_order(length_penalty: float, coverage_penalty: float) -> None:
-    model, state = Scripted(), np.zeros((1, 2, 1))
+    model: Any = Scripted()
+    state = np.zeros((1, 2, 1))
     memory = Memory(np.zeros((2, 2, 1)), np.array([2, 2]), state)
     every = model.every(length_penalty, coverage_penalty)
     search = Search(len(every), length_penalty, coverage_penalty)
     ranked = sorted(every.items(), key=lambda item: -item[1])
-    for found in search.run(model, memory, end=0):  # type: ignore[arg-type]
+    for found in search.run(model, memory, end=0):
         assert [tuple(one.tokens) for one in found] == [tokens for tokens, _ in ranked]
         np.testing.assert_allclose([one.score for one in found], [score for _, score in ranked])
         assert all(one.finished and one.attention.shape == (len(one.tokens), 2) for one in found)
 
 
 def test_greedy_takes_the_likeliest_token_at_every_step() -> None:
-    model = Scripted()
+    model: Any = Scripted()
     memory = Memory(np.zeros((1, 2, 1)), np.array([2]), np.zeros((1, 1, 1)))
-    ((found,),) = Search(1).run(model, memory, end=0)  # type: ignore[arg-type]
+    ((found,),) = Search(1).run(model, memory, end=0)
     tokens = [-1]
     while (token := int(model.logits[len(tokens) - 1, tokens[-1]].argmax())) != 0:
         tokens.append(token)

@@ -12,6 +12,7 @@
 
 import os
 import wave
+from importlib import import_module
 from os import PathLike
 from typing import Any, BinaryIO, SupportsFloat, SupportsIndex
 
@@ -91,7 +92,7 @@ def _unpack(data: bytes, width: int) -> NDArray[np.float32]:
 def _with_soundfile(source: Any, problem: Exception) -> tuple[NDArray[np.float32], int]:
     path = getattr(source, "name", source)
     try:
-        import soundfile  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        soundfile: Any = import_module("soundfile")
     except ImportError:
         raise ImportError(
             f"{path}: not a WAV file of plain samples ({problem}); other formats need the package "

@@ -42,7 +42,7 @@ class SequenceModel(SequenceOptions):
 
     kind: ClassVar[str]
     unit = "sequences"
-    network: nn.Layer[Any]
+    network: Any  # an nn.Sequential, unless a model makes another
     _estimator_type: ClassVar[str | None] = None  # scikit-learn's: "classifier", "regressor"
 
     def __init__(self, **options: Any) -> None:
@@ -262,7 +262,8 @@ class SequenceModel(SequenceOptions):
 
     def weights(self) -> dict[str, Floats]:
         """Return a copy of all that is trained."""
-        return self.network.state_dict()
+        weights: dict[str, Floats] = self.network.state_dict()
+        return weights
 
     def set_weights(self, weights: Mapping[str, Floats]) -> None:
         """Put back some of what :meth:`weights` returned."""
@@ -320,7 +321,8 @@ class SequenceModel(SequenceOptions):
             If the model is not fitted.
         """
         self._check_fitted()
-        return self.network.state_dict()
+        weights: dict[str, Floats] = self.network.state_dict()
+        return weights
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Set every weight, as :meth:`seqrs.nn.Layer.load_state_dict` does.

@@ -134,7 +134,7 @@ class Translator(SequenceModel):
 
     kind = "translator"
     unit = "tokens"
-    network: EncoderDecoder  # type: ignore[assignment]
+    network: EncoderDecoder
     target_vocabulary: Vocabulary
 
     def __init__(

@@ -93,8 +93,8 @@ fn fast_as_reference_in_double_precision() {
 fn same_bits_for_any_number_of_threads() {
     let case = Case::<f32>::new(30, 50, 33, 7);
     let run = |threads| {
-        set_num_threads(threads).unwrap();
-        let loss = case.loss(Device::open("cpu").unwrap());
+        set_num_threads(threads).expect("threads");
+        let loss = case.loss(Device::open("cpu").expect("cpu"));
         let parts = [loss.emissions, loss.start, loss.transitions, loss.end];
         (loss.value.to_bits(), parts.map(|part| part.iter().map(|g| g.to_bits()).collect::<Vec<_>>()))
     };
@@ -105,7 +105,7 @@ fn same_bits_for_any_number_of_threads() {
 #[test]
 fn the_best_tags_are_likelier_than_those_that_came() {
     let case = Case::<f64>::new(6, 8, 5, 3);
-    let best = viterbi(&case.emissions, &case.chain(), case.shape, Some(&case.lengths)).unwrap();
+    let best = viterbi(&case.emissions, &case.chain(), case.shape, Some(&case.lengths)).expect("tags");
     let mut tags = case.tags.clone();
     for (row, best) in best.iter().enumerate() {
         assert_eq!(best.tags.len(), case.lengths[row]);

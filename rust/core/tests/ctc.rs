@@ -58,8 +58,8 @@ fn fast_as_reference_in_double_precision() {
 #[test]
 fn same_bits_for_any_number_of_threads() {
     let run = |threads| {
-        set_num_threads(threads).unwrap();
-        let loss = case::<f32>(Device::open("cpu").unwrap(), Shape { batch: 40, steps: 120 }, 40, 5);
+        set_num_threads(threads).expect("threads");
+        let loss = case::<f32>(Device::open("cpu").expect("cpu"), Shape { batch: 40, steps: 120 }, 40, 5);
         (loss.value.to_bits(), loss.gradient.iter().map(|g| g.to_bits()).collect::<Vec<_>>())
     };
     let one = run(1);
@@ -75,5 +75,5 @@ fn labels_that_do_not_fit_name_their_row() {
     };
     assert!(run(false).unwrap_err().to_string().contains("labels that need 3 steps in row 1, which has 2"));
     // Of the four paths of the other row three read as its label.
-    assert!((run(true).unwrap().value - (4.0f64 / 3.0).ln()).abs() < 1e-15);
+    assert!((run(true).expect("a loss").value - (4.0f64 / 3.0).ln()).abs() < 1e-15);
 }
