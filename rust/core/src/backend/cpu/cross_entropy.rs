@@ -6,9 +6,9 @@ use super::linear::Linear;
 use super::math::Elementary;
 use super::part::Part;
 use super::scratch::Rows;
+use super::segments::Segment;
 use super::simd::{Pack, Task};
 use super::threads::Crew;
-use super::weights::Segment;
 use std::mem::take;
 
 /// Logits that a group keeps at once, in numbers.

@@ -36,6 +36,7 @@ mod rounded;
 mod rounding;
 mod scan;
 mod scratch;
+mod segments;
 mod simd;
 mod threads;
 mod tokens;

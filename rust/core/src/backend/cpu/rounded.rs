@@ -3,9 +3,9 @@
 use super::math::Elementary;
 use super::rounding::round_columns;
 use super::scratch::{Buffer, padded};
-use super::simd::Pair;
+use super::segments::{Segment, Segments};
+use super::simd::{Isa, Pair};
 use super::threads::Crew;
-use super::weights::{Segment, Segments, Target};
 
 /// Pairs of rows at once: what all jobs read of them stays in the last cache.
 const PAIRS_AT_ONCE: usize = 1024;
@@ -21,13 +21,14 @@ pub(super) struct Rounded {
 
 impl Rounded {
     /// As many pairs as there is room for, from pair `first` of the segments on, as one segment whose rows
-    /// are pairs; none where there are no more. Each segment begins a pair.
+    /// are pairs; none where there are no more. Each segment begins a pair. Gradients are `blocks` blocks of
+    /// `units` numbers a row, the operand has `terms`.
     pub(super) fn fill<'a, T: Elementary>(
         &mut self,
         crew: Crew,
-        target: &Target<'_>,
+        isa: Isa,
         segments: &impl Segments<'a, T>,
-        terms: usize,
+        [blocks, units, terms]: [usize; 3],
         first: usize,
     ) -> Option<Segment<'_, Pair>> {
         let all: usize = segments.clone().map(|segment| segment.rows.div_ceil(2)).sum();
@@ -35,10 +36,10 @@ impl Rounded {
         if pairs == 0 {
             return None;
         }
-        let (isa, lanes, units) = (target.isa, target.lanes, target.units());
+        let lanes = isa.lanes::<T>();
         let (width, stride) = (terms.next_multiple_of(lanes), padded(terms, lanes));
         let block = pairs * units;
-        let dz = room(&mut self.dz, target.hidden.div_ceil(lanes) * block);
+        let dz = room(&mut self.dz, blocks * block);
         let x = room(&mut self.x, pairs * stride);
         crew.both(
             || {

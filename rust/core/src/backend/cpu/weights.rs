@@ -6,6 +6,7 @@ use super::gemm::{Left, Panel, Start, panel_product};
 use super::math::Elementary;
 use super::panels::MOST_VECTORS;
 use super::rounded::Rounded;
+use super::segments::Segments;
 use super::simd::{Factor, Isa};
 use super::threads::Crew;
 use super::tokens::add;
@@ -28,32 +29,6 @@ const TILE: usize = 16 * 16 * MOST_VECTORS;
 #[repr(align(64))]
 struct Aligned<A>(A);
 
-/// Some rows of gradients and of what they multiply.
-#[derive(Clone, Copy)]
-pub(super) struct Segment<'a, T> {
-    /// Gradients: unit u of slot s of row r at `u / L * block + s * L + u % L + r * row`.
-    pub(super) dz: &'a [T],
-    pub(super) row: usize,
-    pub(super) block: usize,
-    /// The operand, rows `stride` apart.
-    pub(super) x: &'a [T],
-    pub(super) stride: usize,
-    pub(super) rows: usize,
-}
-
-/// The segments of a sum, in its order, to be gone through by every job.
-pub(super) trait Segments<'a, T: 'a>: Iterator<Item = Segment<'a, T>> + Clone + Sync {}
-
-impl<'a, T: 'a, I: Iterator<Item = Segment<'a, T>> + Clone + Sync> Segments<'a, T> for I {}
-
-impl<T> Segment<'_, T> {
-    /// `rows` of its rows, without the first `skip`.
-    pub(super) fn part(self, skip: usize, rows: usize) -> Self {
-        let (dz, x) = (&self.dz[skip * self.row..], &self.x[skip * self.stride..]);
-        Self { dz, x, rows, ..self }
-    }
-}
-
 /// One gradient matrix: block `gate` of `hidden` rows comes from slot `slots[gate]`.
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
@@ -66,7 +41,7 @@ pub(super) struct Target<'a> {
 
 impl Target<'_> {
     /// Numbers of a row of `dz` in one unit block, from its first slot on.
-    pub(super) fn units(&self) -> usize {
+    fn units(&self) -> usize {
         self.lanes * self.slots.iter().max().map_or(0, |slot| slot + 1)
     }
 
@@ -95,8 +70,9 @@ impl Target<'_> {
     ) {
         let mut done = 0;
         if self.precision == Precision::Bfloat16 {
+            let (blocks, units) = (self.hidden.div_ceil(self.lanes), self.units());
             let mut rounded = rounded.lock().unwrap_or_else(PoisonError::into_inner);
-            while let Some(piece) = rounded.fill(crew, self, segments, terms, done) {
+            while let Some(piece) = rounded.fill(crew, self.isa, segments, [blocks, units, terms], done) {
                 done += piece.rows;
                 self.add_outer(crew, &once(piece), terms, gradient);
             }

@@ -4,9 +4,10 @@ use super::super::context::Context;
 use super::super::linear::Linear;
 use super::super::math::Elementary;
 use super::super::part::Part;
+use super::super::segments::{Segment, Segments};
 use super::super::threads::Crew;
 use super::super::tokens::{Table, add};
-use super::super::weights::{Segment, Segments, Target};
+use super::super::weights::Target;
 use super::Scan;
 use crate::cells::{Operand, Seen};
 
