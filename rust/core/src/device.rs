@@ -2,6 +2,8 @@
 
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
+#[cfg(feature = "wgpu")]
+use crate::backend::gpu;
 use crate::backend::reference::Reference;
 use crate::cells::Lanes;
 use crate::error::{Error, Result};
@@ -19,17 +21,19 @@ pub trait Element: Elementary + Lanes {
     /// Not generic, so that the kernels are compiled with this crate and not again with every
     /// program that uses it.
     #[doc(hidden)]
-    fn backend(device: Device, program: Program) -> Box<dyn Backend<Self>>;
+    fn backend(device: Device, program: Program) -> Result<Box<dyn Backend<Self>>>;
 }
 
 macro_rules! element {
     ($t:ty) => {
         impl Element for $t {
-            fn backend(device: Device, program: Program) -> Box<dyn Backend<Self>> {
-                match device {
+            fn backend(device: Device, program: Program) -> Result<Box<dyn Backend<Self>>> {
+                Ok(match device {
                     Device::Cpu(isa, precision) => Box::new(Cpu::<$t>::new(program, isa, precision)),
                     Device::Reference => Box::new(Reference::<$t>::new(program)),
-                }
+                    #[cfg(feature = "wgpu")]
+                    Device::Gpu(Gpu(context)) => <$t as gpu::Number>::backend(context, program)?,
+                })
             }
         }
     };
@@ -44,6 +48,31 @@ pub enum Device {
     Cpu(Isa, Precision),
     /// Plain loops: the specification, slow and obvious.
     Reference,
+    /// A graphics processor.
+    #[cfg(feature = "wgpu")]
+    Gpu(Gpu),
+}
+
+/// An open graphics processor.
+#[cfg(feature = "wgpu")]
+#[derive(Clone, Copy)]
+pub struct Gpu(&'static gpu::Context);
+
+#[cfg(feature = "wgpu")]
+impl PartialEq for Gpu {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+#[cfg(feature = "wgpu")]
+impl Eq for Gpu {}
+
+#[cfg(feature = "wgpu")]
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gpu")
+    }
 }
 
 impl Device {
@@ -55,6 +84,8 @@ impl Device {
         match name {
             "cpu" | "auto" => Ok(Self::Cpu(Isa::detect()?, Precision::Full)),
             "reference" => Ok(Self::Reference),
+            #[cfg(feature = "wgpu")]
+            "gpu" => gpu::Context::open().map(|context| Self::Gpu(Gpu(context))),
             _ => Err(Error::value("device", "\"cpu\", \"reference\" or \"auto\"", format!("{name:?}"))),
         }
     }
@@ -66,9 +97,13 @@ impl Device {
     pub fn with(self, precision: Precision) -> Result<Self> {
         match self {
             Self::Cpu(isa, _) => Ok(Self::Cpu(isa, precision)),
-            Self::Reference if precision == Precision::Full => Ok(self),
+            _ if precision == Precision::Full => Ok(self),
             Self::Reference => {
                 Err(Error::Unsupported("products of rounded numbers on the reference device".to_owned()))
+            }
+            #[cfg(feature = "wgpu")]
+            Self::Gpu(_) => {
+                Err(Error::Unsupported("products of rounded numbers on device=\"gpu\"".to_owned()))
             }
         }
     }
@@ -79,12 +114,16 @@ impl Device {
         match self {
             Self::Cpu(..) => "cpu",
             Self::Reference => "reference",
+            #[cfg(feature = "wgpu")]
+            Self::Gpu(_) => "gpu",
         }
     }
 
     /// Puts a program on the device, its weights all 0.
-    #[must_use]
-    pub fn backend<T: Element>(self, program: Program) -> Box<dyn Backend<T>> {
+    ///
+    /// # Errors
+    /// If the device lacks what the program needs.
+    pub fn backend<T: Element>(self, program: Program) -> Result<Box<dyn Backend<T>>> {
         T::backend(self, program)
     }
 }

@@ -41,6 +41,8 @@ pub enum Error {
     },
     /// An operation this device does not have.
     Unsupported(String),
+    /// The graphics processor could not be had, or did not do what it was asked.
+    Gpu(GpuTrouble, String),
     /// A tape was used a second time, or with another network than the one that made it.
     Tape(&'static str),
     /// A number that should be finite is not.
@@ -64,6 +66,19 @@ pub enum Error {
     },
 }
 
+/// What is wrong with a graphics processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GpuTrouble {
+    /// There is none, or none that may be used.
+    Unavailable,
+    /// It has not the memory that was asked for.
+    Memory,
+    /// It stopped answering, or the process has been forked since it was opened.
+    Lost,
+    /// It refused what this crate told it to do.
+    Internal,
+}
+
 impl Error {
     /// An [`Error::Value`] from anything that prints.
     pub fn value(name: &'static str, expected: impl fmt::Display, got: impl fmt::Display) -> Self {
@@ -85,6 +100,7 @@ impl fmt::Display for Error {
             }
             Self::Unknown { kind, name, known } => write!(f, "unknown {kind} {name:?}; known: {known}"),
             Self::Unsupported(what) => write!(f, "not supported: {what}"),
+            Self::Gpu(_, message) => write!(f, "gpu: {message}"),
             Self::Tape(why) => write!(f, "tape: {why}"),
             Self::NotFinite { name } => write!(f, "{name}: expected finite numbers, got NaN or infinity"),
             Self::Format { path, reason } => {

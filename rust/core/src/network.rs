@@ -101,7 +101,7 @@ impl<T: Element> Network<T> {
     /// Where the device refuses.
     pub fn new(program: Program, device: Device, seed: u64) -> Result<Self> {
         let values = program.parameters.initialise(seed)?;
-        let mut backend = device.backend(program.clone());
+        let mut backend = device.backend(program.clone())?;
         backend.upload(0, &values)?;
         Ok(Self { program, backend, device, plans: Plans::default() })
     }
@@ -128,7 +128,7 @@ impl<T: Element> Network<T> {
         let device = self.device.with(precision)?;
         let mut values = vec![T::ZERO; self.num_parameters()];
         self.backend.download(0, &mut values);
-        let mut backend = device.backend(self.program.clone());
+        let mut backend = device.backend(self.program.clone())?;
         backend.upload(0, &values)?;
         Ok(Self { program: self.program.clone(), backend, device, plans: Plans::default() })
     }

@@ -2,6 +2,8 @@
 
 mod by_run;
 pub(crate) mod cpu;
+#[cfg(feature = "wgpu")]
+pub(crate) mod gpu;
 pub(crate) mod reference;
 
 pub(crate) use by_run::ByRun;

@@ -201,6 +201,8 @@ fn expectations<T: Element>(
     match device {
         Device::Cpu(isa, _) => run(isa, &mut jobs)?,
         Device::Reference => jobs.iter_mut().for_each(|job| job.out = reference::chain(job)),
+        #[cfg(feature = "wgpu")]
+        Device::Gpu(_) => return Err(super::on_gpu()),
     }
     let mut all = Expected::zeros(k);
     for job in jobs {

@@ -99,6 +99,8 @@ pub fn ctc<T: Element>(
     match device {
         Device::Cpu(isa, _) => run(isa, &mut rows)?,
         Device::Reference => rows.iter_mut().for_each(|row| row.loss = reference::ctc(row)),
+        #[cfg(feature = "wgpu")]
+        Device::Gpu(_) => return Err(super::on_gpu()),
     }
     let sum = rows.iter().map(|row| row.loss).sum::<Option<f64>>();
     let Some(sum) = sum else { return Err(places.one_not_finite("logits", logits)) };

@@ -122,6 +122,8 @@ pub fn softmax_cross_entropy<T: Element>(
     let sum = match device {
         Device::Cpu(isa, _) => softmax::cross_entropy(isa, logits, &scored, scale, &mut gradient)?,
         Device::Reference => reference::cross_entropy(logits, &scored, scale, &mut gradient),
+        #[cfg(feature = "wgpu")]
+        Device::Gpu(_) => return Err(on_gpu()),
     };
     if let Some(sum) = sum {
         return Ok(Loss { value: sum * share, gradient });
@@ -130,6 +132,15 @@ pub fn softmax_cross_entropy<T: Element>(
     let at = rows.flat_map(|row| row * classes..(row + 1) * classes).find(|&at| !logits[at].is_finite());
     let at = at.expect("a sum is refused only for one of the logits that count");
     Err(places.with_axis(classes, |all| all.not_finite("logits", logits, at)))
+}
+
+/// What a loss of arrays says to a graphics processor.
+#[cfg(feature = "wgpu")]
+pub(crate) fn on_gpu() -> Error {
+    Error::Unsupported(
+        "losses of arrays on device=\"gpu\": arrays are in the processor's memory, use device=\"cpu\""
+            .to_owned(),
+    )
 }
 
 /// A loss that compares a prediction and its target number by number.
@@ -170,6 +181,8 @@ pub fn pointwise<T: Element>(
             pointwise::sum(isa, loss, [prediction, target], &runs, T::from_f64(share), &mut gradient)?
         }
         Device::Reference => reference::sum(loss, [prediction, target], &runs, share, &mut gradient),
+        #[cfg(feature = "wgpu")]
+        Device::Gpu(_) => return Err(on_gpu()),
     };
     if let Some(sum) = sum {
         return Ok(Loss { value: sum * share, gradient });

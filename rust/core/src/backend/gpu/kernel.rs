@@ -1,0 +1,96 @@
+//! Kernels: WGSL sources compiled once a process, each with the layout of what it binds.
+//!
+//! A kernel is a file in `wgsl/`, or the text a generator makes of one. Before it comes `prelude.wgsl`. Its
+//! bindings are: 0, the numbers of one call ([`super::calls`]); 1, those of the whole run; from 2 on, buffers.
+
+use super::context::Context;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Threads in a workgroup of a kernel that goes number by number: `THREADS` in the prelude.
+pub(super) const THREADS: usize = 256;
+/// Workgroups in one dimension of a grid, at most: `GRID` in the prelude.
+pub(super) const GRID: usize = 65_535;
+
+/// A compiled kernel.
+#[derive(Debug)]
+pub(super) struct Kernel {
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+    /// How many buffers it binds.
+    pub buffers: usize,
+}
+
+/// Those compiled so far, by their text.
+#[derive(Default)]
+pub(super) struct Kernels(Mutex<HashMap<String, Arc<Kernel>>>);
+
+impl Context {
+    /// The kernel of a text, compiled at its first use.
+    pub(super) fn kernel(&self, name: &str, body: &str) -> Arc<Kernel> {
+        let mut known = self.kernels.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kernel) = known.get(body) {
+            return kernel.clone();
+        }
+        let kernel = Arc::new(self.compile(name, body));
+        known.insert(body.to_owned(), kernel.clone());
+        kernel
+    }
+
+    fn compile(&self, name: &str, body: &str) -> Kernel {
+        let buffers = accesses(body);
+        let entry = |binding: usize, ty, dynamic| wgpu::BindGroupLayoutEntry {
+            binding: binding as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
+            count: None,
+        };
+        let uniform = wgpu::BufferBindingType::Uniform;
+        let mut entries = vec![entry(0, uniform, true), entry(1, uniform, false)];
+        let storage = |(i, &read_only): (usize, &bool)| {
+            entry(i + 2, wgpu::BufferBindingType::Storage { read_only }, false)
+        };
+        entries.extend(buffers.iter().enumerate().map(storage));
+        let descriptor = wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries };
+        let layout = self.device.create_bind_group_layout(&descriptor);
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(source(body).into()),
+        });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &[Some(&layout)],
+            ..Default::default()
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            // Every kernel writes its workgroup memory before it reads it.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        Kernel { pipeline, layout, buffers: buffers.len() }
+    }
+}
+
+/// The whole text of a kernel.
+pub(super) fn source(body: &str) -> String {
+    format!("{}\n{body}", include_str!("wgsl/prelude.wgsl"))
+}
+
+/// Of each buffer that a text declares, in the order of its bindings, whether it is only read.
+fn accesses(body: &str) -> Vec<bool> {
+    let declared = body.lines().filter(|line| line.starts_with("@group(0)"));
+    declared.map(|line| line.contains("var<storage, read>")).collect()
+}
+
+/// The grid of a kernel that goes over `n` numbers, one a thread.
+pub(super) fn over(n: usize) -> [usize; 3] {
+    let groups = n.div_ceil(THREADS);
+    [groups.min(GRID), groups.div_ceil(GRID), 1]
+}
