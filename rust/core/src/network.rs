@@ -127,7 +127,7 @@ impl<T: Element> Network<T> {
     pub fn at(&self, precision: Precision) -> Result<Self> {
         let device = self.device.with(precision)?;
         let mut values = vec![T::ZERO; self.num_parameters()];
-        self.backend.download(0, &mut values);
+        self.backend.download(0, &mut values)?;
         let mut backend = device.backend(self.program.clone())?;
         backend.upload(0, &values)?;
         Ok(Self { program: self.program.clone(), backend, device, plans: Plans::default() })
@@ -155,7 +155,7 @@ impl<T: Element> Network<T> {
     pub fn get(&self, name: &str) -> Result<Vec<T>> {
         let range = self.program.parameters.find(name)?.range.clone();
         let mut values = vec![T::ZERO; range.len()];
-        self.backend.download(range.start, &mut values);
+        self.backend.download(range.start, &mut values)?;
         Ok(values)
     }
 
@@ -177,7 +177,7 @@ impl<T: Element> Network<T> {
     /// If there is none of a name, or it has another size.
     pub fn set_all(&mut self, parameters: &[(&str, &[T])]) -> Result<()> {
         let mut all = vec![T::ZERO; self.num_parameters()];
-        self.backend.download(0, &mut all);
+        self.backend.download(0, &mut all)?;
         for (name, values) in parameters {
             let parameter = self.program.parameters.find(name)?;
             if values.len() != parameter.range.len() {

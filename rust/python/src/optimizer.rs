@@ -68,11 +68,14 @@ impl Optimizer {
     /// Moving averages by name, each flat over all weights.
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let copy = py.detach(|| {
-            self.with(|of| match of {
-                Either::F32(optimizer) => Either::F32(owned(optimizer.state())),
-                Either::F64(optimizer) => Either::F64(owned(optimizer.state())),
+            self.with(|of| {
+                seqrs::Result::Ok(match of {
+                    Either::F32(optimizer) => Either::F32(optimizer.state()?),
+                    Either::F64(optimizer) => Either::F64(optimizer.state()?),
+                })
             })
         });
+        let copy = copy.into_python()?;
         let state = PyDict::new(py);
         either!(copy, moments => {
             for (name, values) in moments {
@@ -139,11 +142,4 @@ impl Optimizer {
         py.detach(|| self.with(|of| T::optimizer(of).map_or(Ok(()), |o| o.load_state(steps, &moments))))
             .into_python()
     }
-}
-
-/// Copies that outlive the lock.
-fn owned<'a, T: Copy + 'a>(
-    moments: impl Iterator<Item = (&'static str, &'a [T])>,
-) -> Vec<(&'static str, Vec<T>)> {
-    moments.map(|(name, values)| (name, values.to_vec())).collect()
 }

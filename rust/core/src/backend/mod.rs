@@ -117,7 +117,7 @@ pub trait Backend<T>: Any + Send + Sync {
     /// Replaces the weights from place `from` of the buffer on.
     fn upload(&mut self, from: usize, values: &[T]) -> Result<()>;
     /// Copies the weights from place `from` on.
-    fn download(&self, from: usize, values: &mut [T]);
+    fn download(&self, from: usize, values: &mut [T]) -> Result<()>;
     /// For a causal program of tokens: reads `rows` texts, each from the state that the program starts from.
     fn decoder(&self, rows: usize) -> Result<Box<dyn Decoder<T>>>;
     /// Floating point operations that threads can share while `rows` texts read a token each.

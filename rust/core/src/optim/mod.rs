@@ -1,8 +1,10 @@
 //! Optimisers: SGD with momentum, RMSprop, Adam and AdamW over one flat buffer of weights.
 
+mod held;
 mod rules;
 mod sweep;
 
+pub(crate) use held::{Held, Numbers};
 pub use rules::Rule;
 
 use crate::error::{Error, Result};
@@ -23,7 +25,7 @@ pub(crate) use sweep::{Loop, Runner};
 /// assert!((weights[0] - 0.7f64).abs() < 1e-12 && (weights[1] - 1.6).abs() < 1e-12);
 /// # Ok::<(), seqrs::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Optimizer<T> {
     rule: Rule,
     weight_decay: f64,
@@ -32,6 +34,8 @@ pub struct Optimizer<T> {
     len: usize,
     steps: u64,
     moments: Vec<(&'static str, Vec<T>)>,
+    /// Where the moments are instead, since a device made the last update.
+    held: Option<Box<dyn Held<T>>>,
 }
 
 impl<T: Float> Optimizer<T> {
@@ -56,7 +60,7 @@ impl<T: Float> Optimizer<T> {
         clip_norm.map_or(Ok(()), |value| positive::<T>("clip_norm", value))?;
         clip_value.map_or(Ok(()), |value| positive::<T>("clip_value", value))?;
         let moments = rule.moments().iter().map(|&name| (name, vec![T::ZERO; len])).collect();
-        Ok(Self { rule, weight_decay, clip_norm, clip_value, len, steps: 0, moments })
+        Ok(Self { rule, weight_decay, clip_norm, clip_value, len, steps: 0, moments, held: None })
     }
 
     /// Updates made so far.
@@ -90,9 +94,8 @@ impl<T: Float> Optimizer<T> {
                 return Err(Error::shape(name, format!("({},)", self.len), &[len]));
             }
         }
-        if !(lr >= 0.0 && T::from_f64(lr).is_finite()) {
-            return Err(Error::value("lr", format!("a finite {} of at least 0", T::NAME), lr));
-        }
+        check_rate::<T>(lr)?;
+        self.bring_home()?;
         let bound = T::from_f64(self.clip_value.unwrap_or(f64::INFINITY));
         let norm = sum_of_squares(runner, grads, bound).sqrt();
         if !norm.is_finite() {
@@ -136,8 +139,14 @@ impl<T: Float> Optimizer<T> {
     }
 
     /// The moving averages by name ([`Rule::moments`]), each over all weights.
-    pub fn state(&self) -> impl Iterator<Item = (&'static str, &[T])> {
-        self.moments.iter().map(|(name, values)| (*name, values.as_slice()))
+    ///
+    /// # Errors
+    /// If they are on a device that has been lost.
+    pub fn state(&self) -> Result<Vec<(&'static str, Vec<T>)>> {
+        match &self.held {
+            Some(held) => Ok(self.rule.moments().iter().copied().zip(held.fetch()?).collect()),
+            None => Ok(self.moments.clone()),
+        }
     }
 
     /// Continue from a saved [`Optimizer::state`] after `steps` updates.
@@ -167,8 +176,16 @@ impl<T: Float> Optimizer<T> {
             }
             moments.push((name, values.to_vec()));
         }
-        (self.steps, self.moments) = (steps, moments);
+        (self.steps, self.moments, self.held) = (steps, moments, None);
         Ok(())
+    }
+}
+
+fn check_rate<T: Float>(lr: f64) -> Result<()> {
+    if lr >= 0.0 && T::from_f64(lr).is_finite() {
+        Ok(())
+    } else {
+        Err(Error::value("lr", format!("a finite {} of at least 0", T::NAME), lr))
     }
 }
 

@@ -118,8 +118,9 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
         self.pack()
     }
 
-    fn download(&self, from: usize, values: &mut [T]) {
+    fn download(&self, from: usize, values: &mut [T]) -> Result<()> {
         values.copy_from_slice(&self.values[from..from + values.len()]);
+        Ok(())
     }
 
     fn forward(&self, plan: &mut Plan, batch: &Batch<'_, T>) -> Result<()> {

@@ -79,6 +79,12 @@ impl Calls {
         self.list.push(Call { kernel: kernel.clone(), buffers, grid });
     }
 
+    /// Adds the calls of another list behind these.
+    pub fn append(&mut self, other: Self) {
+        self.list.extend(other.list);
+        self.words.extend(other.words);
+    }
+
     /// Ends the list; `run` holds the numbers of a run.
     pub fn finish(self, context: &Context, run: &wgpu::Buffer) -> Recorded {
         let words = context.device.create_buffer(&wgpu::BufferDescriptor {
@@ -97,7 +103,7 @@ impl Calls {
             let group = groups.entry(key).or_insert_with(make).clone();
             steps.push(Step { kernel, group, offset: (i * SLOT) as u32, grid: grid.map(|n| n as u32) });
         }
-        Recorded { steps }
+        Recorded { steps, words }
     }
 }
 
@@ -132,9 +138,15 @@ struct Step {
 /// A list of calls, ready to run.
 pub(super) struct Recorded {
     steps: Vec<Step>,
+    words: wgpu::Buffer,
 }
 
 impl Recorded {
+    /// Other numbers for one of the calls, from the next submission on.
+    pub fn set(&self, context: &Context, call: usize, words: &[u32]) {
+        context.write(&self.words, call * SLOT / 4, words);
+    }
+
     /// Submits all calls. Each sees what those before it have written.
     pub fn submit(&self, context: &Context) {
         for steps in self.steps.chunks(TOGETHER) {

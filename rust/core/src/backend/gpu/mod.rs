@@ -1,15 +1,49 @@
 //! The backend of graphics processors: Vulkan, Metal and DX12 through wgpu, in float32.
+//!
+//! A program becomes lists of calls of kernels, recorded once for a shape of batch (`recording`); a run brings
+//! the batch, submits the lists and brings results back (`run`). Kernels are WGSL (`wgsl/`); what a cell
+//! computes is its own Rust, traced (`symbol`).
 
+mod activate;
 mod buffers;
 mod calls;
 mod context;
+mod cross_entropy;
 mod kernel;
+mod linear;
+mod ops;
+mod product;
+mod recording;
+mod run;
+mod scan;
+mod symbol;
+mod update;
 
 pub(crate) use context::Context;
 
-use super::Backend;
+use super::{Backend, ByRun, Decoder, Plan, Quantity, Upstream, WEIGHTS_CHANGED, next_version};
 use crate::error::{Error, Result};
-use crate::program::Program;
+use crate::optim::Optimizer;
+use crate::program::{Batch, Program};
+use crate::shape::Shape;
+use run::Work;
+use update::Update;
+
+/// A program and its weights.
+pub(crate) struct Gpu {
+    context: &'static Context,
+    program: Program,
+    /// The weights, laid out as the parameters.
+    values: wgpu::Buffer,
+    /// Changes with the weights.
+    version: u64,
+}
+
+/// The scratch of a plan.
+struct Scratch {
+    work: Work,
+    update: Option<Update>,
+}
 
 /// A number that a backend of this device can be asked for.
 pub(crate) trait Number: Sized {
@@ -18,8 +52,10 @@ pub(crate) trait Number: Sized {
 }
 
 impl Number for f32 {
-    fn backend(_context: &'static Context, _program: Program) -> Result<Box<dyn Backend<Self>>> {
-        Err(Error::Unsupported("programs on device=\"gpu\"".to_owned()))
+    fn backend(context: &'static Context, program: Program) -> Result<Box<dyn Backend<Self>>> {
+        program.ops.iter().try_for_each(|op| ops::check(&program, op))?;
+        let values = context.buffer("weights", program.parameters.len())?;
+        Ok(Box::new(Gpu { context, program, values, version: next_version() }))
     }
 }
 
@@ -27,5 +63,120 @@ impl Number for f64 {
     fn backend(_: &'static Context, _: Program) -> Result<Box<dyn Backend<Self>>> {
         let why = "float64 on device=\"gpu\": its shading language has none; use float32, or device=\"cpu\"";
         Err(Error::Unsupported(why.to_owned()))
+    }
+}
+
+impl Gpu {
+    /// All weights.
+    fn weights(&self) -> Result<Vec<f32>> {
+        self.context.read(&self.values, 0, self.program.parameters.len())
+    }
+}
+
+impl Backend<f32> for Gpu {
+    fn plan(&self, shape: Shape) -> Result<Plan> {
+        Ok(Plan::new(shape, Scratch { work: Work::new(self, shape)?, update: None }))
+    }
+
+    fn upload(&mut self, from: usize, values: &[f32]) -> Result<()> {
+        self.context.write(&self.values, from, values);
+        self.version = next_version();
+        self.context.check()
+    }
+
+    fn download(&self, from: usize, values: &mut [f32]) -> Result<()> {
+        values.copy_from_slice(&self.context.read::<f32>(&self.values, from, values.len())?);
+        Ok(())
+    }
+
+    fn decoder(&self, rows: usize) -> Result<Box<dyn Decoder<f32>>> {
+        Ok(Box::new(ByRun::new(self, &self.program, &self.weights()?, rows)?))
+    }
+
+    fn shared_operations(&self, _rows: usize) -> f64 {
+        0.0
+    }
+
+    fn forward(&self, plan: &mut Plan, batch: &Batch<'_, f32>) -> Result<()> {
+        plan.work_mut::<Scratch>()?.work.forward(self, batch)
+    }
+
+    fn backward(&self, plan: &mut Plan, upstream: Upstream<'_, f32>) -> Result<()> {
+        let Scratch { work, .. } = plan.work_mut()?;
+        match work.has_run.take() {
+            None => {
+                return Err(Error::Tape(
+                    "backward needs a forward run first, and only one backward follows it",
+                ));
+            }
+            Some(version) if version != self.version => return Err(WEIGHTS_CHANGED),
+            Some(_) => {}
+        }
+        work.start_backward(self, upstream.output, upstream.state)?;
+        work.recording()?.backward.submit(self.context);
+        self.context.check()
+    }
+
+    fn read(&self, plan: &Plan, quantity: Quantity, out: &mut [f32]) -> Result<()> {
+        plan.work::<Scratch>()?.work.read(self, quantity, out)
+    }
+
+    fn gradient(&self, plan: &mut Plan) -> Result<Vec<f32>> {
+        let gradient = &plan.work::<Scratch>()?.work.shared.gradient;
+        self.context.read(gradient, 0, self.program.parameters.len())
+    }
+
+    fn loss(&self, plan: &Plan) -> Result<f64> {
+        let outcome = &plan.work::<Scratch>()?.work.shared.outcome;
+        Ok(f64::from(self.context.read::<f32>(outcome, 0, 1)?[0]))
+    }
+
+    fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<f32>, lr: f64) -> Result<f64> {
+        let Scratch { work, update } = plan.work_mut()?;
+        let shared = &work.shared;
+        Update::submit(update, self, [&shared.gradient, &shared.outcome, &shared.run], optimizer, lr)?;
+        let [_, norm] = self.finish(&shared.outcome, optimizer)?;
+        Ok(norm)
+    }
+
+    fn apply(&mut self, gradient: &[f32], optimizer: &mut Optimizer<f32>, lr: f64) -> Result<f64> {
+        let outside = self.context.buffer("gradient", gradient.len())?;
+        self.context.write(&outside, 0, gradient);
+        let outcome = self.context.buffer("outcome", 4)?;
+        let run = self.context.uniform("run", 8)?;
+        Update::submit(&mut None, self, [&outside, &outcome, &run], optimizer, lr)?;
+        let [_, norm] = self.finish(&outcome, optimizer)?;
+        Ok(norm)
+    }
+
+    fn learn(
+        &mut self,
+        plan: &mut Plan,
+        batch: &Batch<'_, f32>,
+        optimizer: &mut Optimizer<f32>,
+        lr: f64,
+    ) -> Result<[f64; 2]> {
+        self.forward(plan, batch)?;
+        self.backward(plan, Upstream { output: None, state: None })?;
+        let Scratch { work, update } = plan.work_mut()?;
+        let shared = &work.shared;
+        Update::submit(update, self, [&shared.gradient, &shared.outcome, &shared.run], optimizer, lr)?;
+        self.finish(&shared.outcome, optimizer)
+    }
+}
+
+impl Gpu {
+    /// Waits for an update: the loss, and the norm of the gradients, NaN where the loss is not finite.
+    fn finish(&mut self, outcome: &wgpu::Buffer, optimizer: &mut Optimizer<f32>) -> Result<[f64; 2]> {
+        let read = self.context.read::<f32>(outcome, 0, 2)?;
+        let [loss, norm] = [read[0], read[1]].map(f64::from);
+        if !loss.is_finite() {
+            return Ok([loss, f64::NAN]);
+        }
+        if norm.is_finite() {
+            optimizer.count();
+            self.version = next_version();
+        }
+        Ok([loss, norm])
     }
 }

@@ -58,8 +58,9 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
         Ok(())
     }
 
-    fn download(&self, from: usize, values: &mut [T]) {
+    fn download(&self, from: usize, values: &mut [T]) -> Result<()> {
         values.copy_from_slice(&self.values[from..from + values.len()]);
+        Ok(())
     }
 
     fn forward(&self, plan: &mut Plan, batch: &Batch<'_, T>) -> Result<()> {

@@ -1,0 +1,96 @@
+//! Products of matrices, and sums over rows. Long sums are cut into parts of fixed length that are added in
+//! their order: the same bits every time, and no loop longer than a software device can run.
+
+use super::calls::{Calls, words};
+use super::context::Context;
+use super::kernel::{THREADS, over};
+use crate::error::Result;
+
+/// Rows and columns of a tile of the product.
+const TILE: usize = 64;
+/// Terms of a sum that one workgroup adds, at most.
+const CHUNK: usize = 4096;
+/// Workgroups of a product below which its sums are cut further, and the fewest terms of a part then.
+const BUSY: usize = 256;
+const SHORT: usize = 256;
+
+/// A matrix somewhere in a buffer: a number is at `at + row · rows + column · columns`.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    pub buffer: &'a wgpu::Buffer,
+    pub at: usize,
+    /// From one row to the next.
+    pub rows: usize,
+    /// From one column to the next.
+    pub columns: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Row by row, `width` numbers apart.
+    pub fn new(buffer: &'a wgpu::Buffer, at: usize, width: usize) -> Self {
+        Self { buffer, at, rows: width, columns: 1 }
+    }
+
+    /// Its transpose.
+    pub fn t(self) -> Self {
+        Self { rows: self.columns, columns: self.rows, ..self }
+    }
+}
+
+/// C (+)= A B + bias, with A (m, k), B (k, n), and C row by row.
+pub(super) fn product(
+    context: &Context,
+    calls: &mut Calls,
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    bias: Option<(&wgpu::Buffer, usize)>,
+    c: Matrix<'_>,
+    add: bool,
+) -> Result<()> {
+    let tiles = m.div_ceil(TILE) * n.div_ceil(TILE);
+    let parts = k.div_ceil(CHUNK).max((BUSY / tiles.max(1)).min(k / SHORT)).max(1);
+    let chunk = k.div_ceil(parts).next_multiple_of(16).max(16);
+    let parts = k.div_ceil(chunk).max(1);
+    let kernel = context.kernel("gemm", include_str!("wgsl/gemm.wgsl"));
+    let grid = [m.div_ceil(TILE), n.div_ceil(TILE), parts];
+    let bias_at = bias.map_or(u32::MAX, |(_, at)| at as u32);
+    let bias = bias.map_or(b.buffer, |(buffer, _)| buffer);
+    let mut call = |out: &wgpu::Buffer, at, row, part, bias_at: u32, add: bool| {
+        let numbers = words![
+            m, n, k, chunk, a.at, a.rows, a.columns, b.at, b.rows, b.columns, at, row, part, bias_at, add
+        ];
+        calls.add(&kernel, &[a.buffer, b.buffer, bias, out], numbers, grid);
+    };
+    if parts == 1 {
+        call(c.buffer, c.at, c.rows, 0, bias_at, add);
+        return Ok(());
+    }
+    let scratch = context.buffer("parts of a product", parts * m * n)?;
+    call(&scratch, 0, n, m * n, u32::MAX, false);
+    let sum = context.kernel("sum_parts", include_str!("wgsl/sum_parts.wgsl"));
+    let numbers = words![m, n, parts, c.at, c.rows, add, bias_at];
+    calls.add(&sum, &[&scratch, bias, c.buffer], numbers, over(m * n));
+    Ok(())
+}
+
+/// out += the sum over `rows` rows of each of `columns` columns of x.
+pub(super) fn sum_rows(
+    context: &Context,
+    calls: &mut Calls,
+    [rows, columns]: [usize; 2],
+    x: Matrix<'_>,
+    out: (&wgpu::Buffer, usize),
+) -> Result<()> {
+    let parts = rows.div_ceil(SHORT).max(1);
+    let chunk = rows.div_ceil(parts).max(1);
+    let scratch = context.buffer("parts of a sum", parts * columns)?;
+    let kernel = context.kernel("sum_rows", include_str!("wgsl/sum_rows.wgsl"));
+    let grid = [columns.div_ceil(THREADS), parts, 1];
+    calls.add(&kernel, &[x.buffer, &scratch], words![rows, columns, chunk, x.at, x.rows], grid);
+    let sum = context.kernel("sum_parts", include_str!("wgsl/sum_parts.wgsl"));
+    let (out, at) = out;
+    let numbers = words![1usize, columns, parts, at, columns, true, u32::MAX];
+    calls.add(&sum, &[&scratch, &scratch, out], numbers, over(columns));
+    Ok(())
+}

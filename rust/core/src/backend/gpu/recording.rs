@@ -1,0 +1,202 @@
+//! What a program does with batches of one shape: its calls forward and back, and the buffers between them.
+
+use super::Gpu;
+use super::calls::{Calls, Recorded, words};
+use super::context::Context;
+use super::kernel::over;
+use super::ops;
+use crate::error::Result;
+use crate::params::ParamId;
+use crate::program::{Program, Slot, SlotId};
+use crate::shape::Shape;
+
+/// What the calls of a run depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Signature {
+    /// B and T of the batch.
+    pub shape: Shape,
+    /// Whether a backward run may follow, and dropout is on.
+    pub learns: bool,
+    /// Whether there are targets.
+    pub scores: bool,
+    /// Whether the state starts from the program's own.
+    pub starts_itself: bool,
+}
+
+/// What all recordings of a plan share: the state outlives a run.
+pub(super) struct Shared {
+    /// The numbers of a run: the struct `Run` of the prelude.
+    pub run: wgpu::Buffer,
+    /// All h, scan by scan (B, H), then all c.
+    pub state: wgpu::Buffer,
+    pub d_state: wgpu::Buffer,
+    /// Steps of each row that count, (B).
+    pub lengths: wgpu::Buffer,
+    /// The time of each place, (T, B).
+    pub times: wgpu::Buffer,
+    /// (T, B); −1 where not scored.
+    pub targets: wgpu::Buffer,
+    /// (T, B); 0 where not scored.
+    pub log_probs: wgpu::Buffer,
+    /// The loss, the gradients' norm and the penalties: see `outcome` in update.rs.
+    pub outcome: wgpu::Buffer,
+    /// Of every parameter, laid out as the parameters.
+    pub gradient: wgpu::Buffer,
+}
+
+/// A slot is (T, B, width): its step `s` of row `b`, of those that count, is at place `s · B + b`. The
+/// gradients of steps that do not count are zero; what a slot holds there is finite.
+pub(super) struct Recording {
+    pub signature: Signature,
+    pub slots: Vec<wgpu::Buffer>,
+    pub d_slots: Vec<wgpu::Buffer>,
+    pub forward: Recorded,
+    pub backward: Recorded,
+}
+
+/// A recording in the making: an op adds its calls forward, and those of its way back.
+pub(super) struct Recorder<'a> {
+    pub net: &'a Gpu,
+    pub shared: &'a Shared,
+    pub signature: Signature,
+    pub forward: Calls,
+    slots: Vec<wgpu::Buffer>,
+    d_slots: Vec<wgpu::Buffer>,
+    /// Slots whose gradients start at zero because several ops add to them, or none fills them.
+    cleared: Vec<SlotId>,
+    /// Op by op, in the order of the way forward.
+    backward: Vec<Calls>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Records all ops.
+    pub fn record(net: &'a Gpu, shared: &'a Shared, signature: Signature) -> Result<Recording> {
+        let Program { slots, ops, .. } = &net.program;
+        let buffers = |name: &str, wanted: bool| -> Result<Vec<wgpu::Buffer>> {
+            let buffer = |(i, &slot): (usize, &Slot)| {
+                let len = if wanted { numbers(slot, signature.shape) } else { 0 };
+                net.context.buffer(&format!("{name} {i}"), len)
+            };
+            slots.iter().enumerate().map(buffer).collect()
+        };
+        let mut recorder = Self {
+            net,
+            shared,
+            signature,
+            forward: Calls::default(),
+            slots: buffers("slot", true)?,
+            d_slots: buffers("gradient of slot", signature.learns)?,
+            cleared: (0..slots.len())
+                .filter(|&slot| !net.program.has_one_reader(slot) && slot != net.program.output)
+                .collect(),
+            backward: Vec::new(),
+        };
+        ops.iter().try_for_each(|op| ops::record(&mut recorder, op))?;
+        recorder.finish()
+    }
+
+    fn finish(mut self) -> Result<Recording> {
+        let context = self.net.context;
+        let mut backward = Calls::default();
+        if self.signature.learns {
+            for &slot in &self.cleared {
+                let len = numbers(self.net.program.slots[slot], self.signature.shape);
+                fill(context, &mut backward, &self.d_slots[slot], 0, len);
+            }
+            fill(context, &mut backward, &self.shared.gradient, 0, self.net.program.parameters.len());
+            self.backward.drain(..).rev().for_each(|calls| backward.append(calls));
+        }
+        Ok(Recording {
+            signature: self.signature,
+            slots: self.slots,
+            d_slots: self.d_slots,
+            forward: self.forward.finish(context, &self.shared.run),
+            backward: backward.finish(context, &self.shared.run),
+        })
+    }
+
+    pub fn context(&self) -> &'static Context {
+        self.net.context
+    }
+
+    /// B.
+    pub fn batch(&self) -> usize {
+        self.signature.shape.batch
+    }
+
+    /// T.
+    pub fn steps(&self) -> usize {
+        self.signature.shape.steps
+    }
+
+    /// Numbers in a row of a slot.
+    pub fn width(&self, slot: SlotId) -> usize {
+        self.net.program.slots[slot].width()
+    }
+
+    /// Rows of a slot: T · B, or B of a pooled one.
+    pub fn places(&self, slot: SlotId) -> usize {
+        let Shape { batch, .. } = self.signature.shape;
+        if self.net.program.slots[slot].is_pooled() { batch } else { self.signature.shape.rows() }
+    }
+
+    /// What a slot holds; tokens as signed numbers of 32 bits.
+    pub fn slot(&self, slot: SlotId) -> wgpu::Buffer {
+        self.slots[slot].clone()
+    }
+
+    /// Its gradient.
+    pub fn d_slot(&self, slot: SlotId) -> wgpu::Buffer {
+        self.d_slots[slot].clone()
+    }
+
+    /// Whether the gradient of a slot has numbers already that its readers add to; else the one reader
+    /// writes all of them.
+    pub fn adds_to(&self, slot: SlotId) -> bool {
+        self.cleared.contains(&slot) || slot == self.net.program.output
+    }
+
+    /// The place of a parameter among all, and among their gradients.
+    pub fn at(&self, id: ParamId) -> usize {
+        self.net.program.parameters.range(id).start
+    }
+
+    /// A buffer of an op's own.
+    pub fn buffer(&self, name: &str, len: usize) -> Result<wgpu::Buffer> {
+        self.net.context.buffer(name, len)
+    }
+
+    /// Calls of an op's way back; they run after those of the ops behind it.
+    pub fn back(&mut self, calls: Calls) {
+        if self.signature.learns {
+            self.backward.push(calls);
+        }
+    }
+}
+
+/// Numbers in a slot.
+pub(super) fn numbers(slot: Slot, shape: Shape) -> usize {
+    match slot {
+        Slot::Tokens { .. } => shape.rows(),
+        Slot::Features(width) => shape.rows() * width,
+        Slot::Pooled(width) => shape.batch * width,
+    }
+}
+
+/// Zeros in numbers `from` to `from + len` of a buffer.
+pub(super) fn fill(context: &Context, calls: &mut Calls, buffer: &wgpu::Buffer, from: usize, len: usize) {
+    let kernel = context.kernel("fill", include_str!("wgsl/fill.wgsl"));
+    calls.add(&kernel, &[buffer], words![len, from], over(len));
+}
+
+/// Copies `len` numbers from one buffer to another.
+pub(super) fn copy(
+    context: &Context,
+    calls: &mut Calls,
+    [from, to]: [&wgpu::Buffer; 2],
+    [from_at, to_at]: [usize; 2],
+    len: usize,
+) {
+    let kernel = context.kernel("copy", include_str!("wgsl/copy.wgsl"));
+    calls.add(&kernel, &[from, to], words![len, from_at, to_at], over(len));
+}

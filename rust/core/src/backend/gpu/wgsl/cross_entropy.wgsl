@@ -1,0 +1,51 @@
+// log p = z_y - max z - ln sum exp(z - max z), one workgroup a row; 0 where there is no target.
+struct P { rows: u32, classes: u32 }
+@group(0) @binding(0) var<uniform> p: P;
+@group(0) @binding(2) var<storage, read> logits: array<f32>;
+@group(0) @binding(3) var<storage, read> targets: array<i32>;
+@group(0) @binding(4) var<storage, read_write> log_probs: array<f32>;
+
+var<workgroup> parts: array<f32, THREADS>;
+
+fn fold(local: u32, x: f32, largest: bool) -> f32 {
+    parts[local] = x;
+    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if local < half {
+            let other = parts[local + half];
+            parts[local] = select(parts[local] + other, max(parts[local], other), largest);
+        }
+    }
+    workgroupBarrier();
+    let y = parts[0];
+    workgroupBarrier();
+    return y;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    // The whole workgroup has one row: where it ends early, it does so together.
+    let row = group.x + group.y * GRID;
+    if row >= p.rows {
+        return;
+    }
+    let target_of = targets[row];
+    let from = row * p.classes;
+    var top = -3.0e38;
+    for (var j = local; j < p.classes; j += THREADS) {
+        top = max(top, logits[from + j]);
+    }
+    top = fold(local, top, true);
+    var sum = 0.0;
+    for (var j = local; j < p.classes; j += THREADS) {
+        sum += exp(logits[from + j] - top);
+    }
+    sum = fold(local, sum, false);
+    if local == 0u {
+        var y = 0.0;
+        if target_of >= 0 {
+            y = logits[from + u32(target_of)] - top - log(sum);
+        }
+        log_probs[row] = y;
+    }
+}
