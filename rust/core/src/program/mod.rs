@@ -97,31 +97,33 @@ impl Program {
     /// The state that a run without one starts from: zeros, or what has been learned.
     pub fn initial_state<T: Float>(&self, values: &[T], batch: usize, state: &mut [T]) {
         state.fill(T::ZERO);
-        self.each_initial(batch, |id, place| {
+        for (id, place) in self.initials(batch) {
             let learned = &values[self.parameters.range(id)];
             state[place].chunks_exact_mut(learned.len()).for_each(|row| row.copy_from_slice(learned));
-        });
+        }
     }
 
     /// Adds the gradient of [`Program::initial_state`], row by row.
     pub fn initial_state_backward<T: Float>(&self, d_state: &[T], batch: usize, gradient: &mut [T]) {
-        self.each_initial(batch, |id, place| {
+        for (id, place) in self.initials(batch) {
             let sum = &mut gradient[self.parameters.range(id)];
             for row in d_state[place].chunks_exact(sum.len()) {
                 sum.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
             }
-        });
+        }
     }
 
-    fn each_initial(&self, batch: usize, mut f: impl FnMut(ParamId, std::ops::Range<usize>)) {
-        for (scan, state) in self.states.iter().enumerate() {
-            for part in 0..2 {
-                if let Some(id) = state.initial[part] {
-                    let start = self.state_offset(part, scan, batch);
-                    f(id, start..start + state.widths[part] * batch);
-                }
-            }
-        }
+    /// The learned parts of the state at the start, and where the rows of each are in a state.
+    pub(crate) fn initials(
+        &self,
+        batch: usize,
+    ) -> impl Iterator<Item = (ParamId, std::ops::Range<usize>)> + '_ {
+        let parts =
+            self.states.iter().enumerate().flat_map(|(scan, state)| [(scan, state, 0), (scan, state, 1)]);
+        parts.filter_map(move |(scan, state, part)| {
+            let start = self.state_offset(part, scan, batch);
+            Some((state.initial[part]?, start..start + state.widths[part] * batch))
+        })
     }
 
     /// Whether the program ends in a loss over a vocabulary.

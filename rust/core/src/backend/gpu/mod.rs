@@ -5,18 +5,25 @@
 //! computes is its own Rust, traced (`symbol`).
 
 mod activate;
+mod arrange;
 mod buffers;
 mod calls;
 mod context;
 mod cross_entropy;
+mod dropout;
+mod embedding;
 mod kernel;
+mod layer_norm;
 mod linear;
 mod ops;
+mod penalty;
+mod pool;
 mod product;
 mod recording;
 mod run;
 mod scan;
 mod symbol;
+mod tokens;
 mod update;
 
 pub(crate) use context::Context;

@@ -1,13 +1,16 @@
 //! What a program does with batches of one shape: its calls forward and back, and the buffers between them.
 
 use super::Gpu;
+use super::arrange::scaled;
 use super::calls::{Calls, Recorded, words};
 use super::context::Context;
 use super::kernel::over;
 use super::ops;
-use crate::error::Result;
+use super::product::{Matrix, sum_rows};
+use super::tokens::Tokens;
+use crate::error::{Error, Result};
 use crate::params::ParamId;
-use crate::program::{Program, Slot, SlotId};
+use crate::program::{Op, Program, Slot, SlotId};
 use crate::shape::Shape;
 
 /// What the calls of a run depend on.
@@ -15,6 +18,8 @@ use crate::shape::Shape;
 pub(super) struct Signature {
     /// B and T of the batch.
     pub shape: Shape,
+    /// Whether the input is tokens.
+    pub tokens: bool,
     /// Whether a backward run may follow, and dropout is on.
     pub learns: bool,
     /// Whether there are targets.
@@ -50,6 +55,8 @@ pub(super) struct Recording {
     pub signature: Signature,
     pub slots: Vec<wgpu::Buffer>,
     pub d_slots: Vec<wgpu::Buffer>,
+    /// Of the slots that are the input, or the input reversed, where that is tokens.
+    pub tokens: Vec<Option<Tokens>>,
     pub forward: Recorded,
     pub backward: Recorded,
 }
@@ -62,6 +69,7 @@ pub(super) struct Recorder<'a> {
     pub forward: Calls,
     slots: Vec<wgpu::Buffer>,
     d_slots: Vec<wgpu::Buffer>,
+    tokens: Vec<Option<Tokens>>,
     /// Slots whose gradients start at zero because several ops add to them, or none fills them.
     cleared: Vec<SlotId>,
     /// Op by op, in the order of the way forward.
@@ -72,8 +80,10 @@ impl<'a> Recorder<'a> {
     /// Records all ops.
     pub fn record(net: &'a Gpu, shared: &'a Shared, signature: Signature) -> Result<Recording> {
         let Program { slots, ops, .. } = &net.program;
+        let tokens = (0..slots.len()).map(|slot| tokens(net, signature, slot)).collect::<Result<Vec<_>>>()?;
         let buffers = |name: &str, wanted: bool| -> Result<Vec<wgpu::Buffer>> {
             let buffer = |(i, &slot): (usize, &Slot)| {
+                let wanted = wanted && tokens[i].is_none();
                 let len = if wanted { numbers(slot, signature.shape) } else { 0 };
                 net.context.buffer(&format!("{name} {i}"), len)
             };
@@ -87,12 +97,35 @@ impl<'a> Recorder<'a> {
             slots: buffers("slot", true)?,
             d_slots: buffers("gradient of slot", signature.learns)?,
             cleared: (0..slots.len())
+                .filter(|&slot| tokens[slot].is_none())
                 .filter(|&slot| !net.program.has_one_reader(slot) && slot != net.program.output)
                 .collect(),
             backward: Vec::new(),
+            tokens,
         };
+        recorder.start();
         ops.iter().try_for_each(|op| ops::record(&mut recorder, op))?;
         recorder.finish()
+    }
+
+    /// What comes before all ops: penalties start at 0, and the state at zeros or at what has been learned.
+    fn start(&mut self) {
+        let Self { net, shared, signature, forward, .. } = self;
+        let (context, program, batch) = (net.context, &net.program, signature.shape.batch);
+        if program.ops.iter().any(|op| matches!(op, Op::Penalty { .. })) {
+            fill(context, forward, &shared.outcome, 2, 1);
+        }
+        if signature.starts_itself {
+            fill(context, forward, &shared.state, 0, program.state_width() * batch);
+            for (id, place) in program.initials(batch) {
+                let learned = program.parameters.range(id);
+                let width = learned.len();
+                // The same numbers for every row.
+                let one = Matrix { rows: 0, ..Matrix::new(&net.values, learned.start, width) };
+                let all = Matrix::new(&shared.state, place.start, width);
+                scaled(context, forward, [batch, width], one, 1.0, all, false);
+            }
+        }
     }
 
     fn finish(mut self) -> Result<Recording> {
@@ -106,10 +139,20 @@ impl<'a> Recorder<'a> {
             fill(context, &mut backward, &self.shared.gradient, 0, self.net.program.parameters.len());
             self.backward.drain(..).rev().for_each(|calls| backward.append(calls));
         }
+        if self.signature.learns && self.signature.starts_itself {
+            let (program, batch) = (&self.net.program, self.signature.shape.batch);
+            for (id, place) in program.initials(batch) {
+                let learned = program.parameters.range(id);
+                let d = Matrix::new(&self.shared.d_state, place.start, learned.len());
+                let sum = (&self.shared.gradient, learned.start);
+                sum_rows(context, &mut backward, [batch, learned.len()], d, sum)?;
+            }
+        }
         Ok(Recording {
             signature: self.signature,
             slots: self.slots,
             d_slots: self.d_slots,
+            tokens: self.tokens,
             forward: self.forward.finish(context, &self.shared.run),
             backward: backward.finish(context, &self.shared.run),
         })
@@ -140,9 +183,19 @@ impl<'a> Recorder<'a> {
         if self.net.program.slots[slot].is_pooled() { batch } else { self.signature.shape.rows() }
     }
 
-    /// What a slot holds; tokens as signed numbers of 32 bits.
+    /// What a slot of numbers holds.
     pub fn slot(&self, slot: SlotId) -> wgpu::Buffer {
         self.slots[slot].clone()
+    }
+
+    /// Whether a slot holds tokens in this run: a layer of features may be given some, as if one-hot.
+    pub fn has_tokens(&self, slot: SlotId) -> bool {
+        self.tokens[slot].is_some()
+    }
+
+    /// What a slot of tokens holds.
+    pub fn tokens(&self, slot: SlotId) -> Result<Tokens> {
+        self.tokens[slot].clone().ok_or(Error::value("x", "integer tokens", "floating point features"))
     }
 
     /// Its gradient.
@@ -172,6 +225,24 @@ impl<'a> Recorder<'a> {
             self.backward.push(calls);
         }
     }
+}
+
+/// Room for the tokens of a slot, where it holds some.
+fn tokens(net: &Gpu, signature: Signature, slot: SlotId) -> Result<Option<Tokens>> {
+    let program = &net.program;
+    if !signature.tokens || !program.is_of_input(slot) {
+        return Ok(None);
+    }
+    let sizes = [signature.shape.rows(), program.slots[slot].width()];
+    Tokens::new(net.context, sizes, signature.learns, is_reversed(program, slot)).map(Some)
+}
+
+/// Whether a slot is the input reversed.
+fn is_reversed(program: &Program, slot: SlotId) -> bool {
+    program
+        .ops
+        .iter()
+        .any(|op| matches!(op, Op::Reverse { input, out } if *out == slot && !is_reversed(program, *input)))
 }
 
 /// Numbers in a slot.

@@ -67,19 +67,29 @@ impl Work {
         batch.check(&net.program, &mut self.counted)?;
         let signature = Signature {
             shape,
+            tokens: matches!(batch.input, Input::Tokens(_)),
             learns: batch.training.is_some(),
             scores: batch.targets.is_some(),
             starts_itself: matches!(batch.start, StartState::Zero),
         };
         self.has_run = None;
         self.find(net, signature)?;
-        let (shared, slots) = (&self.shared, &self.recordings[0].slots);
-        let input = &slots[net.program.input];
+        let (shared, recording) = (&self.shared, &self.recordings[0]);
         match batch.input {
-            Input::Tokens(tokens) => context.write(input, 0, &self.to_places(shape, 1, tokens, -1)),
+            Input::Tokens(tokens) => {
+                let placed = self.to_places(shape, 1, tokens, -1);
+                for slot in recording.tokens.iter().flatten() {
+                    if slot.reversed {
+                        slot.write(context, &self.reversed(shape, &placed), signature.learns);
+                    } else {
+                        slot.write(context, &placed, signature.learns);
+                    }
+                }
+            }
             Input::Features(x) => {
                 let width = net.program.slots[net.program.input].width();
-                context.write(input, 0, &self.to_places(shape, width, x, 0.0));
+                let x = self.to_places(shape, width, x, 0.0);
+                context.write(&recording.slots[net.program.input], 0, &x);
             }
         }
         let lengths: Vec<u32> = self.counted.lengths.iter().map(|&n| n as u32).collect();
@@ -104,8 +114,8 @@ impl Work {
             (step >> 32) as u32,
             batch.training.is_some().into(),
             scored as u32,
-            0,
-            0,
+            self.counted.lengths.iter().sum::<usize>() as u32,
+            self.counted.lengths.iter().map(|n| n.saturating_sub(1)).sum::<usize>() as u32,
         ];
         context.write(&shared.run, 0, &run);
         self.recordings[0].forward.submit(context);
@@ -128,6 +138,17 @@ impl Work {
         self.each(shape, |place, _, time| {
             out[place * width..][..width].copy_from_slice(&values[time * width..][..width]);
         });
+        out
+    }
+
+    /// The tokens at each place, each row's steps turned round.
+    fn reversed(&self, shape: Shape, placed: &[i32]) -> Vec<i32> {
+        let mut out = vec![-1; placed.len()];
+        for (row, &length) in self.counted.lengths.iter().enumerate() {
+            for step in 0..length {
+                out[(length - 1 - step) * shape.batch + row] = placed[step * shape.batch + row];
+            }
+        }
         out
     }
 

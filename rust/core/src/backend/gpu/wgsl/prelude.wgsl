@@ -13,6 +13,9 @@ struct Run {
     step_high: u32,
     training: u32,
     scored: u32,
+    // Steps that count in all rows, and pairs of them.
+    steps: u32,
+    pairs: u32,
 }
 @group(0) @binding(1) var<uniform> run: Run;
 

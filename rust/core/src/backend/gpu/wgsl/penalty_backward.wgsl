@@ -1,0 +1,31 @@
+// dx (+)= 2 activation x / n + 2 temporal (x - before) / m - 2 temporal (after - x) / m.
+struct P { len: u32, width: u32, batch: u32, activation: f32, temporal: f32, add: u32 }
+@group(0) @binding(0) var<uniform> p: P;
+@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(3) var<storage, read> lengths: array<u32>;
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = index(group, local);
+    if i >= p.len {
+        return;
+    }
+    let stride = p.batch * p.width;
+    let step = i / stride;
+    let length = lengths[(i % stride) / p.width];
+    let own = 2.0 * p.activation / f32(max(run.steps, 1u) * p.width);
+    let change = 2.0 * p.temporal / f32(max(run.pairs, 1u) * p.width);
+    var d = 0.0;
+    if step < length {
+        d = own * x[i];
+        if step > 0u {
+            d += change * (x[i] - x[i - stride]);
+        }
+        if step + 1u < length {
+            d -= change * (x[i + stride] - x[i]);
+        }
+    }
+    let before = select(0.0, dx[i], p.add != 0u);
+    dx[i] = before + d;
+}
