@@ -23,13 +23,13 @@ pub(super) fn record(r: &mut Recorder<'_>, input: SlotId, activation: Activation
 
 /// The kernel of y = f(x).
 pub(super) fn forward(activation: Activation) -> String {
-    let (text, [y]) = traced(|| [activation.apply(Symbol::named("x[i]"))]);
-    include_str!("wgsl/activate.wgsl").replace("/*statements*/", &format!("{text}    y[i] = {y};"))
+    let (text, y) = traced(|| vec![activation.apply(Symbol::named("x[i]"))]);
+    include_str!("wgsl/activate.wgsl").replace("/*statements*/", &format!("{text}    y[i] = {};", y[0]))
 }
 
 /// The kernel of dx (+)= dy f′(x).
 pub(super) fn backward(activation: Activation) -> String {
-    let (text, [slope]) = traced(|| [activation.slope(Symbol::named("y[i]"))]);
-    include_str!("wgsl/activate_backward.wgsl")
-        .replace("/*statements*/", &format!("{text}    let slope = {slope};"))
+    let (text, slope) = traced(|| vec![activation.slope(Symbol::named("y[i]"))]);
+    let statements = format!("{text}    let slope = {};", slope[0]);
+    include_str!("wgsl/activate_backward.wgsl").replace("/*statements*/", &statements)
 }

@@ -44,6 +44,7 @@ impl Context {
         let limits = wgpu::Limits {
             max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
             max_buffer_size: offered.max_buffer_size,
+            max_storage_buffers_per_shader_stage: offered.max_storage_buffers_per_shader_stage.min(16),
             ..wgpu::Limits::default()
         };
         let descriptor = wgpu::DeviceDescriptor {

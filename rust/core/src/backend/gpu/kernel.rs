@@ -85,7 +85,7 @@ pub(super) fn source(body: &str) -> String {
 
 /// Of each buffer that a text declares, in the order of its bindings, whether it is only read.
 fn accesses(body: &str) -> Vec<bool> {
-    let declared = body.lines().filter(|line| line.starts_with("@group(0)"));
+    let declared = body.lines().filter(|line| line.contains("var<storage"));
     declared.map(|line| line.contains("var<storage, read>")).collect()
 }
 

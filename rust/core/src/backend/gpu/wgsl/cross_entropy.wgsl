@@ -30,21 +30,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let target_of = targets[row];
-    let from = row * p.classes;
+    let first = row * p.classes;
     var top = -3.0e38;
     for (var j = local; j < p.classes; j += THREADS) {
-        top = max(top, logits[from + j]);
+        top = max(top, logits[first + j]);
     }
     top = fold(local, top, true);
     var sum = 0.0;
     for (var j = local; j < p.classes; j += THREADS) {
-        sum += exp(logits[from + j] - top);
+        sum += exp(logits[first + j] - top);
     }
     sum = fold(local, sum, false);
     if local == 0u {
         var y = 0.0;
         if target_of >= 0 {
-            y = logits[from + u32(target_of)] - top - log(sum);
+            y = logits[first + u32(target_of)] - top - log(sum);
         }
         log_probs[row] = y;
     }

@@ -62,26 +62,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             var x = vec4<f32>(0.0);
             if k < k_end {
                 let n = n0 + at.y * 4u;
-                let from = p.b + k * p.b_k + n * p.b_n;
-                if n < p.n { x.x = b[from]; }
-                if n + 1u < p.n { x.y = b[from + p.b_n]; }
-                if n + 2u < p.n { x.z = b[from + 2u * p.b_n]; }
-                if n + 3u < p.n { x.w = b[from + 3u * p.b_n]; }
+                let first = p.b + k * p.b_k + n * p.b_n;
+                if n < p.n { x.x = b[first]; }
+                if n + 1u < p.n { x.y = b[first + p.b_n]; }
+                if n + 2u < p.n { x.z = b[first + 2u * p.b_n]; }
+                if n + 3u < p.n { x.w = b[first + 3u * p.b_n]; }
             }
             b_tile[at.x * 16u + at.y] = x;
         }
         workgroupBarrier();
         for (var k = 0u; k < DEPTH; k++) {
             let y = b_tile[k * 16u + column];
-            let from = k * A_ROW + row;
-            c0 = fma(vec4<f32>(a_tile[from]), y, c0);
-            c1 = fma(vec4<f32>(a_tile[from + 1u]), y, c1);
-            c2 = fma(vec4<f32>(a_tile[from + 2u]), y, c2);
-            c3 = fma(vec4<f32>(a_tile[from + 3u]), y, c3);
-            c4 = fma(vec4<f32>(a_tile[from + 4u]), y, c4);
-            c5 = fma(vec4<f32>(a_tile[from + 5u]), y, c5);
-            c6 = fma(vec4<f32>(a_tile[from + 6u]), y, c6);
-            c7 = fma(vec4<f32>(a_tile[from + 7u]), y, c7);
+            let first = k * A_ROW + row;
+            c0 = fma(vec4<f32>(a_tile[first]), y, c0);
+            c1 = fma(vec4<f32>(a_tile[first + 1u]), y, c1);
+            c2 = fma(vec4<f32>(a_tile[first + 2u]), y, c2);
+            c3 = fma(vec4<f32>(a_tile[first + 3u]), y, c3);
+            c4 = fma(vec4<f32>(a_tile[first + 4u]), y, c4);
+            c5 = fma(vec4<f32>(a_tile[first + 5u]), y, c5);
+            c6 = fma(vec4<f32>(a_tile[first + 6u]), y, c6);
+            c7 = fma(vec4<f32>(a_tile[first + 7u]), y, c7);
         }
         workgroupBarrier();
     }

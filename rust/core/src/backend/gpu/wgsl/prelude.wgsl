@@ -71,7 +71,7 @@ fn rotate(x: u32, n: u32) -> u32 {
     return (x << n) | (x >> (32u - n));
 }
 
-fn mix(x: vec4<u32>, even: bool, first: u32, second: u32) -> vec4<u32> {
+fn mix_words(x: vec4<u32>, even: bool, first: u32, second: u32) -> vec4<u32> {
     var y = x;
     if even {
         y.x += y.y;
@@ -88,11 +88,11 @@ fn mix(x: vec4<u32>, even: bool, first: u32, second: u32) -> vec4<u32> {
 }
 
 fn four_rounds(x: vec4<u32>) -> vec4<u32> {
-    return mix(mix(mix(mix(x, true, 10u, 26u), false, 11u, 21u), true, 13u, 27u), false, 23u, 5u);
+    return mix_words(mix_words(mix_words(mix_words(x, true, 10u, 26u), false, 11u, 21u), true, 13u, 27u), false, 23u, 5u);
 }
 
 fn four_more(x: vec4<u32>) -> vec4<u32> {
-    return mix(mix(mix(mix(x, true, 6u, 20u), false, 17u, 11u), true, 25u, 10u), false, 18u, 20u);
+    return mix_words(mix_words(mix_words(mix_words(x, true, 6u, 20u), false, 17u, 11u), true, 25u, 10u), false, 18u, 20u);
 }
 
 fn threefry(k: vec4<u32>, counter: vec4<u32>) -> vec4<u32> {

@@ -1,0 +1,501 @@
+//! The kernels of a layer's steps, written for its cell and its options.
+//!
+//! A slot of a cell is a block of columns of `z`: the blocks are the gates of `weight_ih` in their order,
+//! then those slots that only recurrent products feed.
+
+use super::super::symbol::{Symbol, traced};
+use crate::cells::{Layout, Operand, Product, Seen, State, Step, Unit, Visit};
+use crate::program::Recurrence;
+use std::fmt::Write;
+
+/// Rows, and slices of a sum, that a workgroup has: as in the kernels' texts.
+pub(super) const ROWS: usize = 4;
+pub(super) const UNITS: usize = 16;
+
+/// What a layer's kernels have beside the cell's own equations.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Features {
+    /// Whether there are biases of the recurrent products.
+    pub bias: bool,
+    /// In a run that learns: a mask of h as the products see it, and of the candidate.
+    pub masks_state: bool,
+    pub masks_candidate: bool,
+    /// Zoneout of h and of c.
+    pub zoneout: [bool; 2],
+    /// Whether it draws which units keep their old state, or takes the mean.
+    pub draws: bool,
+    /// Whether gradients of peepholes are wanted, and the memory as the cell made it for them.
+    pub keeps_memory: bool,
+}
+
+/// Which half of a step a kernel is, where the cell has a product that waits for its reset gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    /// All of it.
+    Whole,
+    /// Up to r ⊙ h on the way forward; behind it on the way back.
+    First,
+    /// The other.
+    Second,
+}
+
+/// The block of columns of each slot.
+pub(super) fn columns(layout: &Layout) -> Vec<usize> {
+    let extra = |slot: usize| layout.gates + slot - layout.input.len();
+    (0..layout.slots).map(|slot| layout.input.get(slot).copied().unwrap_or_else(|| extra(slot))).collect()
+}
+
+/// Runs of neighbouring blocks of a product: (first gate, first column, how many).
+pub(super) fn runs(layout: &Layout, product: &Product) -> Vec<[usize; 3]> {
+    let columns = columns(layout);
+    let mut pairs: Vec<_> =
+        (product.slot..).zip(product.gates).map(|(slot, &gate)| [gate, columns[slot]]).collect();
+    pairs.sort_unstable();
+    let mut runs: Vec<[usize; 3]> = Vec::new();
+    for [gate, column] in pairs {
+        match runs.last_mut() {
+            Some([g, c, n]) if *g + *n == gate && *c + *n == column => *n += 1,
+            _ => runs.push([gate, column, 1]),
+        }
+    }
+    runs
+}
+
+/// The buffers of a kernel's text, in the order of their bindings.
+#[derive(Default)]
+struct Bindings(String, usize);
+
+impl Bindings {
+    fn add(&mut self, name: &str, ty: &str, written: bool) {
+        let access = if written { "read_write" } else { "read" };
+        let binding = self.1 + 2;
+        let _ = writeln!(self.0, "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{ty}>;");
+        self.1 += 1;
+    }
+}
+
+/// A kernel's text and the names of the buffers it binds.
+pub(super) struct Text {
+    pub body: String,
+    pub buffers: Vec<&'static str>,
+}
+
+fn text(template: &str, buffers: &[(&'static str, bool)], sums: usize, products: &str, cell: &str) -> Text {
+    let mut bindings = Bindings::default();
+    for (name, written) in buffers {
+        bindings.add(name, if *name == "lengths" { "u32" } else { "f32" }, *written);
+    }
+    let sums = match sums {
+        0 => String::new(),
+        n => format!("const SUMS = {n}u;\nvar<workgroup> sums: array<f32, {}>;", 128 * ROWS * n),
+    };
+    let body = template
+        .replace("/*bindings*/", &bindings.0)
+        .replace("/*sums*/", &sums)
+        .replace("/*products*/", products)
+        .replace("/*cell*/", cell);
+    Text { body, buffers: buffers.iter().map(|(name, _)| *name).collect() }
+}
+
+/// Sums of products, shared by the slices of a workgroup: `sums[slice][row][sum][unit]`. Each loop adds, of
+/// each of its terms, products of one number that a row has with one weight that a unit has.
+struct Loop<'a> {
+    /// Terms, as an expression.
+    len: &'a str,
+    /// Where row `r` of the operand starts.
+    start: &'a dyn Fn(&str) -> String,
+    /// For each sum: the operand of term `k` from there, and the weight.
+    terms: Vec<(usize, String, String)>,
+}
+
+fn products(outputs: &str, sums: usize, loops: &[Loop<'_>]) -> String {
+    if sums == 0 {
+        return String::new();
+    }
+    let mut s = format!("    let u = min(group.x * UNITS + unit, p.{outputs} - 1u);\n");
+    for row in 0..ROWS {
+        let _ = writeln!(s, "    let row{row} = min(first_row + {row}u, p.batch - 1u);");
+        (0..sums).for_each(|sum| {
+            let _ = writeln!(s, "    var a{row}_{sum} = 0.0;");
+        });
+    }
+    for Loop { len, start, terms } in loops {
+        let _ = writeln!(s, "    {{\n    let each = ({len} + SLICES - 1u) / SLICES;");
+        let _ = writeln!(s, "    let end = min((slice + 1u) * each, {len});");
+        for row in 0..ROWS {
+            let _ = writeln!(s, "    let start{row} = {};", start(&format!("row{row}")));
+        }
+        let _ = writeln!(s, "    for (var k = slice * each; k < end; k++) {{");
+        for (i, (sum, operand, weight)) in terms.iter().enumerate() {
+            let _ = writeln!(s, "        let w{i} = {weight};");
+            for row in 0..ROWS {
+                let x = operand.replace("START", &format!("start{row}"));
+                let _ = writeln!(s, "        a{row}_{sum} = fma({x}, w{i}, a{row}_{sum});");
+            }
+        }
+        s.push_str("    }\n    }\n");
+    }
+    for row in 0..ROWS {
+        (0..sums).for_each(|sum| {
+            let _ = writeln!(
+                s,
+                "    sums[((slice * ROWS + {row}u) * SUMS + {sum}u) * UNITS + unit] = a{row}_{sum};"
+            );
+        });
+    }
+    s.push_str("    workgroupBarrier();\n");
+    s
+}
+
+/// The statements that add up sum number `sum` into `name`.
+fn add_up(name: &str, sum: usize) -> String {
+    format!(
+        "    for (var slice = 0u; slice < SLICES; slice++) {{\n        {name} += sums[((slice * ROWS + row_here) * SUMS + {sum}u) * UNITS + unit];\n    }}\n"
+    )
+}
+
+/// What a unit knows beside its slots and state, as statements that name `candidate` and `peephole0`, ….
+fn unit_text(layout: &Layout, features: Features) -> String {
+    let mut s = String::new();
+    if features.masks_candidate {
+        s.push_str("    let candidate = select(0.0, p.candidate_scale, kept(p.candidate_site, u, row, p.t, p.candidate_limit));\n");
+    }
+    for k in 0..layout.peepholes.len() {
+        let _ = writeln!(s, "    let peephole{k} = values[p.peephole + {k}u * p.hidden + u];");
+    }
+    s
+}
+
+fn unit(layout: &Layout, features: Features) -> Unit<Symbol> {
+    let peephole = |k: usize| {
+        if k < layout.peepholes.len() { Symbol::named(format!("peephole{k}")) } else { Symbol::Zero }
+    };
+    Unit {
+        peephole: [peephole(0), peephole(1), peephole(2)],
+        candidate: if features.masks_candidate { Symbol::named("candidate") } else { Symbol::One },
+    }
+}
+
+/// Whether a product belongs to a half on the way forward; on the way back those of the step after are done
+/// first, and the one that waits for the reset gate in the second half.
+fn in_half(product: &Product, half: Half) -> bool {
+    match half {
+        Half::Whole => true,
+        Half::First => product.operand != Operand::ResetH,
+        Half::Second => product.operand == Operand::ResetH,
+    }
+}
+
+/// The share of the new state, as statements that name `name`.
+fn share(name: &str, part: &str, draws: bool) -> String {
+    if draws {
+        format!("    let {name} = select(0.0, 1.0, kept(p.{part}_site, u, row, p.t, p.{part}_limit));\n")
+    } else {
+        format!("    let {name} = p.{part}_share;\n")
+    }
+}
+
+/// A step forward.
+pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text {
+    let layout = scan.cell.layout();
+    let (columns, memory) = (columns(&layout), scan.cell.has_memory());
+    let (gates, seen) = (layout.gates, if features.masks_state { "seen" } else { "h" });
+    let mut buffers = vec![("values", false), ("lengths", false), ("z", true), ("h", true), ("out", true)];
+    if memory {
+        buffers.push(("c", true));
+    }
+    if features.masks_state {
+        buffers.push(("seen", true));
+    }
+    if layout.resets() {
+        buffers.push(("reset", true));
+    }
+    if features.keeps_memory {
+        buffers.push(("made", true));
+    }
+
+    // The slots that a product of this half feeds, each with its sum, and the gate whose bias it has.
+    let mut fed: Vec<(usize, usize, Option<usize>)> = Vec::new();
+    let mut loops = Vec::new();
+    for product in layout.products.iter().filter(|product| in_half(product, half)) {
+        let (len, weight, all, source) = match product.operand {
+            Operand::H => ("p.width", "hh_t", gates, seen),
+            Operand::ResetH => ("p.width", "hh_t", gates, "reset"),
+            Operand::C => ("p.hidden", "ch_t", gates - 1, "c"),
+        };
+        if !buffers.iter().any(|(name, _)| *name == weight) {
+            buffers.push((weight, false));
+        }
+        let mut terms = Vec::new();
+        for (slot, &gate) in (product.slot..).zip(product.gates) {
+            let known = fed.iter().position(|(fed, ..)| *fed == slot);
+            let bias = (product.operand != Operand::C).then_some(gate);
+            let sum = known.unwrap_or(fed.len());
+            if known.is_none() {
+                fed.push((slot, sum, bias));
+            }
+            terms.push((
+                sum,
+                format!("{source}[START + k]"),
+                format!("{weight}[(k * {all}u + {gate}u) * p.hidden + u]"),
+            ));
+        }
+        loops.push((len, terms));
+    }
+    let start = |row: &str| format!("(p.t * p.batch + {row}) * p.width");
+    let start_c = |row: &str| format!("(p.t * p.batch + {row}) * p.hidden");
+    let loops: Vec<_> = loops
+        .into_iter()
+        .map(|(len, terms)| Loop { len, start: if len == "p.width" { &start } else { &start_c }, terms })
+        .collect();
+    let products = products("hidden", fed.len(), &loops);
+
+    let mut s = format!("    let start = at * {}u * p.hidden + u;\n", layout.slots);
+    for (slot, column) in columns.iter().enumerate() {
+        let from_input = slot < layout.input.len() || half == Half::Second;
+        let first = if from_input { format!("z[start + {column}u * p.hidden]") } else { "0.0".to_owned() };
+        let _ = writeln!(s, "    var z{slot} = {first};");
+    }
+    for (slot, sum, bias) in &fed {
+        s.push_str(&add_up(&format!("z{slot}"), *sum));
+        if let Some(gate) = bias.filter(|_| features.bias) {
+            let _ = writeln!(s, "    z{slot} += values[p.bias + {gate}u * p.hidden + u];");
+        }
+    }
+    s.push_str("    let h_before = h[at * p.width + u];\n");
+    if memory {
+        s.push_str("    let c_before = c[at * p.hidden + u];\n");
+    }
+    s.push_str(&unit_text(&layout, features));
+    let (statements, names) = scan.cell.visit(Forward { layout, features, half, memory });
+    s.push_str(&statements);
+    for (slot, column) in columns.iter().enumerate() {
+        let _ = writeln!(s, "    z[start + {column}u * p.hidden] = {};", names[slot]);
+    }
+    if half == Half::First {
+        let _ = writeln!(s, "    reset[at * p.hidden + u] = {};", names[layout.slots]);
+        return text(include_str!("../wgsl/step.wgsl"), &buffers, fed.len(), &products, &s);
+    }
+    s.push_str("    let live = p.t < lengths[row];\n");
+    let mut state = |part: &str, value: &str, width: &str, zoneout: bool| {
+        let _ = writeln!(s, "    var {part}_after = {value};");
+        if zoneout {
+            s.push_str(&share(&format!("{part}_new"), part, features.draws));
+            let _ = writeln!(
+                s,
+                "    {part}_after = {part}_before + {part}_new * ({part}_after - {part}_before);"
+            );
+        }
+        let _ = writeln!(s, "    {part}_after = select({part}_before, {part}_after, live);");
+        let _ = writeln!(s, "    {part}[(at + p.batch) * p.{width} + u] = {part}_after;");
+    };
+    state("h", &names[layout.slots], "width", features.zoneout[0]);
+    if memory {
+        state("c", &names[layout.slots + 1], "hidden", features.zoneout[1]);
+    }
+    if features.keeps_memory {
+        let _ = writeln!(s, "    made[at * p.hidden + u] = {};", names[layout.slots + 1]);
+    }
+    s.push_str("    out[at * p.width + u] = select(0.0, h_after, live);\n");
+    if features.masks_state {
+        s.push_str("    if p.last == 0u {\n        seen[(at + p.batch) * p.width + u] = select(0.0, h_after * p.seen_scale, kept(p.seen_site, u, row, 0u, p.seen_limit));\n    }\n");
+    }
+    text(include_str!("../wgsl/step.wgsl"), &buffers, fed.len(), &products, &s)
+}
+
+struct Forward {
+    layout: Layout,
+    features: Features,
+    half: Half,
+    memory: bool,
+}
+
+impl Visit for Forward {
+    type Out = (String, Vec<String>);
+    fn visit<const S: usize, C: Step<S>>(self, cell: C) -> Self::Out {
+        traced(|| {
+            let mut z: [Symbol; S] = std::array::from_fn(|slot| Symbol::named(format!("z{slot}")));
+            if self.half == Half::First {
+                let seen = if self.features.masks_state { "seen" } else { "h" };
+                let reset = cell.reset(&mut z, Symbol::named(format!("{seen}[at * p.width + u]")));
+                return z.into_iter().chain([reset]).collect();
+            }
+            let next = cell.step(&mut z, before(self.memory), &unit(&self.layout, self.features));
+            z.into_iter().chain([next.h, next.c]).collect()
+        })
+    }
+}
+
+fn before(memory: bool) -> State<Symbol> {
+    State { h: Symbol::named("h_before"), c: if memory { Symbol::named("c_before") } else { Symbol::Zero } }
+}
+
+/// A step backward: its first half has the products of the step after and the cell, the second what came
+/// through r ⊙ h.
+pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Text {
+    let layout = scan.cell.layout();
+    let (columns, memory) = (columns(&layout), scan.cell.has_memory());
+    let mut buffers =
+        vec![("values", false), ("lengths", false), ("z", true), ("h", false), ("d_state", true)];
+    if half != Half::Second {
+        buffers.push(("dy", false));
+    }
+    if memory {
+        buffers.push(("c", false));
+    }
+    if features.masks_state && half == Half::Second {
+        buffers.push(("seen", false));
+    }
+    if !layout.peepholes.is_empty() {
+        buffers.push(("d_peephole", true));
+    }
+    if features.keeps_memory {
+        buffers.push(("made", false));
+    }
+    // Sum 0 is what reaches h, sum 1 what reaches c.
+    let z_start = |row: &str| {
+        let t = if half == Half::Second { "p.t" } else { "p.next" };
+        format!("({t} * p.batch + {row}) * {}u * p.hidden", layout.slots)
+    };
+    let (mut terms, mut sums) = (Vec::new(), 0);
+    for product in layout.products.iter().filter(|product| in_half(product, half)) {
+        let (sum, weight, at, width) = match product.operand {
+            Operand::H | Operand::ResetH => (0, "hh", "p.hh", "p.width"),
+            Operand::C => (1, "ch", "p.ch", "p.hidden"),
+        };
+        sums = sums.max(sum + 1);
+        if !buffers.iter().any(|(name, _)| *name == weight) {
+            buffers.push((weight, false));
+        }
+        for (slot, gate) in (product.slot..).zip(product.gates) {
+            terms.push((
+                sum,
+                format!("z[START + {}u * p.hidden + k]", columns[slot]),
+                format!("{weight}[{at} + ({gate}u * p.hidden + k) * {width} + u]"),
+            ));
+        }
+    }
+    // No step after the last: the products' slices are empty then.
+    let len = if half == Half::Second { "p.hidden" } else { "select(p.hidden, 0u, p.next == NONE)" };
+    let products = products("width", sums, &[Loop { len, start: &z_start, terms }]);
+
+    let mut s = String::from("    let h_at = p.d_h + row * p.width + u;\n");
+    s.push_str("    let c_at = p.d_c + row * p.hidden + u;\n");
+    for sum in 0..sums {
+        let _ = writeln!(s, "    var sum{sum} = 0.0;");
+        s.push_str(&add_up(&format!("sum{sum}"), sum));
+    }
+    let mask = |s: &mut String, what: &str| {
+        if features.masks_state {
+            let _ = writeln!(
+                s,
+                "    {what} = select(0.0, {what} * p.seen_scale, kept(p.seen_site, u, row, 0u, p.seen_limit));"
+            );
+        }
+    };
+    let load = |s: &mut String| {
+        let _ = writeln!(s, "    let at = p.t * p.batch + row;");
+        let _ = writeln!(s, "    let start = at * {}u * p.hidden + u;", layout.slots);
+        for (slot, column) in columns.iter().enumerate() {
+            let _ = writeln!(s, "    let z{slot} = z[start + {column}u * p.hidden];");
+        }
+    };
+    let store = |s: &mut String, names: &[String]| {
+        for (slot, column) in columns.iter().enumerate() {
+            let _ = writeln!(s, "    z[start + {column}u * p.hidden] = {};", names[slot]);
+        }
+    };
+    if half == Half::Second {
+        s.push_str("    if p.t >= lengths[row] {\n        return;\n    }\n");
+        load(&mut s);
+        let (statements, names) = scan.cell.visit(Backward { layout, features, half, memory });
+        s.push_str(&statements);
+        store(&mut s, &names);
+        let _ = writeln!(s, "    var through = {};", names[layout.slots]);
+        mask(&mut s, "through");
+        s.push_str("    d_state[h_at] += through;\n");
+        return text(include_str!("../wgsl/step_backward.wgsl"), &buffers, sums, &products, &s);
+    }
+    s.push_str("    var dh = d_state[h_at];\n");
+    if sums > 0 {
+        mask(&mut s, "sum0");
+        s.push_str("    dh += sum0;\n");
+    }
+    if memory {
+        s.push_str("    var dc = d_state[c_at];\n");
+        if sums > 1 {
+            s.push_str("    dc += sum1;\n");
+        }
+    }
+    s.push_str("    d_state[h_at] = dh;\n");
+    if memory {
+        s.push_str("    d_state[c_at] = dc;\n");
+    }
+    s.push_str("    if p.t == NONE {\n        return;\n    }\n");
+    load(&mut s);
+    s.push_str("    if p.t >= lengths[row] {\n");
+    store(&mut s, &vec!["0.0".to_owned(); layout.slots]);
+    s.push_str("        return;\n    }\n    dh += dy[at * p.width + u];\n");
+    s.push_str("    var h_kept = 0.0;\n    var c_kept = 0.0;\n");
+    for (part, zoneout) in ["h", "c"].iter().zip(features.zoneout) {
+        if zoneout {
+            s.push_str(&share(&format!("{part}_new"), part, features.draws));
+            let _ = writeln!(s, "    {part}_kept = (1.0 - {part}_new) * d{part};");
+            let _ = writeln!(s, "    d{part} *= {part}_new;");
+        }
+    }
+    s.push_str("    let h_before = h[at * p.width + u];\n");
+    if memory {
+        s.push_str("    let c_before = c[at * p.hidden + u];\n");
+    }
+    s.push_str(&unit_text(&layout, features));
+    let (statements, names) = scan.cell.visit(Backward { layout, features, half, memory });
+    s.push_str(&statements);
+    store(&mut s, &names);
+    let _ = writeln!(s, "    d_state[h_at] = h_kept + {};", names[layout.slots]);
+    if memory {
+        let _ = writeln!(s, "    d_state[c_at] = c_kept + {};", names[layout.slots + 1]);
+    }
+    for (k, sight) in layout.peepholes.iter().enumerate() {
+        let seen = match sight.seen {
+            Seen::Before => "c_before",
+            Seen::After if features.keeps_memory => "made[at * p.hidden + u]",
+            Seen::After => "c[(at + p.batch) * p.hidden + u]",
+        };
+        let _ = writeln!(
+            s,
+            "    d_peephole[({k}u * p.batch + row) * p.hidden + u] += {} * {seen};",
+            names[sight.slot]
+        );
+    }
+    text(include_str!("../wgsl/step_backward.wgsl"), &buffers, sums, &products, &s)
+}
+
+struct Backward {
+    layout: Layout,
+    features: Features,
+    half: Half,
+    memory: bool,
+}
+
+impl Visit for Backward {
+    type Out = (String, Vec<String>);
+    fn visit<const S: usize, C: Step<S>>(self, cell: C) -> Self::Out {
+        traced(|| {
+            let mut z: [Symbol; S] = std::array::from_fn(|slot| Symbol::named(format!("z{slot}")));
+            if self.half == Half::Second {
+                let seen = if self.features.masks_state { "seen" } else { "h" };
+                let seen = Symbol::named(format!("{seen}[at * p.width + u]"));
+                let through = cell.reset_backward(&mut z, seen, Symbol::named("sum0"));
+                return z.into_iter().chain([through]).collect();
+            }
+            let d = State {
+                h: Symbol::named("dh"),
+                c: if self.memory { Symbol::named("dc") } else { Symbol::Zero },
+            };
+            let before =
+                cell.step_backward(&mut z, before(self.memory), d, &unit(&self.layout, self.features));
+            z.into_iter().chain([before.h, before.c]).collect()
+        })
+    }
+}

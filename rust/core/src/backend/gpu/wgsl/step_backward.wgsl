@@ -1,0 +1,38 @@
+// One step of a recurrent layer backwards, of all rows: the gradient of h from the products of the step
+// after it, then the cell's equations backwards. Work is shared as in step.wgsl. With t = NONE it ends with
+// the products: what is left is the gradient of the state at the start.
+struct P {
+    t: u32, next: u32, batch: u32, hidden: u32, width: u32,
+    hh: u32, ch: u32, peephole: u32, d_h: u32, d_c: u32,
+    candidate_site: u32, candidate_limit: u32, candidate_scale: f32,
+    h_site: u32, h_limit: u32, h_share: f32,
+    c_site: u32, c_limit: u32, c_share: f32,
+    seen_site: u32, seen_limit: u32, seen_scale: f32,
+}
+@group(0) @binding(0) var<uniform> p: P;
+/*bindings*/
+
+const UNITS = 16u;
+const SLICES = 8u;
+const ROWS = 4u;
+const TEAM = 128u;
+/*sums*/
+
+@compute @workgroup_size(TEAM)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let unit = local % UNITS;
+    let slice = local / UNITS;
+    let first_row = group.y * ROWS;
+/*products*/
+    for (var i = local; i < UNITS * ROWS; i += TEAM) {
+        let row = first_row + i / UNITS;
+        let u = group.x * UNITS + i % UNITS;
+        if row < p.batch && u < p.hidden {
+            cell(row, u, i / UNITS, i % UNITS);
+        }
+    }
+}
+
+fn cell(row: u32, u: u32, row_here: u32, unit: u32) {
+/*cell*/
+}
