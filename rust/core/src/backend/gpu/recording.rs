@@ -22,8 +22,6 @@ pub(super) struct Signature {
     pub tokens: bool,
     /// Whether a backward run may follow, and dropout is on.
     pub learns: bool,
-    /// Whether the input is tokens, whatever the program says.
-    pub tokens: bool,
     /// Whether there are targets.
     pub scores: bool,
     /// Whether the state starts from the program's own.
@@ -172,13 +170,6 @@ impl<'a> Recorder<'a> {
     /// T.
     pub fn steps(&self) -> usize {
         self.signature.shape.steps
-    }
-
-    /// Whether a slot holds tokens in this run.
-    pub fn holds_tokens(&self, slot: SlotId) -> bool {
-        let program = &self.net.program;
-        matches!(program.slots[slot], Slot::Tokens { .. })
-            || self.signature.tokens && program.is_of_input(slot)
     }
 
     /// Numbers in a row of a slot.

@@ -69,7 +69,6 @@ impl Work {
             shape,
             tokens: matches!(batch.input, Input::Tokens(_)),
             learns: batch.training.is_some(),
-            tokens: matches!(batch.input, Input::Tokens(_)),
             scores: batch.targets.is_some(),
             starts_itself: matches!(batch.start, StartState::Zero),
         };
@@ -104,10 +103,8 @@ impl Work {
             scored = targets.iter().filter(|&&target| target >= 0).count();
             context.write(&shared.targets, 0, &targets);
         }
-        match batch.start {
-            StartState::Zero => context.clear([&shared.state]),
-            StartState::Carry => {}
-            StartState::From(state) => context.write(&shared.state, 0, state),
+        if let StartState::From(state) = batch.start {
+            context.write(&shared.state, 0, state);
         }
         let (seed, step) = batch.training.map_or((0, 0), |key| (key.seed, key.step));
         let run: [u32; RUN_WORDS] = [

@@ -188,13 +188,13 @@ impl Layer<'_> {
         let (values, at) = (&r.net.values, r.at(self.scan.weights.ih));
         let bias = self.scan.weights.bias_ih.map(|id| (values, r.at(id)));
         let z = Matrix::new(&self.tape.z, 0, width);
-        let x = r.slot(input);
-        if r.holds_tokens(input) {
-            let table = Matrix::new(values, at, inputs).t();
-            let _ = table;
-            return Err(Error::Unsupported("tokens".to_owned()));
-        }
         let w = Matrix::new(values, at, inputs).t();
+        if r.has_tokens(input) {
+            let tokens = r.tokens(input)?;
+            tokens.gather(context, &mut r.forward, fed, w, bias, z, false, 0.0);
+            return Ok(());
+        }
+        let x = r.slot(input);
         product(context, &mut r.forward, [rows, fed, inputs], Matrix::new(&x, 0, inputs), w, bias, z, false)
     }
 
@@ -205,7 +205,8 @@ impl Layer<'_> {
         let at = r.at(self.scan.weights.ih);
         let (w, dw) = (Matrix::new(&r.net.values, at, inputs), Matrix::new(&r.shared.gradient, at, inputs));
         let dz = Matrix::new(&self.tape.z, 0, width);
-        if r.holds_tokens(input) {
+        if r.has_tokens(input) {
+            r.tokens(input)?.scatter(context, back, fed, dz, dw.t(), 0.0)?;
         } else {
             let (x, dx) = (r.slot(input), r.d_slot(input));
             let (x, dx) = (Matrix::new(&x, 0, inputs), Matrix::new(&dx, 0, inputs));
