@@ -8,7 +8,7 @@ Two levels:
 
 Beside them: :mod:`seqrs.losses` and :mod:`seqrs.optim` for training loops of your own,
 :mod:`seqrs.decoding` (the best tags or labels), :mod:`seqrs.features` (log-mel of sound),
-:mod:`seqrs.metrics` (how good predictions are), :mod:`seqrs.inspect` (what a layer does with its
+:mod:`seqrs.metrics` (how good predictions are), :mod:`seqrs.gpu` (graphics processors), :mod:`seqrs.inspect` (what a layer does with its
 memory), :mod:`seqrs.text` (vocabulary, tokenizers), :mod:`seqrs.datasets` (sequences made by a
 rule), :mod:`seqrs.testing` (check your own gradients), :mod:`seqrs.educational` (the cells in
 plain NumPy, as the course notes write them) and :mod:`seqrs.exceptions`.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from seqrs import educational as educational
     from seqrs import exceptions as exceptions
     from seqrs import features as features
+    from seqrs import gpu as gpu
     from seqrs import inspect as inspect
     from seqrs import losses as losses
     from seqrs import metrics as metrics
@@ -55,6 +56,7 @@ else:
         "educational": "seqrs.educational",
         "exceptions": "seqrs.exceptions",
         "features": "seqrs.features",
+        "gpu": "seqrs.gpu",
         "inspect": "seqrs.inspect",
         "losses": "seqrs.losses",
         "metrics": "seqrs.metrics",
@@ -113,6 +115,7 @@ __all__ = [
     "exceptions",
     "features",
     "get_num_threads",
+    "gpu",
     "inspect",
     "load",
     "losses",

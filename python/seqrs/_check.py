@@ -19,7 +19,10 @@ Shape = tuple[int | str, ...]
 
 DTYPES = ("float32", "float64")
 COMPUTE_DTYPES = (*DTYPES, "bfloat16")
-DEVICES = ("cpu", "reference")
+# Of networks; also "gpu:" and part of an adapter's name.
+DEVICES = ("cpu", "gpu", "reference", "auto")
+# Of what takes arrays and gives arrays.
+ARRAY_DEVICES = ("cpu", "reference")
 
 
 def integer(name: str, value: SupportsIndex, *, minimum: int, maximum: int | None = None) -> int:
@@ -84,6 +87,18 @@ def choice(name: str, value: str, options: Collection[str]) -> str:
     if value not in options:
         raise ValueError(f"{name}: expected {_one_of(options)}, got {value!r}")
     return value
+
+
+def device(value: str) -> str:
+    """Return where a network is to run."""
+    if isinstance(value, str) and value.startswith("gpu:") and value != "gpu:":
+        return value
+    return choice("device", value, DEVICES)
+
+
+def beside(device: str) -> str:
+    """Return where to compute losses of what comes out of a network: arrays, in the processor's memory."""
+    return device if device == "reference" else "cpu"
 
 
 def keywords(owner: str, given: Collection[str], known: Collection[str]) -> None:

@@ -4,7 +4,9 @@ from typing import Any
 
 from seqrs import _check, _native
 
-__all__ = ["cpu_features", "get_num_threads", "set_num_threads"]
+__all__ = ["cpu_features", "get_num_threads", "say_why", "set_num_threads"]
+
+_SAID: set[str] = set()
 
 
 def set_num_threads(n: int) -> None:
@@ -73,3 +75,14 @@ def cpu_features() -> dict[str, Any]:
     ['detected', 'path']
     """
     return _native.cpu_features()
+
+
+def say_why(network: _native.Network) -> None:
+    """Log once why a network is where it is, if ``device="auto"`` put it there."""
+    said = f'device="auto" is "{network.device}": {network.why}'
+    if network.why and said not in _SAID:
+        _SAID.add(said)
+        # Not before it is needed: it costs as much as all the rest of the package.
+        from logging import getLogger
+
+        getLogger("seqrs").info(said)

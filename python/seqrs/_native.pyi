@@ -18,6 +18,10 @@ __all__ = [
     "ctc_greedy",
     "ctc_loss",
     "get_num_threads",
+    "gpu_adapters",
+    "gpu_choose",
+    "gpu_finish",
+    "gpu_reset",
     "learning_rate",
     "load_file",
     "pointwise_loss",
@@ -92,7 +96,8 @@ class Network:
         spec: str,  # JSON: {"input": {"features": 3} or {"tokens": 50}, "blocks": [{"block": "linear", ...}, ...]}
         *,
         dtype: str,  # "float32" | "float64" | "bfloat16": float32 with rounded products
-        device: str,  # "cpu" | "reference"
+        device: str,  # "cpu" | "gpu" | "gpu:<part of a name>" | "reference" | "auto"
+        batch: int = 32,  # sequences, by which "auto" decides
         seed: int,
     ) -> Network:
         """Blocks in a row; the core's `layers::Spec` says what each is made of."""
@@ -108,13 +113,18 @@ class Network:
         dropout: float,  # on the embedding, between layers and before the head
         dtype: str,
         device: str,
+        batch: int = 32,
         seed: int,
     ) -> Network:
         """Tokens in, a distribution over the next token out."""
     @property
     def dtype(self) -> str: ...
     @property
-    def device(self) -> str: ...
+    def device(self) -> str:
+        """Where it is: "cpu", "gpu" or "reference"."""
+    @property
+    def why(self) -> str:
+        """Why it is there, where "auto" was asked for; else empty."""
     @property
     def num_parameters(self) -> int: ...
     @property
@@ -319,6 +329,18 @@ def random_bits(seed: int, stream: int, counter: int, n: int) -> NDArray[np.uint
     """n numbers of the counter-based generator, from `counter` on: a function of its arguments alone."""
 
 def set_num_threads(n: int) -> None: ...
+def gpu_adapters() -> list[dict[str, Any]]:
+    """All adapters, the best first, as :class:`seqrs.gpu.Adapter` lists what is known of each."""
+
+def gpu_choose(name: str | None = None) -> int:
+    """The place among them of the one that "gpu" means, or "gpu:<name>"."""
+
+def gpu_finish() -> None:
+    """Waits for work under way and lets none follow: for the end of the process."""
+
+def gpu_reset() -> None:
+    """Closes what is open; the next use opens it anew."""
+
 def get_num_threads() -> int: ...
 def cpu_features() -> dict[str, Any]:
     """{"detected": [names], "path": "avx512" | "avx2" | "portable"}."""

@@ -116,7 +116,7 @@ def crf_marginals(
     """
     scores, chain = _chain.checked(emissions, start, transitions, end, allowed)
     steps = _check.lengths(lengths, *scores.shape[:2], of="the emissions")
-    return _native.crf_marginals(scores, chain, steps, _check.choice("device", device, _check.DEVICES))
+    return _native.crf_marginals(scores, chain, steps, _check.choice("device", device, _check.ARRAY_DEVICES))
 
 
 def bio_constraints(

@@ -6,7 +6,15 @@ written. Each class here is also one of the built-in ones, so code that knows no
 catches it where it would expect to.
 """
 
-__all__ = ["DivergenceError", "ModelFileError", "TapeError"]
+__all__ = [
+    "DivergenceError",
+    "GpuDeviceLostError",
+    "GpuInternalError",
+    "GpuOutOfMemoryError",
+    "GpuUnavailableError",
+    "ModelFileError",
+    "TapeError",
+]
 
 
 class ModelFileError(ValueError):
@@ -54,4 +62,43 @@ class DivergenceError(ArithmeticError):
 
     The message names the step. The weights are those of the last step that was finite.
     The usual cures are a smaller learning rate and ``clip_norm``.
+    """
+
+
+class GpuUnavailableError(RuntimeError):
+    """There is no graphics processor, or none that may be used.
+
+    The message says what was looked for and how to get a driver.
+
+    Examples
+    --------
+    >>> from seqrs import exceptions, nn
+    >>> try:
+    ...     layer = nn.LSTM(3, 4, device="gpu")
+    ... except exceptions.GpuUnavailableError:
+    ...     layer = nn.LSTM(3, 4, device="cpu")
+    """
+
+
+class GpuOutOfMemoryError(MemoryError):
+    """A graphics processor has not the memory that was asked for, or may not take it.
+
+    The message names the largest tensors, what limits them, and what to reduce. The most that may be taken
+    is the environment variable ``SEQRS_GPU_MAX_BYTES``.
+    """
+
+
+class GpuDeviceLostError(RuntimeError):
+    """A graphics processor stopped answering, was closed, or was opened before the process was forked.
+
+    What was on it is lost: :func:`seqrs.gpu.reset` lets it be opened anew; layers and models are to be made
+    anew and their weights loaded. In a forked process nothing helps but to start it with the method
+    ``"spawn"`` of :mod:`multiprocessing`.
+    """
+
+
+class GpuInternalError(RuntimeError):
+    """A graphics processor or its driver refused what seqrs told it to do.
+
+    That is a mistake of seqrs or of the driver: please report the message with what ``seqrs gpu`` prints.
     """

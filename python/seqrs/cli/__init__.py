@@ -11,12 +11,15 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from seqrs.cli import demo, info, inspect, sample, score, train
+from seqrs.cli import demo, gpu, info, inspect, sample, score, train
+from seqrs.exceptions import GpuDeviceLostError, GpuInternalError, GpuUnavailableError
 
-_COMMANDS = (demo, train, sample, score, inspect, info)
+_COMMANDS = (demo, train, sample, score, inspect, info, gpu)
 
 # What a shell reports for a program that Ctrl-C, or a closed pipe, has ended.
 _INTERRUPTED, _CLOSED_PIPE = 130, 141
+
+_GPU = (GpuUnavailableError, GpuDeviceLostError, GpuInternalError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
         named = error.filename is not None and error.strerror
         _say("error", f"{error.filename}: {error.strerror}" if named else error)
         return 2
-    except (ValueError, ArithmeticError, MemoryError, NotImplementedError, ImportError) as error:
+    except (ValueError, ArithmeticError, MemoryError, NotImplementedError, ImportError, *_GPU) as error:
         _say("error", error or type(error).__name__)
         return 2
     return 0

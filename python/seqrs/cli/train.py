@@ -23,7 +23,7 @@ _MODEL: tuple[tuple[str, Any, str, str], ...] = (
     ("--min-count", int, "1", "leave rarer tokens out of the vocabulary"),
     ("--max-vocab", int, "none", "largest vocabulary"),
     ("--dtype", ("float32", "float64", "bfloat16"), "float32", "of arithmetic"),
-    ("--device", ("cpu", "reference"), "cpu", "what computes"),
+    ("--device", str, "cpu", "what computes: cpu, gpu, gpu:NAME, reference, or auto for cpu or gpu"),
     ("--seed", int, "none", "draws weights, order of the data and dropout; none: a new one"),
 )
 _FIT: tuple[tuple[str, Any, str, str], ...] = (

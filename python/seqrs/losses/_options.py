@@ -26,4 +26,4 @@ def options_of(
     if flags is not None and not (flags.ndim > 0 and flags.shape == shape[: flags.ndim]):
         raise ValueError(f"mask: expected shape {shape} or its first axes, got {flags.shape}")
     reduction = _check.choice("reduction", reduction, REDUCTIONS)
-    return steps, flags, reduction, _check.choice("device", device, _check.DEVICES)
+    return steps, flags, reduction, _check.choice("device", device, _check.ARRAY_DEVICES)

@@ -155,9 +155,13 @@ class SequenceClassifier(SequenceModel):
 
     def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
         if self.multilabel:
-            loss, gradient = losses.binary_cross_entropy(output, np.array(batch.targets), device=self.device)
+            loss, gradient = losses.binary_cross_entropy(
+                output, np.array(batch.targets), device=_check.beside(self.device)
+            )
         else:
-            loss, gradient = losses.softmax_cross_entropy(output, np.array(batch.targets), device=self.device)
+            loss, gradient = losses.softmax_cross_entropy(
+                output, np.array(batch.targets), device=_check.beside(self.device)
+            )
         return loss, gradient
 
     def _score_outputs(self, outputs: list[Floats], examples: Examples) -> float | None:

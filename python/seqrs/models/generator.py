@@ -263,10 +263,12 @@ class SequenceGenerator(SequenceModel):
     def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
         if self.output == "softmax":
             targets, _ = padded(batch.targets, -1)
-            return losses.softmax_cross_entropy(output, targets, lengths=batch.lengths, device=self.device)
+            return losses.softmax_cross_entropy(
+                output, targets, lengths=batch.lengths, device=_check.beside(self.device)
+            )
         targets, _ = padded(batch.targets)
         loss, gradient = losses.binary_cross_entropy(
-            output, targets, lengths=batch.lengths, device=self.device
+            output, targets, lengths=batch.lengths, device=_check.beside(self.device)
         )
         width = output.shape[-1]  # a step's loss is the sum over its symbols
         return loss * width, cast(Floats, gradient * np.asarray(width, gradient.dtype))

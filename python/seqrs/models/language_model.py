@@ -9,6 +9,7 @@ from typing import Any
 
 from seqrs import _check, _native
 from seqrs._check import Floats
+from seqrs._machine import say_why
 from seqrs.batches import Batch, FileBatches, LineBatches
 from seqrs.callbacks import Callback, Checkpoint, Samples, progress_display
 from seqrs.exceptions import ModelFileError
@@ -69,8 +70,8 @@ class LanguageModel(WritingModel):
     dtype : "float32", "float64" or "bfloat16", default "float32"
         Of weights and arithmetic; ``"bfloat16"``: float32 weights, products of numbers rounded to 8
         bits (see :class:`seqrs.nn.BlockOptions`).
-    device : "cpu" or "reference", default "cpu"
-        What computes.
+    device : "cpu", "gpu", "gpu:<part of a name>", "reference" or "auto", default "cpu"
+        What computes; see :class:`seqrs.nn.BlockOptions`.
     seed : int, optional
         Draws initial weights, the order of the data, and dropout. Default: a new one for each
         ``fit``.
@@ -155,7 +156,7 @@ class LanguageModel(WritingModel):
         if self.max_vocab is not None:
             _check.integer("max_vocab", self.max_vocab, minimum=1)
         _check.compute_dtype(self.dtype)
-        _check.choice("device", self.device, _check.DEVICES)
+        _check.device(self.device)
         if self.seed is not None:
             _check.seed(self.seed)
 
@@ -295,7 +296,7 @@ class LanguageModel(WritingModel):
         if epochs is None:
             options = replace(options, epochs=max(_EPOCHS, math.ceil(_UPDATES / batches.steps(0))))
         self._codec = codec
-        self.network = self._new_network(seed)
+        self.network = self._new_network(seed, options.batch_size)
         self._training = {"data": data.to_json(), "options": options.to_json()}
         run = Trainer(self, batches, options, _validation(self.network, codec, held_out))
         return self._train(run, checkpoint, sample_every, callbacks, progress)
@@ -535,7 +536,7 @@ class LanguageModel(WritingModel):
                 raise ValueError(f"tokenizer: {name} was trained with a tokenizer of its own; pass it")
             config["level"] = tokenizer_of(tokenizer)
         if device is not None:
-            config["device"] = _check.choice("device", device, _check.DEVICES)
+            config["device"] = _check.device(device)
         try:
             documents, form, size = (config.pop(key) for key in ("documents", "form", "vocab_size"))
             if config.keys() != set(cls._option_names()):
@@ -566,8 +567,8 @@ class LanguageModel(WritingModel):
         recurrent = self.num_layers * self.hidden_size**2
         return max(recurrent, vocab_size * max(self.hidden_size, self.embedding_size or 0)) <= numbers
 
-    def _new_network(self, seed: int) -> _native.Network:
-        return _native.Network.language_model(
+    def _new_network(self, seed: int, batch: int = 32) -> _native.Network:
+        network = _native.Network.language_model(
             cell=self.cell,
             form=self._form(),
             vocab_size=len(self.vocabulary),
@@ -577,8 +578,11 @@ class LanguageModel(WritingModel):
             dropout=self.dropout,
             dtype=_check.compute_dtype(self.dtype),
             device=self.device,
+            batch=batch,
             seed=seed,
         )
+        say_why(network)
+        return network
 
 
 def _batches(codec: Codec, documents: Documents, options: Options) -> FileBatches | LineBatches:

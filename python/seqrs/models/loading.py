@@ -37,7 +37,8 @@ def load(
         What ``save`` wrote, or a training checkpoint (the model as it was last). No file can
         run code.
     device : str, optional
-        Where the model is to run. Default: where it was made for.
+        Where the model is to run, such as ``"cpu"`` for one that was made on a graphics processor.
+        Default: where it was made for.
     tokenizer : Tokenizer, optional
         For a model whose `level` was a tokenizer object: that object, which no file holds.
 

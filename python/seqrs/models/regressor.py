@@ -159,9 +159,9 @@ class SequenceRegressor(SequenceModel):
     def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
         function = LOSSES[self.loss]
         if self.pooling is not None:
-            return function(output, np.stack(batch.targets), device=self.device)
+            return function(output, np.stack(batch.targets), device=_check.beside(self.device))
         targets, _ = padded(batch.targets)
-        return function(output, targets, lengths=batch.lengths, device=self.device)
+        return function(output, targets, lengths=batch.lengths, device=_check.beside(self.device))
 
     def _score_outputs(self, outputs: list[Floats], examples: Examples) -> float | None:
         return _r2(_joined(outputs), _joined(examples.targets), np.ones(self._rows(examples.targets)))

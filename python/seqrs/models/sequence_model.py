@@ -399,7 +399,7 @@ class SequenceModel(SequenceOptions):
     ) -> Model:
         """Make the model that a file holds; :func:`seqrs.load` is the way to call it."""
         if device is not None:
-            _check.choice("device", device, _check.DEVICES)
+            _check.device(device)
         try:
             options = dict(file.config["options"])
             if options.keys() != set(cls._option_names()):

@@ -122,8 +122,8 @@ class SequenceOptions(Estimator):
         for each ``fit``.
     dtype : "float32", "float64" or "bfloat16", default "float32"
         Of weights and arithmetic; see :class:`seqrs.nn.BlockOptions`.
-    device : "cpu" or "reference", default "cpu"
-        What computes.
+    device : "cpu", "gpu", "gpu:<part of a name>", "reference" or "auto", default "cpu"
+        What computes; see :class:`seqrs.nn.BlockOptions`.
     progress : bool, default False
         Show loss, speed and time left on standard error while training.
 
@@ -224,7 +224,7 @@ class SequenceOptions(Estimator):
         if self.validation is not None:
             _check.probability("validation", self.validation)
         _check.compute_dtype(self.dtype)
-        _check.choice("device", self.device, _check.DEVICES)
+        _check.device(self.device)
         _check.flag("progress", self.progress)
         self._run_options(0)
 

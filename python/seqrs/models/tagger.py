@@ -239,10 +239,10 @@ class SequenceTagger(SequenceModel):
     def _losses(self, emissions: Floats, batch: SequenceBatch) -> tuple[float, Floats, CRFGradients | None]:
         tags, _ = padded(batch.targets, fill=-1)
         if self.output == "softmax":
-            loss, gradient = losses.softmax_cross_entropy(emissions, tags, device=self.device)
+            loss, gradient = losses.softmax_cross_entropy(emissions, tags, device=_check.beside(self.device))
             return loss, gradient, None
         loss, gradients = losses.crf(
-            emissions, tags, **self.network.chain, lengths=batch.lengths, device=self.device
+            emissions, tags, **self.network.chain, lengths=batch.lengths, device=_check.beside(self.device)
         )
         return loss, gradients.emissions, gradients
 

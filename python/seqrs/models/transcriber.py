@@ -133,7 +133,11 @@ class Transcriber(SequenceModel):
     def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
         # What does not fit was refused before training; elsewhere, in validation, it is left out.
         return losses.ctc(
-            output, batch.targets, lengths=batch.lengths, zero_infinity=True, device=self.device
+            output,
+            batch.targets,
+            lengths=batch.lengths,
+            zero_infinity=True,
+            device=_check.beside(self.device),
         )
 
     def _score_outputs(self, outputs: list[Floats], examples: Examples) -> float:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seqrs import _check
 from seqrs._check import Floats
+from seqrs._machine import say_why
 from seqrs._native import Network, Tape
 from seqrs.nn._layout import StateLayout, put_together, take_apart
 from seqrs.nn._summary import Row, table
@@ -65,7 +66,7 @@ class Layer(Generic[StateT]):
         self.output_size = output_size
         self.compute_dtype = _check.compute_dtype(chosen["dtype"])
         self.dtype = "float32" if self.compute_dtype == "bfloat16" else self.compute_dtype
-        self.device = _check.choice("device", chosen["device"], _check.DEVICES)
+        self.device = _check.device(chosen["device"])
         self.seed = _check.seed(chosen["seed"])
         self.check_finite = _check.flag("check_finite", chosen["check_finite"])
         self.passes = 0
@@ -455,6 +456,7 @@ class Layer(Generic[StateT]):
         self._network = Network.build(
             json.dumps(spec), dtype=self.compute_dtype, device=self.device, seed=self.seed
         )
+        say_why(self._network)
         self.input_size = width
         if self._any_width:
             self.output_size = self._times * width

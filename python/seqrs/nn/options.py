@@ -23,8 +23,12 @@ class BlockOptions(TypedDict, total=False):
         numbers rounded to 8 bits: about twice as fast on processors with such products (see
         :func:`seqrs.cpu_features`), no faster on others, and with a loss that is seldom different in
         its third digit. Weights, sums, states and the optimizer keep float32.
-    device : {"cpu", "reference"}, default "cpu"
-        ``"cpu"`` is fast; ``"reference"`` does the same in plain loops, to compare with.
+    device : {"cpu", "gpu", "reference", "auto"}, default "cpu"
+        ``"cpu"`` is fast on all threads; ``"gpu"`` is a graphics processor, ``"gpu:<part of its name>"`` one
+        of several (see :mod:`seqrs.gpu`), in float32 alone; ``"reference"`` does the same in plain loops,
+        to compare with. ``"auto"`` is a graphics processor where there is one that is none of software, it
+        has all that the layer needs, and a step of 32 sequences is at least 5e5 multiplications by
+        recurrent weights (one layer of 125 units), else ``"cpu"``; the logger ``"seqrs"`` says why.
     seed : int, optional
         From 0 to 2**64 - 1. Determines the initial weights and all masks. Default: drawn at
         random; the attribute `seed` holds it.

@@ -7,11 +7,15 @@ use crate::backend::gpu;
 use crate::backend::reference::Reference;
 use crate::cells::Lanes;
 use crate::error::{Error, Result};
+#[cfg(feature = "wgpu")]
+use crate::program::Op;
 use crate::program::Program;
 
 pub use crate::backend::Precision;
 pub(crate) use crate::backend::cpu::{Crew, Elementary, Task, enter};
 pub use crate::backend::cpu::{Isa, num_threads, set_num_threads};
+#[cfg(feature = "wgpu")]
+pub use crate::backend::gpu::Adapter;
 
 /// An element type every device can run: `f32` or `f64`.
 #[allow(private_bounds)]
@@ -59,6 +63,62 @@ pub enum Device {
 pub struct Gpu(&'static gpu::Context);
 
 #[cfg(feature = "wgpu")]
+impl Gpu {
+    /// The adapter whose name has `name` in it, or that of `SEQRS_GPU_ADAPTER`, or the best there is.
+    fn open(name: Option<&str>) -> Result<Self> {
+        gpu::Context::open(name).map(Self)
+    }
+
+    /// All adapters of this system, the best first.
+    ///
+    /// # Errors
+    /// If the process was forked after adapters were listed.
+    pub fn adapters() -> Result<Vec<Adapter>> {
+        gpu::adapters()
+    }
+
+    /// The place in [`Gpu::adapters`] of the one that `Device::open("gpu")` opens, or `"gpu:<name>"`.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if there is none that may be used, [`Error::Unknown`] if none has the name.
+    pub fn choose(name: Option<&str>) -> Result<usize> {
+        gpu::choose(name)
+    }
+
+    /// The adapter that is worth having for a program, or why none is.
+    fn worth(program: &Program, batch: usize) -> std::result::Result<String, String> {
+        let recurrent = program.ops.iter().map(|op| match op {
+            Op::Scan(scan) => scan.hidden as f64 * scan.width as f64,
+            _ => 0.0,
+        });
+        let work = batch as f64 * recurrent.sum::<f64>();
+        if work < WORTH_IT {
+            return Err(format!(
+                "a step of {batch} sequences is {work:.0e} multiplications by recurrent weights, few for a \
+                 graphics processor (below {WORTH_IT:.0e})"
+            ));
+        }
+        let why = |error: Error| error.to_string();
+        let adapter = &Self::adapters().map_err(why)?[Self::choose(None).map_err(why)?];
+        if adapter.is_software() {
+            return Err(format!("{} is the processor itself", adapter.name));
+        }
+        gpu::check(program).map_err(why)?;
+        Ok(format!("{} for {work:.0e} multiplications by recurrent weights in a step", adapter.name))
+    }
+
+    /// Closes whatever is open. Networks there compute no more; a device opened after this is a new one.
+    pub fn reset() {
+        gpu::reset();
+    }
+
+    /// For a process that ends: waits for the work under way and lets none follow.
+    pub fn finish() {
+        gpu::finish();
+    }
+}
+
+#[cfg(feature = "wgpu")]
 impl PartialEq for Gpu {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self.0, other.0)
@@ -75,19 +135,63 @@ impl std::fmt::Debug for Gpu {
     }
 }
 
+/// What [`Device::open`] takes.
+const NAMES: &str = if cfg!(feature = "wgpu") {
+    "\"cpu\", \"gpu\", \"gpu:<part of a name>\", \"reference\" or \"auto\""
+} else {
+    "\"cpu\", \"reference\" or \"auto\""
+};
+
+/// Multiplications of one step of all recurrent layers below which threads of the processor are as fast.
+#[cfg(feature = "wgpu")]
+const WORTH_IT: f64 = 5e5;
+
 impl Device {
-    /// The device by its name: "cpu", "reference", or "auto" for the best there is.
+    /// The device by its name: "cpu", "reference", and with the feature `wgpu` "gpu" or "gpu:" and part of
+    /// an adapter's name. "auto" is "cpu" here; [`Device::for_program`] knows more.
     ///
     /// # Errors
-    /// For an unknown name, or if the environment variable `SEQRS_CPU` names no instruction set.
+    /// For an unknown name, if the environment variable `SEQRS_CPU` names no instruction set, and
+    /// [`Error::Gpu`] where there is no graphics processor that can be used.
     pub fn open(name: &str) -> Result<Self> {
         match name {
             "cpu" | "auto" => Ok(Self::Cpu(Isa::detect()?, Precision::Full)),
             "reference" => Ok(Self::Reference),
             #[cfg(feature = "wgpu")]
-            "gpu" => gpu::Context::open().map(|context| Self::Gpu(Gpu(context))),
-            _ => Err(Error::value("device", "\"cpu\", \"reference\" or \"auto\"", format!("{name:?}"))),
+            "gpu" => Gpu::open(None).map(Self::Gpu),
+            #[cfg(feature = "wgpu")]
+            _ if name.strip_prefix("gpu:").is_some_and(|name| !name.is_empty()) => {
+                Gpu::open(name.strip_prefix("gpu:")).map(Self::Gpu)
+            }
+            _ => Err(Error::value("device", NAMES, format!("{name:?}"))),
         }
+    }
+
+    /// What "auto" means for a program in float32 and batches of this many sequences, and why: a graphics
+    /// processor where there is one that is none of software and a step of the recurrence is work enough,
+    /// else the processor. Nothing is opened yet.
+    ///
+    /// # Examples
+    /// ```
+    /// use seqrs::prelude::*;
+    /// let program = Recurrent::new(Cell::parse("lstm", "none")?, 8, 1).program(3)?;
+    /// let (device, why) = Device::for_program(&program, 32);
+    /// assert_eq!(device, "cpu");
+    /// assert!(!why.is_empty());
+    /// # Ok::<(), seqrs::Error>(())
+    /// ```
+    #[must_use]
+    pub fn for_program(program: &Program, batch: usize) -> (&'static str, String) {
+        #[cfg(feature = "wgpu")]
+        return match Gpu::worth(program, batch) {
+            Ok(name) => ("gpu", name),
+            Err(why) => ("cpu", why),
+        };
+        #[cfg(not(feature = "wgpu"))]
+        return (
+            "cpu",
+            format!("this build has no graphics processors, for {} ops in {batch} rows", program.ops.len()),
+        );
     }
 
     /// The same device with products of another precision.

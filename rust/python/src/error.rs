@@ -4,6 +4,7 @@
 use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use seqrs::Error;
+use seqrs::error::GpuTrouble;
 
 /// A core result that crosses into Python.
 pub(crate) trait IntoPython<T> {
@@ -23,6 +24,15 @@ fn exception(py: Python<'_>, error: &Error) -> PyErr {
             PyValueError::new_err(message)
         }
         Error::Unsupported(_) => PyNotImplementedError::new_err(message),
+        Error::Gpu(trouble, _) => {
+            let class = match trouble {
+                GpuTrouble::Unavailable => "GpuUnavailableError",
+                GpuTrouble::Memory => "GpuOutOfMemoryError",
+                GpuTrouble::Lost => "GpuDeviceLostError",
+                GpuTrouble::Internal => "GpuInternalError",
+            };
+            own(py, class, message)
+        }
         Error::Tape(_) => own(py, "TapeError", message),
         Error::Format { .. } => own(py, "ModelFileError", message),
         Error::Io { path, source } => match source.raw_os_error() {

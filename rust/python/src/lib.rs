@@ -7,6 +7,7 @@ mod crf;
 mod ctc;
 mod error;
 mod generator;
+mod gpu;
 mod losses;
 mod machine;
 mod model_file;
@@ -18,12 +19,16 @@ mod typed;
 /// The compiled core of `seqrs`; use the package, not this module.
 #[pyo3::pymodule(gil_used = true)]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::crf::{crf_loss, crf_marginals, viterbi};
     #[pymodule_export]
     use crate::ctc::{ctc_beam, ctc_greedy, ctc_loss};
     #[pymodule_export]
     use crate::generator::Generator;
+    #[pymodule_export]
+    use crate::gpu::{gpu_adapters, gpu_choose, gpu_finish, gpu_reset};
     #[pymodule_export]
     use crate::losses::{pointwise_loss, softmax_cross_entropy};
     #[pymodule_export]
@@ -38,4 +43,11 @@ mod _native {
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // a Python name
     const version: &str = env!("CARGO_PKG_VERSION");
+
+    /// Work on a graphics processor ends before the process does.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let finish = module.getattr("gpu_finish")?;
+        module.py().import("atexit")?.call_method1("register", (finish,)).map(drop)
+    }
 }

@@ -16,13 +16,18 @@ use seqrs::program::Program;
 use std::sync::Arc;
 
 impl Network {
-    fn on_device(program: Program, dtype: &str, device: &str, seed: u64) -> PyResult<Self> {
+    fn on_device(program: Program, dtype: &str, device: &str, batch: usize, seed: u64) -> PyResult<Self> {
         let (double, precision) = match dtype {
             "bfloat16" => (false, Precision::Bfloat16),
             _ => (is_double(dtype)?, Precision::Full),
         };
+        let (device, why) = match device {
+            "auto" if dtype == "float32" => Device::for_program(&program, batch),
+            "auto" => ("cpu", format!("{dtype} is for the processor alone")),
+            named => (named, String::new()),
+        };
         let device = Device::open(device).and_then(|device| device.with(precision)).into_python()?;
-        Ok(Self { shared: Arc::new(Shared::new(program, device, double, seed).into_python()?) })
+        Ok(Self { shared: Arc::new(Shared::new(program, device, double, seed).into_python()?), why })
     }
 }
 
@@ -50,15 +55,15 @@ macro_rules! typed {
 impl Network {
     /// Blocks in a row, from their description.
     #[staticmethod]
-    #[pyo3(signature = (spec, *, dtype, device, seed))]
-    fn build(spec: &str, dtype: &str, device: &str, seed: u64) -> PyResult<Self> {
+    #[pyo3(signature = (spec, *, dtype, device, batch = 32, seed))]
+    fn build(spec: &str, dtype: &str, device: &str, batch: usize, seed: u64) -> PyResult<Self> {
         let program = Spec::parse(spec).and_then(|spec| spec.program()).into_python()?;
-        Self::on_device(program, dtype, device, seed)
+        Self::on_device(program, dtype, device, batch, seed)
     }
 
     /// Tokens in, a distribution over the next token out.
     #[staticmethod]
-    #[pyo3(signature = (*, cell, form, vocab_size, embedding_size, hidden_size, num_layers, dropout, dtype, device, seed))]
+    #[pyo3(signature = (*, cell, form, vocab_size, embedding_size, hidden_size, num_layers, dropout, dtype, device, batch = 32, seed))]
     #[allow(clippy::too_many_arguments)]
     fn language_model(
         cell: &str,
@@ -70,12 +75,13 @@ impl Network {
         dropout: f64,
         dtype: &str,
         device: &str,
+        batch: usize,
         seed: u64,
     ) -> PyResult<Self> {
         let cell = Cell::parse(cell, form).into_python()?;
         let layers = Recurrent { dropout, ..Recurrent::new(cell, hidden_size, num_layers) };
         let model = LanguageModel { vocab_size, embedding_size, layers };
-        Self::on_device(model.program().into_python()?, dtype, device, seed)
+        Self::on_device(model.program().into_python()?, dtype, device, batch, seed)
     }
 
     /// "float32" or "float64".
@@ -84,10 +90,16 @@ impl Network {
         if self.shared.double { "float64" } else { "float32" }
     }
 
-    /// "cpu" or "reference".
+    /// "cpu", "gpu" or "reference".
     #[getter]
     fn device(&self) -> &'static str {
         self.shared.device.name()
+    }
+
+    /// Why the device is what "auto" means; empty where another was named.
+    #[getter]
+    fn why(&self) -> &str {
+        &self.why
     }
 
     /// Numbers in all parameters.

@@ -162,4 +162,6 @@ impl Tape {
 #[pyclass(frozen, module = "seqrs._native")]
 pub(crate) struct Network {
     pub(crate) shared: Arc<Shared>,
+    /// Why its device was chosen, where "auto" was asked for.
+    pub(crate) why: String,
 }

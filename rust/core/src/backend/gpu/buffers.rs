@@ -1,5 +1,6 @@
 //! Memory on the device.
 
+use super::budget::{refusal, size};
 use super::context::Context;
 use crate::error::{Error, GpuTrouble, Result};
 use std::sync::mpsc;
@@ -19,15 +20,23 @@ impl Context {
 
     fn allocate(&self, name: &str, len: usize, usage: BufferUsages) -> Result<wgpu::Buffer> {
         let bytes = 4 * len.max(4) as u64;
-        let most = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
+        let most = self.most_in_one_piece();
         if bytes > most {
-            let message =
-                format!("{name} takes {bytes} bytes, and {} holds {most} in one piece", self.info.name);
-            return Err(Error::Gpu(GpuTrouble::Memory, message));
+            let held = format!("{} holds at most {} in one piece", self.info.name, size(most));
+            return Err(refusal(format!("{name} takes {}; {held}", size(bytes))));
         }
+        self.room(bytes)?.map_err(|room| {
+            refusal(format!(
+                "{name} takes {}, and {room}; reduce the batch, its steps or the model",
+                size(bytes)
+            ))
+        })?;
         let descriptor =
             wgpu::BufferDescriptor { label: Some(name), size: bytes, usage, mapped_at_creation: false };
-        Ok(self.device.create_buffer(&descriptor))
+        let buffer = self.device.create_buffer(&descriptor);
+        // The device may have had no room.
+        self.check()?;
+        Ok(buffer)
     }
 
     /// Writes numbers into a buffer from number `from` on, before all work submitted from now on.

@@ -1,8 +1,12 @@
 //! The adapter that a process computes on: opened once, kept until the process ends.
 
+use super::adapters::{self, Known, unavailable};
 use crate::error::{Error, GpuTrouble, Result};
-use std::sync::{Mutex, PoisonError};
-use wgpu::PollType;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+use wgpu::{Limits, PollType};
 
 /// An open adapter: its device and queue.
 ///
@@ -12,61 +16,107 @@ pub(crate) struct Context {
     pub(super) queue: wgpu::Queue,
     pub(super) info: wgpu::AdapterInfo,
     /// Of the device: what was asked for and granted.
-    pub(super) limits: wgpu::Limits,
+    pub(super) limits: Limits,
     /// Whether the processor plays the adapter.
     pub(super) software: bool,
     pub(super) kernels: super::kernel::Kernels,
+    health: Arc<Health>,
+    /// Whoever computes holds it: work is submitted from one thread at a time.
+    turn: Mutex<()>,
+}
+
+/// What has gone wrong on a device, as wgpu's callbacks tell it.
+#[derive(Default)]
+struct Health {
     /// The first error that no call has reported yet.
-    trouble: std::sync::Arc<Mutex<Option<String>>>,
+    first: Mutex<Option<(GpuTrouble, String)>>,
+    /// Why nothing can be computed any more.
+    lost: Mutex<Option<String>>,
+}
+
+/// The contexts of this process, by the place of their adapters in the list.
+static OPEN: Mutex<Vec<(usize, &'static Context)>> = Mutex::new(Vec::new());
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Health {
+    fn note(&self, error: wgpu::Error) {
+        let trouble = match error {
+            wgpu::Error::OutOfMemory { .. } => GpuTrouble::Memory,
+            wgpu::Error::Validation { .. } | wgpu::Error::Internal { .. } => GpuTrouble::Internal,
+        };
+        lock(&self.first).get_or_insert((trouble, error.to_string()));
+    }
+
+    fn lose(&self, why: String) {
+        lock(&self.lost).get_or_insert(why);
+    }
 }
 
 impl Context {
-    /// The process's context, opened at the first call.
-    pub(crate) fn open() -> Result<&'static Self> {
-        static OPEN: Mutex<Option<&'static Context>> = Mutex::new(None);
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(context) = *open {
+    /// The process's context on the adapter of this name, or on the best; opened at the first call.
+    pub(crate) fn open(name: Option<&str>) -> Result<&'static Self> {
+        let place = adapters::choose(name)?;
+        let mut open = lock(&OPEN);
+        if let Some((_, context)) = open.iter().find(|(of, _)| *of == place) {
             return Ok(context);
         }
-        let context: &'static Self = Box::leak(Box::new(Self::new()?));
-        *open = Some(context);
+        let context: &'static Self =
+            Box::leak(Box::new(on_this_side(|| Self::new(&adapters::list()?[place]))?));
+        open.push((place, context));
         Ok(context)
     }
 
-    fn new() -> Result<Self> {
-        let unavailable = |message: String| Error::Gpu(GpuTrouble::Unavailable, message);
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-        let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-        let Some(adapter) = adapters.into_iter().next() else {
-            return Err(unavailable("no graphics adapter was found".to_owned()));
-        };
-        let (info, offered) = (adapter.get_info(), adapter.limits());
-        let limits = wgpu::Limits {
-            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
-            max_buffer_size: offered.max_buffer_size,
-            max_storage_buffers_per_shader_stage: offered.max_storage_buffers_per_shader_stage.min(16),
-            ..wgpu::Limits::default()
-        };
+    fn new(known: &Known) -> Result<Self> {
+        let (info, limits) = (known.adapter.get_info(), wanted(&known.adapter.limits()));
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("seqrs"),
             required_limits: limits.clone(),
             ..wgpu::DeviceDescriptor::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
-            .map_err(|error| unavailable(format!("{}: {error}", info.name)))?;
-        let trouble = std::sync::Arc::new(Mutex::new(None));
-        let first = trouble.clone();
-        device.on_uncaptured_error(std::sync::Arc::new(move |error: wgpu::Error| {
-            first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.to_string());
-        }));
-        let software = info.device_type == wgpu::DeviceType::Cpu;
-        Ok(Self { device, queue, info, limits, software, kernels: Default::default(), trouble })
+        let (device, queue) = pollster::block_on(known.adapter.request_device(&descriptor))
+            .map_err(|error| unavailable(format!("{} cannot be opened: {error}", info.name)))?;
+        let health = Arc::new(Health::default());
+        let of = health.clone();
+        device.on_uncaptured_error(Arc::new(move |error| of.note(error)));
+        let of = health.clone();
+        device.set_device_lost_callback(move |reason, message| of.lose(format!("{reason:?}: {message}")));
+        Ok(Self {
+            device,
+            queue,
+            software: known.about.is_software(),
+            info,
+            limits,
+            kernels: Default::default(),
+            health,
+            turn: Mutex::new(()),
+        })
+    }
+
+    /// Computes something while nobody else does. Errors that wgpu has reported on the side come before the
+    /// outcome, which may rest on them; a panic of wgpu or of a driver ends here.
+    pub(super) fn guard<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
+        // Before anything is locked: who held a lock when the process was forked is not in the child.
+        same_process()?;
+        let _turn = lock(&self.turn);
+        self.alive()?;
+        let done = on_this_side(f);
+        if let Err(Error::Gpu(GpuTrouble::Internal, why)) = &done
+            && why.starts_with(PANIC)
+        {
+            self.health.lose(why.clone());
+        }
+        self.alive()?;
+        self.check()?;
+        done
     }
 
     /// Fails if something has gone wrong on the device since the last call.
     pub(super) fn check(&self) -> Result<()> {
-        match self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(message) => Err(Error::Gpu(GpuTrouble::Internal, message)),
+        match lock(&self.health.first).take() {
+            Some((trouble, message)) => Err(Error::Gpu(trouble, message)),
             None => Ok(()),
         }
     }
@@ -76,5 +126,117 @@ impl Context {
         let waited = self.device.poll(PollType::wait_indefinitely());
         waited.map_err(|error| Error::Gpu(GpuTrouble::Lost, error.to_string()))?;
         self.check()
+    }
+
+    fn alive(&self) -> Result<()> {
+        let Some(why) = lock(&self.health.lost).clone() else { return Ok(()) };
+        let message = format!(
+            "{} is lost to this network ({why}); after seqrs.gpu.reset(), make the network anew and load its \
+             weights",
+            self.info.name,
+        );
+        Err(Error::Gpu(GpuTrouble::Lost, message))
+    }
+
+    /// Lets nobody compute from now on, once whoever does has finished, at most `patience` from now.
+    fn close(&self, why: &str, patience: Duration) {
+        let until = Instant::now() + patience;
+        let ended = || Instant::now() >= until;
+        self.health.lose(why.to_owned());
+        while matches!(self.turn.try_lock(), Err(TryLockError::WouldBlock)) && !ended() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let timeout = Some(until.saturating_duration_since(Instant::now()));
+        // Whoever is closed has nobody left to tell.
+        let _ =
+            on_this_side(|| Ok(self.device.poll(PollType::Wait { submission_index: None, timeout }).is_ok()));
+    }
+}
+
+/// Closes all contexts, for a process that ends: their work is waited for, and none follows.
+pub(crate) fn finish() {
+    take_open().into_iter().for_each(|context| context.close("the process ends", Duration::from_secs(60)));
+}
+
+/// Closes all contexts and gives their memory back: the next to be opened is a new one.
+pub(crate) fn reset() {
+    for context in take_open() {
+        context.close("seqrs.gpu.reset() has closed it", Duration::from_secs(60));
+        let _ = on_this_side(|| {
+            context.device.destroy();
+            Ok(())
+        });
+    }
+}
+
+fn take_open() -> Vec<&'static Context> {
+    if same_process().is_err() {
+        return Vec::new();
+    }
+    std::mem::take(&mut *lock(&OPEN)).into_iter().map(|(_, context)| context).collect()
+}
+
+/// The process that has listed the adapters; 0 before.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+/// Refuses to go on in a process that was forked after adapters were listed or opened: the driver's threads,
+/// and whoever held a lock, are not in the child.
+pub(super) fn same_process() -> Result<()> {
+    let (this, none) = (std::process::id(), 0);
+    match PROCESS.compare_exchange(none, this, Ordering::Relaxed, Ordering::Relaxed) {
+        Err(first) if first != this => {
+            let why = "opened before this process was forked, and cannot be used after fork; use the 'spawn' \
+                       start method";
+            Err(Error::Gpu(GpuTrouble::Lost, why.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+const PANIC: &str = "wgpu panicked: ";
+
+/// Keeps a panic of wgpu or of a driver from going further: it becomes an error.
+pub(super) fn on_this_side<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let message = format!("{PANIC}{}", text.unwrap_or_default());
+        Err(Error::Gpu(GpuTrouble::Internal, message))
+    })
+}
+
+/// What is asked of an adapter: what kernels use, and no more than it has. A device gets no more than is asked.
+fn wanted(offered: &Limits) -> Limits {
+    let invocations = offered.max_compute_invocations_per_workgroup.min(1024);
+    Limits {
+        max_buffer_size: offered.max_buffer_size,
+        max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size.min(1 << 31),
+        max_storage_buffers_per_shader_stage: offered.max_storage_buffers_per_shader_stage.min(16),
+        max_compute_workgroup_storage_size: offered.max_compute_workgroup_storage_size.min(32 << 10),
+        max_compute_invocations_per_workgroup: invocations,
+        max_compute_workgroup_size_x: offered.max_compute_workgroup_size_x.min(invocations),
+        ..Limits::defaults().or_worse_values_from(offered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_asked_than_offered() {
+        let offered = Limits { max_texture_dimension_3d: 64, ..Limits::defaults() };
+        assert!(wanted(&offered).check_limits(&offered));
+        let most = Limits { max_compute_workgroup_storage_size: 1 << 20, ..Limits::unlimited() };
+        assert!(wanted(&most).check_limits(&most));
+        assert_eq!(wanted(&most).max_compute_workgroup_storage_size, 32 << 10);
+        assert_eq!(wanted(&most).max_storage_buffer_binding_size, 1 << 31);
+    }
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        let failed: Result<()> = on_this_side(|| panic!("of a driver"));
+        let message = failed.expect_err("it panicked").to_string();
+        assert_eq!(message, "gpu: wgpu panicked: of a driver");
     }
 }

@@ -5,13 +5,16 @@
 //! computes is its own Rust, traced (`symbol`).
 
 mod activate;
+mod adapters;
 mod arrange;
+mod budget;
 mod buffers;
 mod calls;
 mod context;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod guarded;
 mod kernel;
 mod layer_norm;
 mod linear;
@@ -26,13 +29,16 @@ mod symbol;
 mod tokens;
 mod update;
 
-pub(crate) use context::Context;
+pub use adapters::Adapter;
+pub(crate) use adapters::{adapters, choose};
+pub(crate) use context::{Context, finish, reset};
 
 use super::{Backend, ByRun, Decoder, Plan, Quantity, Upstream, WEIGHTS_CHANGED, next_version};
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
 use crate::program::{Batch, Program};
 use crate::shape::Shape;
+use guarded::Guarded;
 use run::Work;
 use update::Update;
 
@@ -52,6 +58,11 @@ struct Scratch {
     update: Option<Update>,
 }
 
+/// Refuses a program with an op that is not here yet.
+pub(crate) fn check(program: &Program) -> Result<()> {
+    program.ops.iter().try_for_each(|op| ops::check(program, op))
+}
+
 /// A number that a backend of this device can be asked for.
 pub(crate) trait Number: Sized {
     /// The program on the device, its weights all 0.
@@ -60,9 +71,9 @@ pub(crate) trait Number: Sized {
 
 impl Number for f32 {
     fn backend(context: &'static Context, program: Program) -> Result<Box<dyn Backend<Self>>> {
-        program.ops.iter().try_for_each(|op| ops::check(&program, op))?;
-        let values = context.buffer("weights", program.parameters.len())?;
-        Ok(Box::new(Gpu { context, program, values, version: next_version() }))
+        check(&program)?;
+        let values = context.guard(|| context.buffer("weights", program.parameters.len()))?;
+        Ok(Box::new(Guarded(Gpu { context, program, values, version: next_version() })))
     }
 }
 

@@ -32,7 +32,13 @@ impl std::fmt::Debug for Averages {
 
 impl Held<f32> for Averages {
     fn fetch(&self) -> Result<Vec<Vec<f32>>> {
-        self.lens.iter().zip(&self.buffers).map(|(&len, buffer)| self.context.read(buffer, 0, len)).collect()
+        self.context.guard(|| {
+            self.lens
+                .iter()
+                .zip(&self.buffers)
+                .map(|(&len, buffer)| self.context.read(buffer, 0, len))
+                .collect()
+        })
     }
 }
 
