@@ -5,8 +5,47 @@ use super::{activate, arrange, cross_entropy, dropout, embedding, layer_norm, li
 use crate::error::Result;
 use crate::program::{Op, Program};
 
+/// Adds the calls of all ops.
+pub(super) fn record_all(r: &mut Recorder<'_>, program: &Program) -> Result<()> {
+    let mut recorded = vec![false; program.ops.len()];
+    for (i, op) in program.ops.iter().enumerate() {
+        if recorded[i] {
+            continue;
+        }
+        match (op, other_direction(program, i)) {
+            (Op::Scan(first), Some(other)) => {
+                for between in i + 1..other {
+                    record(r, &program.ops[between])?;
+                    recorded[between] = true;
+                }
+                if let Op::Scan(second) = &program.ops[other] {
+                    scan::record(r, &[first, second])?;
+                }
+                recorded[other] = true;
+            }
+            _ => record(r, op)?,
+        }
+    }
+    Ok(())
+}
+
+/// Of a recurrent layer, the op of its other direction: the next one of its form, if between them are only
+/// ops that reverse, and none has what the first makes.
+fn other_direction(program: &Program, first: usize) -> Option<usize> {
+    let Op::Scan(a) = &program.ops[first] else { return None };
+    for (i, op) in program.ops.iter().enumerate().skip(first + 1) {
+        match op {
+            _ if op.inputs().contains(&a.out) => return None,
+            Op::Reverse { .. } | Op::Gather { .. } => {}
+            Op::Scan(b) if scan::are_one(program, a, b) => return Some(i),
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// Adds the calls of one op.
-pub(super) fn record(r: &mut Recorder<'_>, op: &Op) -> Result<()> {
+fn record(r: &mut Recorder<'_>, op: &Op) -> Result<()> {
     match *op {
         Op::Gather { tokens, table, dropout, out } => embedding::record(r, tokens, table, dropout, out),
         Op::Dropout { input, p, variational, site, out } => {
@@ -16,7 +55,7 @@ pub(super) fn record(r: &mut Recorder<'_>, op: &Op) -> Result<()> {
         Op::Reverse { input, out } => arrange::reverse(r, input, out),
         Op::Concat { inputs, out } => arrange::concat(r, inputs, out),
         Op::Add { inputs, scale, out } => arrange::sum(r, inputs, scale, out),
-        Op::Scan(ref recurrence) => scan::record(r, recurrence),
+        Op::Scan(ref recurrence) => scan::record(r, &[recurrence]),
         Op::LayerNorm { input, gain, bias, eps, out } => layer_norm::record(r, input, [gain, bias], eps, out),
         Op::Linear { input, weight, bias, out } => linear::record(r, input, weight, bias, out),
         Op::Pool { input, how, out } => pool::record(r, input, how, out),

@@ -79,7 +79,7 @@ pub(super) struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Records all ops.
     pub fn record(net: &'a Gpu, shared: &'a Shared, signature: Signature) -> Result<Recording> {
-        let Program { slots, ops, .. } = &net.program;
+        let Program { slots, .. } = &net.program;
         let tokens = (0..slots.len()).map(|slot| tokens(net, signature, slot)).collect::<Result<Vec<_>>>()?;
         let buffers = |name: &str, wanted: bool| -> Result<Vec<wgpu::Buffer>> {
             let buffer = |(i, &slot): (usize, &Slot)| {
@@ -104,7 +104,7 @@ impl<'a> Recorder<'a> {
             tokens,
         };
         recorder.start();
-        ops.iter().try_for_each(|op| ops::record(&mut recorder, op))?;
+        ops::record_all(&mut recorder, &net.program)?;
         recorder.finish()
     }
 

@@ -1,15 +1,18 @@
-//! One recurrent layer in one direction: the input's product of all steps at once, a call or two a step, and
-//! on the way back the same from the end, then the gradients of the weights over all steps.
+//! One recurrent layer, in one direction or in both: the input's product of all steps at once, a call or two a
+//! step, and on the way back the same from the end, then the gradients of the weights over all steps.
+//!
+//! The two directions of a bidirectional layer share each call: they have one half each of every buffer.
 
 mod texts;
 mod weights;
 
 use super::calls::{Calls, words};
 use super::kernel::{Kernel, over};
-use super::product::{Matrix, product};
-use super::recording::{Recorder, copy};
+use super::product::{Matrix, product, sum_rows};
+use super::recording::{Recorder, copy, fill};
 use crate::cells::{Layout, Operand, Seen};
 use crate::error::{Error, Result};
+use crate::params::ParamId;
 use crate::program::{Program, Recurrence};
 use crate::rng::Kind;
 use std::sync::Arc;
@@ -33,7 +36,18 @@ pub(super) fn check(_program: &Program, scan: &Recurrence) -> Result<()> {
     Ok(())
 }
 
-/// The buffers of a layer. Those that it does not need are of a few numbers.
+/// Whether two layers are the directions of one: of one form, so that a call can do a step of each.
+pub(super) fn are_one(program: &Program, a: &Recurrence, b: &Recurrence) -> bool {
+    let form = |scan: &Recurrence| {
+        let weights = &scan.weights;
+        let given = [weights.bias_ih, weights.bias_hh, weights.ch].map(|id: Option<ParamId>| id.is_some());
+        (scan.cell, scan.hidden, scan.width, scan.noise, given, program.slots[scan.input].width())
+    };
+    form(a) == form(b)
+}
+
+/// The buffers of a layer: those of one direction, then those of the other. What a layer does not need is of
+/// a few numbers.
 struct Tape {
     /// Slots of every step (T, B, S · H): pre-activations, then activations, then their gradients.
     z: wgpu::Buffer,
@@ -52,55 +66,79 @@ struct Tape {
 
 /// A layer in a recording.
 struct Layer<'a> {
-    scan: &'a Recurrence,
+    /// Its directions: one, or two of one form.
+    scans: &'a [&'a Recurrence],
     layout: Layout,
     features: Features,
     tape: Tape,
     weights: Weights,
-    /// Where its h and its c lie in the state.
-    state: [usize; 2],
+    rows: usize,
+    batch: usize,
+    steps: usize,
+}
+
+pub(super) fn record(r: &mut Recorder<'_>, scans: &[&Recurrence]) -> Result<()> {
+    let layer = Layer::new(r, scans)?;
+    layer.weights.forward(r, scans);
+    for (direction, scan) in scans.iter().enumerate() {
+        layer.input(r, direction, scan)?;
+        layer.start(r, direction, scan);
+    }
+    layer.forward(r);
+    scans.iter().enumerate().for_each(|(direction, scan)| layer.end(r, direction, scan));
+    let mut back = Calls::default();
+    if r.signature.learns {
+        layer.backward(r, &mut back);
+        for (direction, scan) in scans.iter().enumerate() {
+            layer.input_backward(r, &mut back, direction, scan)?;
+            layer.weights.backward(r, &layer, &mut back, direction)?;
+        }
+    }
+    r.back(back);
+    Ok(())
 }
 
 impl<'a> Layer<'a> {
-    fn new(r: &Recorder<'_>, scan: &'a Recurrence) -> Result<Self> {
-        let (layout, memory, noise) = (scan.cell.layout(), scan.cell.has_memory(), scan.noise);
-        let learns = r.signature.learns;
+    fn new(r: &Recorder<'_>, scans: &'a [&'a Recurrence]) -> Result<Self> {
+        let Recurrence { cell, noise, weights, width, hidden: h, .. } = scans[0];
+        let (layout, memory, learns) = (cell.layout(), cell.has_memory(), r.signature.learns);
         let sees_made = layout.peepholes.iter().any(|sight| sight.seen == Seen::After);
         let features = Features {
-            bias: scan.weights.bias_hh.is_some(),
+            bias: weights.bias_hh.is_some(),
             masks_state: learns && noise.recurrent > 0.0,
             masks_candidate: learns && noise.candidate > 0.0,
             zoneout: noise.zoneout.map(|p| p > 0.0),
             draws: learns,
+            both: scans.len() == 2,
             keeps_memory: learns && sees_made && noise.zoneout[1] > 0.0,
         };
-        let (rows, batch, h) = (r.signature.shape.rows(), r.batch(), scan.hidden);
-        let buffer = |name: &str, wanted: bool, len: usize| r.buffer(name, if wanted { len } else { 0 });
+        let (rows, batch, steps) = (r.signature.shape.rows(), r.batch(), r.steps());
+        let buffer =
+            |name: &str, wanted: bool, len: usize| r.buffer(name, if wanted { scans.len() * len } else { 0 });
         let tape = Tape {
             z: buffer("slots of a layer", true, rows * layout.slots * h)?,
-            h: buffer("hidden states", true, (rows + batch) * scan.width)?,
+            h: buffer("hidden states", true, (rows + batch) * width)?,
             c: buffer("memories", memory, (rows + batch) * h)?,
-            seen: buffer("masked hidden states", features.masks_state, rows * scan.width)?,
+            seen: buffer("masked hidden states", features.masks_state, rows * width)?,
             reset: buffer("reset hidden states", layout.resets(), rows * h)?,
             made: buffer("memories as made", features.keeps_memory, rows * h)?,
             d_peephole: buffer("gradients of peepholes", learns, layout.peepholes.len() * batch * h)?,
         };
-        let weights = Weights::new(r, scan)?;
-        let state = [0, 1].map(|part| r.net.program.state_offset(part, scan.layer, batch));
-        Ok(Self { scan, layout, features, tape, weights, state })
+        let weights = Weights::new(r, scans)?;
+        Ok(Self { scans, layout, features, tape, weights, rows, batch, steps })
     }
 
-    /// The kernel of a text and its buffers.
+    /// The kernel of a text and its buffers; `slots` are those that the directions write, or their gradients.
     fn kernel<'b>(
         &'b self,
         r: &'b Recorder<'_>,
         name: &str,
         text: Text,
-        out: &'b wgpu::Buffer,
+        slots: &'b [wgpu::Buffer],
     ) -> (Arc<Kernel>, Vec<&'b wgpu::Buffer>) {
         let Tape { z, h, c, seen, reset, made, d_peephole } = &self.tape;
         let named = |name: &&str| match *name {
-            "values" => &r.net.values,
+            "values" | "ch" => &r.net.values,
             "lengths" => &r.shared.lengths,
             "z" => z,
             "h" => h,
@@ -113,22 +151,26 @@ impl<'a> Layer<'a> {
             "hh_t" => &self.weights.hh_t,
             "ch_t" => &self.weights.ch_t,
             "hh" => self.weights.hh(r),
-            "ch" => &r.net.values,
-            // The slot that the layer writes, or its gradient.
-            _ => out,
+            "out_other" | "dy_other" => &slots[1],
+            _ => &slots[0],
         };
         let buffers = text.buffers.iter().map(named).collect();
         (r.context().kernel(name, &text.body), buffers)
     }
 
-    fn grid(&self, r: &Recorder<'_>) -> [usize; 3] {
-        [self.scan.hidden.div_ceil(UNITS), r.batch().div_ceil(ROWS), 1]
+    fn grid(&self) -> [usize; 3] {
+        [self.scans[0].hidden.div_ceil(UNITS), self.batch.div_ceil(ROWS), self.scans.len()]
+    }
+
+    /// The two halves of a step where one of its products waits for the reset gate.
+    fn halves(&self) -> &'static [Half] {
+        if self.layout.resets() { &[Half::First, Half::Second] } else { &[Half::Whole] }
     }
 
     /// The numbers of the draws, as both kernels have them.
     fn draws(&self) -> [u32; 12] {
-        let noise = self.scan.noise;
-        let site = |kind: Kind| (kind as u32) << 24 | self.scan.layer as u32;
+        let Recurrence { noise, layer, .. } = self.scans[0];
+        let site = |kind: Kind| (kind as u32) << 24 | *layer as u32;
         let limit = |p: f64| ((1.0 - p) * f64::from(1 << 24)).ceil() as u32;
         let scale = |p: f64| 1.0 / (1.0 - p);
         let [zone_h, zone_c] = noise.zoneout;
@@ -148,113 +190,112 @@ impl<'a> Layer<'a> {
         ]
     }
 
-    /// The place of a parameter; NONE for one that the layer lacks.
-    fn at(r: &Recorder<'_>, id: Option<crate::params::ParamId>) -> u32 {
-        id.map_or(u32::MAX, |id| r.at(id) as u32)
+    /// How far the other direction's masks are from those of the first.
+    fn site_step(&self) -> u32 {
+        let [first, last] = [0, self.scans.len() - 1].map(|direction| self.scans[direction].layer as u32);
+        last.wrapping_sub(first)
     }
-}
 
-pub(super) fn record(r: &mut Recorder<'_>, scan: &Recurrence) -> Result<()> {
-    let layer = Layer::new(r, scan)?;
-    layer.weights.forward(r, scan);
-    layer.input(r)?;
-    layer.start(r);
-    layer.forward(r);
-    layer.end(r);
-    let mut back = Calls::default();
-    if r.signature.learns {
-        layer.backward(r, &mut back);
-        layer.input_backward(r, &mut back)?;
-        layer.weights.backward(r, &layer, &mut back)?;
+    /// A number of each direction; of the only one twice.
+    fn each(&self, of: impl Fn(&Recurrence) -> u32) -> [u32; 2] {
+        [0, self.scans.len() - 1].map(|direction| of(self.scans[direction]))
     }
-    r.back(back);
-    Ok(())
-}
 
-impl Layer<'_> {
-    fn rows(&self, r: &Recorder<'_>) -> usize {
-        r.signature.shape.rows()
+    /// Where h (part 0) or c (part 1) of a direction is in the state.
+    fn state(&self, r: &Recorder<'_>, part: usize, scan: &Recurrence) -> usize {
+        r.net.program.state_offset(part, scan.layer, self.batch)
     }
 
     /// Numbers of a step's row in `z`, and those of them that the input feeds.
     fn widths(&self) -> [usize; 2] {
-        [self.layout.slots * self.scan.hidden, self.layout.gates * self.scan.hidden]
+        [self.layout.slots, self.layout.gates].map(|blocks| blocks * self.scans[0].hidden)
+    }
+
+    /// The slots of a direction, from some column on.
+    fn z(&self, direction: usize, column: usize) -> Matrix<'_> {
+        let [width, _] = self.widths();
+        Matrix::new(&self.tape.z, direction * self.rows * width + column, width)
     }
 
     /// z = W_ih x + b_ih of all steps; a token is a one-hot x.
-    fn input(&self, r: &mut Recorder<'_>) -> Result<()> {
-        let (context, rows, [width, fed]) = (r.context(), self.rows(r), self.widths());
-        let (input, inputs) = (self.scan.input, r.width(self.scan.input));
-        let (values, at) = (&r.net.values, r.at(self.scan.weights.ih));
-        let bias = self.scan.weights.bias_ih.map(|id| (values, r.at(id)));
-        let z = Matrix::new(&self.tape.z, 0, width);
-        let w = Matrix::new(values, at, inputs).t();
-        if r.has_tokens(input) {
-            let tokens = r.tokens(input)?;
-            tokens.gather(context, &mut r.forward, fed, w, bias, z, false, 0.0);
+    fn input(&self, r: &mut Recorder<'_>, direction: usize, scan: &Recurrence) -> Result<()> {
+        let (context, values, [_, fed]) = (r.context(), &r.net.values, self.widths());
+        let (inputs, z) = (r.width(scan.input), self.z(direction, 0));
+        let w = Matrix::new(values, r.at(scan.weights.ih), inputs).t();
+        let bias = scan.weights.bias_ih.map(|id| (values, r.at(id)));
+        if r.has_tokens(scan.input) {
+            r.tokens(scan.input)?.gather(context, &mut r.forward, fed, w, bias, z, false, 0.0);
             return Ok(());
         }
-        let x = r.slot(input);
-        product(context, &mut r.forward, [rows, fed, inputs], Matrix::new(&x, 0, inputs), w, bias, z, false)
+        let x = r.slot(scan.input);
+        let x = Matrix::new(&x, 0, inputs);
+        product(context, &mut r.forward, [self.rows, fed, inputs], x, w, bias, z, false)
     }
 
     /// dW_ih = dzᵀ x, dx = dz W_ih, db_ih = Σ dz.
-    fn input_backward(&self, r: &mut Recorder<'_>, back: &mut Calls) -> Result<()> {
-        let (context, rows, [width, fed]) = (r.context(), self.rows(r), self.widths());
-        let (input, inputs) = (self.scan.input, r.width(self.scan.input));
-        let at = r.at(self.scan.weights.ih);
+    fn input_backward(
+        &self,
+        r: &Recorder<'_>,
+        back: &mut Calls,
+        direction: usize,
+        scan: &Recurrence,
+    ) -> Result<()> {
+        let (context, rows, [_, fed]) = (r.context(), self.rows, self.widths());
+        let (inputs, at) = (r.width(scan.input), r.at(scan.weights.ih));
         let (w, dw) = (Matrix::new(&r.net.values, at, inputs), Matrix::new(&r.shared.gradient, at, inputs));
-        let dz = Matrix::new(&self.tape.z, 0, width);
-        if r.has_tokens(input) {
-            r.tokens(input)?.scatter(context, back, fed, dz, dw.t(), 0.0)?;
+        let dz = self.z(direction, 0);
+        if r.has_tokens(scan.input) {
+            r.tokens(scan.input)?.scatter(context, back, fed, dz, dw.t(), 0.0)?;
         } else {
-            let (x, dx) = (r.slot(input), r.d_slot(input));
+            let (x, dx) = (r.slot(scan.input), r.d_slot(scan.input));
             let (x, dx) = (Matrix::new(&x, 0, inputs), Matrix::new(&dx, 0, inputs));
             product(context, back, [fed, inputs, rows], dz.t(), x, None, dw, true)?;
-            product(context, back, [rows, inputs, fed], dz, w, None, dx, r.adds_to(input))?;
+            product(context, back, [rows, inputs, fed], dz, w, None, dx, r.adds_to(scan.input))?;
         }
-        if let Some(id) = self.scan.weights.bias_ih {
-            super::product::sum_rows(context, back, [rows, fed], dz, (&r.shared.gradient, r.at(id)))?;
+        if let Some(id) = scan.weights.bias_ih {
+            sum_rows(context, back, [rows, fed], dz, (&r.shared.gradient, r.at(id)))?;
         }
         Ok(())
     }
 
     /// The state at the start, and how the products see it.
-    fn start(&self, r: &mut Recorder<'_>) {
-        let (context, batch) = (r.context(), r.batch());
-        let Recurrence { width, hidden, .. } = *self.scan;
+    fn start(&self, r: &mut Recorder<'_>, direction: usize, scan: &Recurrence) {
+        let (context, batch) = (r.context(), self.batch);
+        let Recurrence { width, hidden, cell, .. } = *scan;
         let state = &r.shared.state;
-        copy(context, &mut r.forward, [state, &self.tape.h], [self.state[0], 0], batch * width);
-        if self.scan.cell.has_memory() {
-            copy(context, &mut r.forward, [state, &self.tape.c], [self.state[1], 0], batch * hidden);
+        let to = direction * (self.rows + batch);
+        let h_at = [self.state(r, 0, scan), to * width];
+        copy(context, &mut r.forward, [state, &self.tape.h], h_at, batch * width);
+        if cell.has_memory() {
+            let c_at = [self.state(r, 1, scan), to * hidden];
+            copy(context, &mut r.forward, [state, &self.tape.c], c_at, batch * hidden);
         }
-        if self.features.masks_state && r.steps() > 0 {
+        if self.features.masks_state && self.steps > 0 {
             let kernel = context.kernel("mask rows", include_str!("../wgsl/mask_rows.wgsl"));
-            let draws = self.draws();
-            let numbers = words![batch, width, 0u32, 0u32, draws[9], draws[10], draws[11], false];
-            let buffers = [&self.tape.h, &self.tape.seen];
-            r.forward.add(&kernel, &buffers, numbers, over(batch * width));
+            let [.., site, limit, scale] = self.draws();
+            let site = site + direction as u32 * self.site_step();
+            let seen_at = direction * self.rows * width;
+            let numbers = words![batch, width, to * width, seen_at, site, limit, scale, false];
+            r.forward.add(&kernel, &[&self.tape.h, &self.tape.seen], numbers, over(batch * width));
         }
     }
 
     fn forward(&self, r: &mut Recorder<'_>) {
-        let halves: &[Half] =
-            if self.layout.resets() { &[Half::First, Half::Second] } else { &[Half::Whole] };
-        let out = r.slot(self.scan.out);
+        let Recurrence { hidden, width, .. } = *self.scans[0];
+        let out: Vec<_> = self.scans.iter().map(|scan| r.slot(scan.out)).collect();
+        let kernel =
+            |&half: &Half| self.kernel(r, "step", texts::forward(self.scans[0], self.features, half), &out);
+        let kernels: Vec<_> = self.halves().iter().map(kernel).collect();
+        let bias = self.each(|scan| at(r, scan.weights.bias_hh));
+        let peephole = self.each(|scan| at(r, scan.weights.ch));
         let mut calls = Calls::default();
-        let kernels: Vec<_> = halves
-            .iter()
-            .map(|&half| self.kernel(r, "step", texts::forward(self.scan, self.features, half), &out))
-            .collect();
-        let bias = Self::at(r, self.scan.weights.bias_hh);
-        let peephole = Self::at(r, self.scan.weights.ch);
-        for t in 0..r.steps() {
-            let mut numbers =
-                words![t, r.batch(), self.scan.hidden, self.scan.width, bias, peephole].to_vec();
+        for t in 0..self.steps {
+            let mut numbers = words![t, self.steps, self.batch, hidden, width, self.site_step()].to_vec();
+            numbers.extend([bias, peephole].concat());
             numbers.extend(self.draws());
-            numbers.push((t + 1 == r.steps()).into());
+            numbers.push((t + 1 == self.steps).into());
             for (kernel, buffers) in &kernels {
-                calls.add(kernel, buffers, &numbers, self.grid(r));
+                calls.add(kernel, buffers, &numbers, self.grid());
             }
         }
         drop(kernels);
@@ -262,76 +303,68 @@ impl Layer<'_> {
     }
 
     /// The state after the last step.
-    fn end(&self, r: &mut Recorder<'_>) {
-        let (context, batch, steps) = (r.context(), r.batch(), r.steps());
-        let Recurrence { width, hidden, .. } = *self.scan;
+    fn end(&self, r: &mut Recorder<'_>, direction: usize, scan: &Recurrence) {
+        let (context, batch) = (r.context(), self.batch);
+        let Recurrence { width, hidden, cell, .. } = *scan;
         let state = &r.shared.state;
-        let last = steps * batch;
-        copy(context, &mut r.forward, [&self.tape.h, state], [last * width, self.state[0]], batch * width);
-        if self.scan.cell.has_memory() {
-            copy(
-                context,
-                &mut r.forward,
-                [&self.tape.c, state],
-                [last * hidden, self.state[1]],
-                batch * hidden,
-            );
+        let last = direction * (self.rows + batch) + self.rows;
+        let h_at = [last * width, self.state(r, 0, scan)];
+        copy(context, &mut r.forward, [&self.tape.h, state], h_at, batch * width);
+        if cell.has_memory() {
+            let c_at = [last * hidden, self.state(r, 1, scan)];
+            copy(context, &mut r.forward, [&self.tape.c, state], c_at, batch * hidden);
         }
     }
 
     /// Turns `z` into the gradients of pre-activations, and `d_state` into that of the state at the start.
     fn backward(&self, r: &Recorder<'_>, back: &mut Calls) {
-        let halves: &[Half] =
-            if self.layout.resets() { &[Half::First, Half::Second] } else { &[Half::Whole] };
-        let dy = r.d_slot(self.scan.out);
-        let kernels: Vec<_> = halves
-            .iter()
-            .map(|&half| {
-                self.kernel(r, "step backward", texts::backward(self.scan, self.features, half), &dy)
-            })
-            .collect();
+        let Recurrence { hidden, width, .. } = *self.scans[0];
+        let dy: Vec<_> = self.scans.iter().map(|scan| r.d_slot(scan.out)).collect();
+        let kernel = |&half: &Half| {
+            self.kernel(r, "step backward", texts::backward(self.scans[0], self.features, half), &dy)
+        };
+        let kernels: Vec<_> = self.halves().iter().map(kernel).collect();
+        let peephole = self.each(|scan| at(r, scan.weights.ch));
+        let state = [0, 1].map(|part| self.each(|scan| self.state(r, part, scan) as u32));
+        let offsets = [self.weights.hh_at(r, self.scans), peephole, peephole, state[0], state[1]].concat();
         let numbers = |t: u32, next: u32| {
-            let mut numbers = words![
-                t,
-                next,
-                r.batch(),
-                self.scan.hidden,
-                self.scan.width,
-                self.weights.hh_at(r, self.scan),
-                Self::at(r, self.scan.weights.ch),
-                Self::at(r, self.scan.weights.ch),
-                self.state[0],
-                self.state[1],
-            ]
-            .to_vec();
+            let mut numbers = words![t, next, self.steps, self.batch, hidden, width].to_vec();
+            numbers.extend(&offsets);
+            numbers.push(self.site_step());
             numbers.extend(self.draws());
             numbers
         };
         if !self.layout.peepholes.is_empty() {
-            let len = self.layout.peepholes.len() * r.batch() * self.scan.hidden;
-            super::recording::fill(r.context(), back, &self.tape.d_peephole, 0, len);
+            let len = self.scans.len() * self.layout.peepholes.len() * self.batch * hidden;
+            fill(r.context(), back, &self.tape.d_peephole, 0, len);
         }
-        let steps = r.steps() as u32;
+        let steps = self.steps as u32;
         for t in (0..steps).rev() {
             let next = if t + 1 == steps { u32::MAX } else { t + 1 };
             for (kernel, buffers) in &kernels {
-                back.add(kernel, buffers, &numbers(t, next), self.grid(r));
+                back.add(kernel, buffers, &numbers(t, next), self.grid());
             }
         }
         if steps > 0 {
             let (kernel, buffers) = &kernels[0];
-            back.add(kernel, buffers, &numbers(u32::MAX, 0), self.grid(r));
+            back.add(kernel, buffers, &numbers(u32::MAX, 0), self.grid());
         }
     }
 
     /// What a recurrent product multiplied, of all steps.
-    fn operand(&self, operand: Operand) -> Matrix<'_> {
-        let Recurrence { width, hidden, .. } = *self.scan;
+    fn operand(&self, operand: Operand, direction: usize) -> Matrix<'_> {
+        let Recurrence { width, hidden, .. } = *self.scans[0];
+        let (rows, states) = (direction * self.rows, direction * (self.rows + self.batch));
         match operand {
-            Operand::H if self.features.masks_state => Matrix::new(&self.tape.seen, 0, width),
-            Operand::H => Matrix::new(&self.tape.h, 0, width),
-            Operand::ResetH => Matrix::new(&self.tape.reset, 0, hidden),
-            Operand::C => Matrix::new(&self.tape.c, 0, hidden),
+            Operand::H if self.features.masks_state => Matrix::new(&self.tape.seen, rows * width, width),
+            Operand::H => Matrix::new(&self.tape.h, states * width, width),
+            Operand::ResetH => Matrix::new(&self.tape.reset, rows * hidden, hidden),
+            Operand::C => Matrix::new(&self.tape.c, states * hidden, hidden),
         }
     }
+}
+
+/// The place of a parameter; NONE for one that a layer lacks.
+fn at(r: &Recorder<'_>, id: Option<ParamId>) -> u32 {
+    id.map_or(u32::MAX, |id| r.at(id) as u32)
 }

@@ -24,6 +24,8 @@ pub(super) struct Features {
     pub zoneout: [bool; 2],
     /// Whether it draws which units keep their old state, or takes the mean.
     pub draws: bool,
+    /// Whether there are two directions.
+    pub both: bool,
     /// Whether gradients of peepholes are wanted, and the memory as the cell made it for them.
     pub keeps_memory: bool,
 }
@@ -158,10 +160,10 @@ fn add_up(name: &str, sum: usize) -> String {
 fn unit_text(layout: &Layout, features: Features) -> String {
     let mut s = String::new();
     if features.masks_candidate {
-        s.push_str("    let candidate = select(0.0, p.candidate_scale, kept(p.candidate_site, u, row, p.t, p.candidate_limit));\n");
+        s.push_str("    let candidate = select(0.0, p.candidate_scale, kept(p.candidate_site + site_step, u, row, p.t, p.candidate_limit));\n");
     }
     for k in 0..layout.peepholes.len() {
-        let _ = writeln!(s, "    let peephole{k} = values[p.peephole + {k}u * p.hidden + u];");
+        let _ = writeln!(s, "    let peephole{k} = values[p.peephole[direction] + {k}u * p.hidden + u];");
     }
     s
 }
@@ -189,7 +191,9 @@ fn in_half(product: &Product, half: Half) -> bool {
 /// The share of the new state, as statements that name `name`.
 fn share(name: &str, part: &str, draws: bool) -> String {
     if draws {
-        format!("    let {name} = select(0.0, 1.0, kept(p.{part}_site, u, row, p.t, p.{part}_limit));\n")
+        format!(
+            "    let {name} = select(0.0, 1.0, kept(p.{part}_site + site_step, u, row, p.t, p.{part}_limit));\n"
+        )
     } else {
         format!("    let {name} = p.{part}_share;\n")
     }
@@ -201,6 +205,9 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
     let (columns, memory) = (columns(&layout), scan.cell.has_memory());
     let (gates, seen) = (layout.gates, if features.masks_state { "seen" } else { "h" });
     let mut buffers = vec![("values", false), ("lengths", false), ("z", true), ("h", true), ("out", true)];
+    if features.both {
+        buffers.push(("out_other", true));
+    }
     if memory {
         buffers.push(("c", true));
     }
@@ -237,16 +244,26 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
             terms.push((
                 sum,
                 format!("{source}[START + k]"),
-                format!("{weight}[(k * {all}u + {gate}u) * p.hidden + u]"),
+                format!("{weight}[((direction * {len} + k) * {all}u + {gate}u) * p.hidden + u]"),
             ));
         }
-        loops.push((len, terms));
+        loops.push((len, source, terms));
     }
-    let start = |row: &str| format!("(p.t * p.batch + {row}) * p.width");
-    let start_c = |row: &str| format!("(p.t * p.batch + {row}) * p.hidden");
+    // States have a step more than what is masked or reset of them.
+    let place = |steps: &str, row: &str| format!("((direction * ({steps}) + p.t) * p.batch + {row})");
+    let start_h = |row: &str| format!("{} * p.width", place("p.steps + 1u", row));
+    let start_c = |row: &str| format!("{} * p.hidden", place("p.steps + 1u", row));
+    let start_made = |row: &str| format!("{} * p.width", place("p.steps", row));
     let loops: Vec<_> = loops
         .into_iter()
-        .map(|(len, terms)| Loop { len, start: if len == "p.width" { &start } else { &start_c }, terms })
+        .map(|(len, source, terms)| {
+            let start: &dyn Fn(&str) -> String = match source {
+                "h" => &start_h,
+                "c" => &start_c,
+                _ => &start_made,
+            };
+            Loop { len, start, terms }
+        })
         .collect();
     let products = products("hidden", fed.len(), &loops);
 
@@ -259,12 +276,12 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
     for (slot, sum, bias) in &fed {
         s.push_str(&add_up(&format!("z{slot}"), *sum));
         if let Some(gate) = bias.filter(|_| features.bias) {
-            let _ = writeln!(s, "    z{slot} += values[p.bias + {gate}u * p.hidden + u];");
+            let _ = writeln!(s, "    z{slot} += values[p.bias[direction] + {gate}u * p.hidden + u];");
         }
     }
-    s.push_str("    let h_before = h[at * p.width + u];\n");
+    s.push_str("    let h_before = h[state_at * p.width + u];\n");
     if memory {
-        s.push_str("    let c_before = c[at * p.hidden + u];\n");
+        s.push_str("    let c_before = c[state_at * p.hidden + u];\n");
     }
     s.push_str(&unit_text(&layout, features));
     let (statements, names) = scan.cell.visit(Forward { layout, features, half, memory });
@@ -287,7 +304,7 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
             );
         }
         let _ = writeln!(s, "    {part}_after = select({part}_before, {part}_after, live);");
-        let _ = writeln!(s, "    {part}[(at + p.batch) * p.{width} + u] = {part}_after;");
+        let _ = writeln!(s, "    {part}[(state_at + p.batch) * p.{width} + u] = {part}_after;");
     };
     state("h", &names[layout.slots], "width", features.zoneout[0]);
     if memory {
@@ -296,9 +313,16 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
     if features.keeps_memory {
         let _ = writeln!(s, "    made[at * p.hidden + u] = {};", names[layout.slots + 1]);
     }
-    s.push_str("    out[at * p.width + u] = select(0.0, h_after, live);\n");
+    s.push_str(
+        "    let y = select(0.0, h_after, live);\n    let slot_at = (p.t * p.batch + row) * p.width + u;\n",
+    );
+    s.push_str(if features.both {
+        "    if direction == 0u {\n        out[slot_at] = y;\n    } else {\n        out_other[slot_at] = y;\n    }\n"
+    } else {
+        "    out[slot_at] = y;\n"
+    });
     if features.masks_state {
-        s.push_str("    if p.last == 0u {\n        seen[(at + p.batch) * p.width + u] = select(0.0, h_after * p.seen_scale, kept(p.seen_site, u, row, 0u, p.seen_limit));\n    }\n");
+        s.push_str("    if p.last == 0u {\n        seen[(at + p.batch) * p.width + u] = select(0.0, h_after * p.seen_scale, kept(p.seen_site + site_step, u, row, 0u, p.seen_limit));\n    }\n");
     }
     text(include_str!("../wgsl/step.wgsl"), &buffers, fed.len(), &products, &s)
 }
@@ -316,8 +340,8 @@ impl Visit for Forward {
         traced(|| {
             let mut z: [Symbol; S] = std::array::from_fn(|slot| Symbol::named(format!("z{slot}")));
             if self.half == Half::First {
-                let seen = if self.features.masks_state { "seen" } else { "h" };
-                let reset = cell.reset(&mut z, Symbol::named(format!("{seen}[at * p.width + u]")));
+                let seen = if self.features.masks_state { "seen[at" } else { "h[state_at" };
+                let reset = cell.reset(&mut z, Symbol::named(format!("{seen} * p.width + u]")));
                 return z.into_iter().chain([reset]).collect();
             }
             let next = cell.step(&mut z, before(self.memory), &unit(&self.layout, self.features));
@@ -339,6 +363,9 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
         vec![("values", false), ("lengths", false), ("z", true), ("h", false), ("d_state", true)];
     if half != Half::Second {
         buffers.push(("dy", false));
+        if features.both {
+            buffers.push(("dy_other", false));
+        }
     }
     if memory {
         buffers.push(("c", false));
@@ -355,13 +382,13 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
     // Sum 0 is what reaches h, sum 1 what reaches c.
     let z_start = |row: &str| {
         let t = if half == Half::Second { "p.t" } else { "p.next" };
-        format!("({t} * p.batch + {row}) * {}u * p.hidden", layout.slots)
+        format!("((direction * p.steps + {t}) * p.batch + {row}) * {}u * p.hidden", layout.slots)
     };
     let (mut terms, mut sums) = (Vec::new(), 0);
     for product in layout.products.iter().filter(|product| in_half(product, half)) {
         let (sum, weight, at, width) = match product.operand {
-            Operand::H | Operand::ResetH => (0, "hh", "p.hh", "p.width"),
-            Operand::C => (1, "ch", "p.ch", "p.hidden"),
+            Operand::H | Operand::ResetH => (0, "hh", "p.hh[direction]", "p.width"),
+            Operand::C => (1, "ch", "p.ch[direction]", "p.hidden"),
         };
         sums = sums.max(sum + 1);
         if !buffers.iter().any(|(name, _)| *name == weight) {
@@ -379,8 +406,8 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
     let len = if half == Half::Second { "p.hidden" } else { "select(p.hidden, 0u, p.next == NONE)" };
     let products = products("width", sums, &[Loop { len, start: &z_start, terms }]);
 
-    let mut s = String::from("    let h_at = p.d_h + row * p.width + u;\n");
-    s.push_str("    let c_at = p.d_c + row * p.hidden + u;\n");
+    let mut s = String::from("    let h_at = p.d_h[direction] + row * p.width + u;\n");
+    s.push_str("    let c_at = p.d_c[direction] + row * p.hidden + u;\n");
     for sum in 0..sums {
         let _ = writeln!(s, "    var sum{sum} = 0.0;");
         s.push_str(&add_up(&format!("sum{sum}"), sum));
@@ -389,12 +416,13 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
         if features.masks_state {
             let _ = writeln!(
                 s,
-                "    {what} = select(0.0, {what} * p.seen_scale, kept(p.seen_site, u, row, 0u, p.seen_limit));"
+                "    {what} = select(0.0, {what} * p.seen_scale, kept(p.seen_site + site_step, u, row, 0u, p.seen_limit));"
             );
         }
     };
     let load = |s: &mut String| {
-        let _ = writeln!(s, "    let at = p.t * p.batch + row;");
+        let _ = writeln!(s, "    let at = (direction * p.steps + p.t) * p.batch + row;");
+        let _ = writeln!(s, "    let state_at = at + direction * p.batch;");
         let _ = writeln!(s, "    let start = at * {}u * p.hidden + u;", layout.slots);
         for (slot, column) in columns.iter().enumerate() {
             let _ = writeln!(s, "    let z{slot} = z[start + {column}u * p.hidden];");
@@ -435,7 +463,12 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
     load(&mut s);
     s.push_str("    if p.t >= lengths[row] {\n");
     store(&mut s, &vec!["0.0".to_owned(); layout.slots]);
-    s.push_str("        return;\n    }\n    dh += dy[at * p.width + u];\n");
+    s.push_str("        return;\n    }\n    let slot_at = (p.t * p.batch + row) * p.width + u;\n");
+    s.push_str(if features.both {
+        "    if direction == 0u {\n        dh += dy[slot_at];\n    } else {\n        dh += dy_other[slot_at];\n    }\n"
+    } else {
+        "    dh += dy[slot_at];\n"
+    });
     s.push_str("    var h_kept = 0.0;\n    var c_kept = 0.0;\n");
     for (part, zoneout) in ["h", "c"].iter().zip(features.zoneout) {
         if zoneout {
@@ -444,9 +477,9 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
             let _ = writeln!(s, "    d{part} *= {part}_new;");
         }
     }
-    s.push_str("    let h_before = h[at * p.width + u];\n");
+    s.push_str("    let h_before = h[state_at * p.width + u];\n");
     if memory {
-        s.push_str("    let c_before = c[at * p.hidden + u];\n");
+        s.push_str("    let c_before = c[state_at * p.hidden + u];\n");
     }
     s.push_str(&unit_text(&layout, features));
     let (statements, names) = scan.cell.visit(Backward { layout, features, half, memory });
@@ -460,11 +493,12 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
         let seen = match sight.seen {
             Seen::Before => "c_before",
             Seen::After if features.keeps_memory => "made[at * p.hidden + u]",
-            Seen::After => "c[(at + p.batch) * p.hidden + u]",
+            Seen::After => "c[(state_at + p.batch) * p.hidden + u]",
         };
         let _ = writeln!(
             s,
-            "    d_peephole[({k}u * p.batch + row) * p.hidden + u] += {} * {seen};",
+            "    d_peephole[((direction * {}u + {k}u) * p.batch + row) * p.hidden + u] += {} * {seen};",
+            layout.peepholes.len(),
             names[sight.slot]
         );
     }
@@ -484,8 +518,8 @@ impl Visit for Backward {
         traced(|| {
             let mut z: [Symbol; S] = std::array::from_fn(|slot| Symbol::named(format!("z{slot}")));
             if self.half == Half::Second {
-                let seen = if self.features.masks_state { "seen" } else { "h" };
-                let seen = Symbol::named(format!("{seen}[at * p.width + u]"));
+                let seen = if self.features.masks_state { "seen[at" } else { "h[state_at" };
+                let seen = Symbol::named(format!("{seen} * p.width + u]"));
                 let through = cell.reset_backward(&mut z, seen, Symbol::named("sum0"));
                 return z.into_iter().chain([through]).collect();
             }

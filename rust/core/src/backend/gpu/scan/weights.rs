@@ -4,14 +4,14 @@ use super::super::calls::{Calls, words};
 use super::super::kernel::over;
 use super::super::product::{Matrix, product, sum_rows};
 use super::super::recording::Recorder;
-use super::Layer;
 use super::texts;
+use super::{Layer, at};
 use crate::cells::Operand;
 use crate::error::Result;
 use crate::program::Recurrence;
 use crate::rng::Kind;
 
-/// Weights for the length of a run.
+/// Weights for the length of a run: of one direction, then of the other.
 pub(super) struct Weights {
     /// The transpose of `weight_hh` under its mask, (H, G · H): neighbouring units side by side.
     pub hh_t: wgpu::Buffer,
@@ -21,38 +21,49 @@ pub(super) struct Weights {
     masked: Option<[wgpu::Buffer; 2]>,
 }
 
-/// Rows and columns of `weight_hh`.
+/// Rows and columns of `weight_hh`; none where the layer has none.
 fn size(scan: &Recurrence) -> [usize; 2] {
-    [scan.cell.layout().gates * scan.hidden, scan.width]
+    [scan.weights.hh.map_or(0, |_| scan.cell.layout().gates * scan.hidden), scan.width]
+}
+
+/// The same of the full peepholes' weight.
+fn full_size(scan: &Recurrence) -> [usize; 2] {
+    let layout = scan.cell.layout();
+    let full = layout.products.iter().any(|product| product.operand == Operand::C);
+    [if full { (layout.gates - 1) * scan.hidden } else { 0 }, scan.hidden]
+}
+
+fn numbers([rows, columns]: [usize; 2]) -> usize {
+    rows * columns
 }
 
 impl Weights {
-    pub fn new(r: &Recorder<'_>, scan: &Recurrence) -> Result<Self> {
-        let len = scan.weights.hh.map_or(0, |_| size(scan).iter().product());
-        let full = scan.cell.layout().products.iter().any(|product| product.operand == Operand::C);
-        let ch = if full { (scan.cell.layout().gates - 1) * scan.hidden * scan.hidden } else { 0 };
-        let masked = if r.signature.learns && scan.noise.weights > 0.0 {
-            Some([r.buffer("masked weights", len)?, r.buffer("gradient of masked weights", len)?])
+    pub fn new(r: &Recorder<'_>, scans: &[&Recurrence]) -> Result<Self> {
+        let buffer = |name: &str, size: [usize; 2]| r.buffer(name, scans.len() * numbers(size));
+        let hh = size(scans[0]);
+        let masked = if r.signature.learns && scans[0].noise.weights > 0.0 {
+            Some([buffer("masked weights", hh)?, buffer("gradient of masked weights", hh)?])
         } else {
             None
         };
-        Ok(Self {
-            hh_t: r.buffer("transposed weights", len)?,
-            ch_t: r.buffer("transposed peepholes", ch)?,
-            masked,
-        })
+        let ch_t = buffer("transposed peepholes", full_size(scans[0]))?;
+        Ok(Self { hh_t: buffer("transposed weights", hh)?, ch_t, masked })
     }
 
-    /// The buffer that has `weight_hh`, and where in it.
+    /// The buffer that has `weight_hh`.
     pub fn hh<'a>(&'a self, r: &'a Recorder<'_>) -> &'a wgpu::Buffer {
         self.masked.as_ref().map_or(&r.net.values, |[weights, _]| weights)
     }
 
-    pub fn hh_at(&self, r: &Recorder<'_>, scan: &Recurrence) -> u32 {
-        if self.masked.is_some() { 0 } else { Layer::at(r, scan.weights.hh) }
+    /// Where in it those of each direction are.
+    pub fn hh_at(&self, r: &Recorder<'_>, scans: &[&Recurrence]) -> [u32; 2] {
+        match self.masked {
+            Some(_) => [0, numbers(size(scans[0])) as u32],
+            None => [0, scans.len() - 1].map(|direction| at(r, scans[direction].weights.hh)),
+        }
     }
 
-    /// The numbers of [`Weights::mask`]'s draws.
+    /// The numbers of the masks' draws.
     fn draws(scan: &Recurrence) -> [u32; 3] {
         let p = scan.noise.weights;
         let limit = ((1.0 - p) * f64::from(1 << 24)).ceil() as u32;
@@ -60,62 +71,69 @@ impl Weights {
     }
 
     /// Makes them anew from the network's: at the start of every run.
-    pub fn forward(&self, r: &mut Recorder<'_>, scan: &Recurrence) {
-        let (context, [rows, columns]) = (r.context(), size(scan));
+    pub fn forward(&self, r: &mut Recorder<'_>, scans: &[&Recurrence]) {
+        let context = r.context();
         let transpose = context.kernel("transpose", include_str!("../wgsl/transpose.wgsl"));
-        let grid = |rows: usize, columns: usize| [columns.div_ceil(16), rows.div_ceil(16), 1];
-        if let Some(id) = scan.weights.hh {
-            let at = r.at(id);
-            if let Some([masked, _]) = &self.masked {
+        let grid = |[rows, columns]: [usize; 2]| [columns.div_ceil(16), rows.div_ceil(16), 1];
+        for (direction, scan) in scans.iter().enumerate() {
+            let (hh, [rows, columns]) = (numbers(size(scan)), size(scan));
+            let to = direction * hh;
+            if let (Some([masked, _]), Some(id)) = (&self.masked, scan.weights.hh) {
                 let kernel = context.kernel("mask rows", include_str!("../wgsl/mask_rows.wgsl"));
                 let [site, limit, scale] = Self::draws(scan);
-                let numbers = words![rows, columns, at, 0u32, site, limit, scale, false];
-                r.forward.add(&kernel, &[&r.net.values, masked], numbers, over(rows * columns));
+                let numbers = words![rows, columns, r.at(id), to, site, limit, scale, false];
+                r.forward.add(&kernel, &[&r.net.values, masked], numbers, over(hh));
             }
-            let numbers = words![rows, columns, self.hh_at(r, scan), 0u32];
-            let buffers = [self.hh(r), &self.hh_t].map(Clone::clone);
-            r.forward.add(&transpose, &buffers.each_ref(), numbers, grid(rows, columns));
-        }
-        let full = scan.cell.layout().products.iter().any(|product| product.operand == Operand::C);
-        if let Some(id) = scan.weights.ch.filter(|_| full) {
-            let (rows, columns) = (rows - scan.hidden, scan.hidden);
-            let numbers = words![rows, columns, r.at(id), 0u32];
-            r.forward.add(&transpose, &[&r.net.values, &self.ch_t], numbers, grid(rows, columns));
+            let first = self.hh_at(r, scans)[direction];
+            let (hh, hh_t) = (self.hh(r).clone(), &self.hh_t);
+            r.forward.add(&transpose, &[&hh, hh_t], words![rows, columns, first, to], grid([rows, columns]));
+            let [rows, columns] = full_size(scan);
+            let numbers = words![rows, columns, at(r, scan.weights.ch), direction * rows * columns];
+            r.forward.add(&transpose, &[&r.net.values, &self.ch_t], numbers, grid([rows, columns]));
         }
     }
 
     /// dW = dzᵀ · what each product multiplied, and the biases' sums of dz.
-    pub fn backward(&self, r: &Recorder<'_>, layer: &Layer<'_>, back: &mut Calls) -> Result<()> {
-        let (context, scan, gradient) = (r.context(), layer.scan, &r.shared.gradient);
-        let (rows, h, [width, _]) = (layer.rows(r), scan.hidden, layer.widths());
-        let dz = |column: usize| Matrix::new(&layer.tape.z, column * h, width);
+    pub fn backward(
+        &self,
+        r: &Recorder<'_>,
+        layer: &Layer<'_>,
+        back: &mut Calls,
+        direction: usize,
+    ) -> Result<()> {
+        let (context, scan, gradient) = (r.context(), layer.scans[direction], &r.shared.gradient);
+        let (rows, h, [all, columns]) = (layer.rows, scan.hidden, size(scan));
+        let masked_at = direction * all * columns;
         for one in layer.layout.products {
-            let x = layer.operand(one.operand);
+            let x = layer.operand(one.operand, direction);
             let full = one.operand == Operand::C;
-            let (to, at) = match (&self.masked, full) {
-                (_, true) => (gradient, Layer::at(r, scan.weights.ch) as usize),
-                (Some([_, masked]), false) => (masked, 0),
-                (None, false) => (gradient, Layer::at(r, scan.weights.hh) as usize),
+            let (to, first) = match (&self.masked, full) {
+                (_, true) => (gradient, at(r, scan.weights.ch) as usize),
+                (Some([_, masked]), false) => (masked, masked_at),
+                (None, false) => (gradient, at(r, scan.weights.hh) as usize),
             };
             for [gate, column, blocks] in texts::runs(&layer.layout, one) {
-                let dw = Matrix::new(to, at + gate * h * x.rows, x.rows);
+                let dz = layer.z(direction, column * h);
+                let dw = Matrix::new(to, first + gate * h * x.rows, x.rows);
                 let add = full || self.masked.is_none();
-                product(context, back, [blocks * h, x.rows, rows], dz(column).t(), x, None, dw, add)?;
+                product(context, back, [blocks * h, x.rows, rows], dz.t(), x, None, dw, add)?;
                 if let Some(id) = scan.weights.bias_hh.filter(|_| !full) {
-                    sum_rows(context, back, [rows, blocks * h], dz(column), (gradient, r.at(id) + gate * h))?;
+                    sum_rows(context, back, [rows, blocks * h], dz, (gradient, r.at(id) + gate * h))?;
                 }
             }
         }
         if let (Some([_, masked]), Some(id)) = (&self.masked, scan.weights.hh) {
             let kernel = context.kernel("mask rows", include_str!("../wgsl/mask_rows.wgsl"));
-            let ([site, limit, scale], [rows, columns]) = (Self::draws(scan), size(scan));
-            let numbers = words![rows, columns, 0u32, r.at(id), site, limit, scale, true];
-            back.add(&kernel, &[masked, gradient], numbers, over(rows * columns));
+            let [site, limit, scale] = Self::draws(scan);
+            let numbers = words![all, columns, masked_at, r.at(id), site, limit, scale, true];
+            back.add(&kernel, &[masked, gradient], numbers, over(all * columns));
         }
-        if let Some(id) = scan.weights.ch.filter(|_| !layer.layout.peepholes.is_empty()) {
-            for k in 0..layer.layout.peepholes.len() {
-                let d = Matrix::new(&layer.tape.d_peephole, k * r.batch() * h, h);
-                sum_rows(context, back, [r.batch(), h], d, (gradient, r.at(id) + k * h))?;
+        let peepholes = layer.layout.peepholes.len();
+        if let Some(id) = scan.weights.ch {
+            for k in 0..peepholes {
+                let from = (direction * peepholes + k) * layer.batch * h;
+                let d = Matrix::new(&layer.tape.d_peephole, from, h);
+                sum_rows(context, back, [layer.batch, h], d, (gradient, r.at(id) + k * h))?;
             }
         }
         Ok(())

@@ -1,8 +1,11 @@
 // One step of a recurrent layer, of all rows: the recurrent products and the cell's equations. A workgroup
-// has UNITS units of ROWS rows; its threads share the sums of a unit by SLICES. Written by scan/texts.rs.
+// has UNITS units of ROWS rows; its threads share the sums of a unit by SLICES. Of two directions one has the
+// first half of each buffer, the other the second. Written by scan/texts.rs.
 struct P {
-    t: u32, batch: u32, hidden: u32, width: u32,
-    bias: u32, peephole: u32,
+    // From a layer's own place in the model to that of the other direction: `site_step`.
+    t: u32, steps: u32, batch: u32, hidden: u32, width: u32, site_step: u32,
+    // Where the weights of both directions are.
+    bias: vec2<u32>, peephole: vec2<u32>,
     // Places in the model and limits of the draws: candidate dropout, zoneout of h and of c, the mask of h.
     candidate_site: u32, candidate_limit: u32, candidate_scale: f32,
     h_site: u32, h_limit: u32, h_share: f32,
@@ -21,6 +24,7 @@ const TEAM = 128u;
 
 @compute @workgroup_size(TEAM)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let direction = group.z;
     let unit = local % UNITS;
     let slice = local / UNITS;
     let first_row = group.y * ROWS;
@@ -29,12 +33,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let row = first_row + i / UNITS;
         let u = group.x * UNITS + i % UNITS;
         if row < p.batch && u < p.hidden {
-            cell(row, u, i / UNITS, i % UNITS);
+            cell(direction, row, u, i / UNITS, i % UNITS);
         }
     }
 }
 
-fn cell(row: u32, u: u32, row_here: u32, unit: u32) {
-    let at = p.t * p.batch + row;
+fn cell(direction: u32, row: u32, u: u32, row_here: u32, unit: u32) {
+    let at = (direction * p.steps + p.t) * p.batch + row;
+    let state_at = at + direction * p.batch;
+    let site_step = direction * p.site_step;
 /*cell*/
 }

@@ -2,8 +2,10 @@
 // after it, then the cell's equations backwards. Work is shared as in step.wgsl. With t = NONE it ends with
 // the products: what is left is the gradient of the state at the start.
 struct P {
-    t: u32, next: u32, batch: u32, hidden: u32, width: u32,
-    hh: u32, ch: u32, peephole: u32, d_h: u32, d_c: u32,
+    t: u32, next: u32, steps: u32, batch: u32, hidden: u32, width: u32,
+    // Of both directions: where their weights are, and the gradients of their states.
+    hh: vec2<u32>, ch: vec2<u32>, peephole: vec2<u32>, d_h: vec2<u32>, d_c: vec2<u32>,
+    site_step: u32,
     candidate_site: u32, candidate_limit: u32, candidate_scale: f32,
     h_site: u32, h_limit: u32, h_share: f32,
     c_site: u32, c_limit: u32, c_share: f32,
@@ -20,6 +22,7 @@ const TEAM = 128u;
 
 @compute @workgroup_size(TEAM)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let direction = group.z;
     let unit = local % UNITS;
     let slice = local / UNITS;
     let first_row = group.y * ROWS;
@@ -28,11 +31,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let row = first_row + i / UNITS;
         let u = group.x * UNITS + i % UNITS;
         if row < p.batch && u < p.hidden {
-            cell(row, u, i / UNITS, i % UNITS);
+            cell(direction, row, u, i / UNITS, i % UNITS);
         }
     }
 }
 
-fn cell(row: u32, u: u32, row_here: u32, unit: u32) {
+fn cell(direction: u32, row: u32, u: u32, row_here: u32, unit: u32) {
+    let site_step = direction * p.site_step;
 /*cell*/
 }
