@@ -16,7 +16,7 @@ use crate::params::ParamId;
 use crate::program::{Program, Recurrence};
 use crate::rng::Kind;
 use std::sync::Arc;
-use texts::{Features, Half, ROWS, Text, UNITS};
+use texts::{Features, Half, Team, Text};
 use weights::Weights;
 
 /// Refuses what this device has no kernels for.
@@ -159,7 +159,8 @@ impl<'a> Layer<'a> {
     }
 
     fn grid(&self) -> [usize; 3] {
-        [self.scans[0].hidden.div_ceil(UNITS), self.batch.div_ceil(ROWS), self.scans.len()]
+        let Team { units, rows, .. } = Team::of(self.scans[0]);
+        [self.scans[0].hidden.div_ceil(units), self.batch.div_ceil(rows), self.scans.len()]
     }
 
     /// The two halves of a step where one of its products waits for the reset gate.
@@ -289,11 +290,13 @@ impl<'a> Layer<'a> {
         let bias = self.each(|scan| at(r, scan.weights.bias_hh));
         let peephole = self.each(|scan| at(r, scan.weights.ch));
         let mut calls = Calls::default();
-        for t in 0..self.steps {
-            let mut numbers = words![t, self.steps, self.batch, hidden, width, self.site_step()].to_vec();
+        let most = Team::of(self.scans[0]).steps(self.scans[0]);
+        for t in (0..self.steps).step_by(most) {
+            let count = most.min(self.steps - t);
+            let mut numbers =
+                words![t, count, self.steps, self.batch, hidden, width, self.site_step(), 0u32].to_vec();
             numbers.extend([bias, peephole].concat());
             numbers.extend(self.draws());
-            numbers.push((t + 1 == self.steps).into());
             for (kernel, buffers) in &kernels {
                 calls.add(kernel, buffers, &numbers, self.grid());
             }
@@ -327,10 +330,10 @@ impl<'a> Layer<'a> {
         let peephole = self.each(|scan| at(r, scan.weights.ch));
         let state = [0, 1].map(|part| self.each(|scan| self.state(r, part, scan) as u32));
         let offsets = [self.weights.hh_at(r, self.scans), peephole, peephole, state[0], state[1]].concat();
-        let numbers = |t: u32, next: u32| {
-            let mut numbers = words![t, next, self.steps, self.batch, hidden, width].to_vec();
+        let numbers = |t: u32, next: u32, count: usize| {
+            let mut numbers =
+                words![t, next, count, self.steps, self.batch, hidden, width, self.site_step()].to_vec();
             numbers.extend(&offsets);
-            numbers.push(self.site_step());
             numbers.extend(self.draws());
             numbers
         };
@@ -338,16 +341,17 @@ impl<'a> Layer<'a> {
             let len = self.scans.len() * self.layout.peepholes.len() * self.batch * hidden;
             fill(r.context(), back, &self.tape.d_peephole, 0, len);
         }
-        let steps = self.steps as u32;
-        for t in (0..steps).rev() {
-            let next = if t + 1 == steps { u32::MAX } else { t + 1 };
+        let most = Team::of(self.scans[0]).steps(self.scans[0]);
+        for behind in (1..=self.steps).rev().step_by(most) {
+            let (t, count) = (behind as u32 - 1, most.min(behind));
+            let next = if behind == self.steps { u32::MAX } else { behind as u32 };
             for (kernel, buffers) in &kernels {
-                back.add(kernel, buffers, &numbers(t, next), self.grid());
+                back.add(kernel, buffers, &numbers(t, next, count), self.grid());
             }
         }
-        if steps > 0 {
+        if self.steps > 0 {
             let (kernel, buffers) = &kernels[0];
-            back.add(kernel, buffers, &numbers(u32::MAX, 0), self.grid());
+            back.add(kernel, buffers, &numbers(u32::MAX, 0, 1), self.grid());
         }
     }
 

@@ -8,9 +8,48 @@ use crate::cells::{Layout, Operand, Product, Seen, State, Step, Unit, Visit};
 use crate::program::Recurrence;
 use std::fmt::Write;
 
-/// Rows, and slices of a sum, that a workgroup has: as in the kernels' texts.
-pub(super) const ROWS: usize = 4;
-pub(super) const UNITS: usize = 16;
+/// How a workgroup shares its work: by units, slices of their sums, and the rows that a thread sums for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Team {
+    pub units: usize,
+    pub slices: usize,
+    pub rows: usize,
+    /// Whether it has all units of its rows, so that a call can do many steps.
+    pub persistent: bool,
+}
+
+impl Team {
+    /// Most units of which a workgroup has all: beyond, one multiprocessor would take longer to read the
+    /// weights than a call takes to start.
+    const MOST: usize = 128;
+
+    pub fn of(scan: &Recurrence) -> Self {
+        let fits = |product: &Product| product.operand == Operand::H;
+        if scan.hidden <= Self::MOST && scan.cell.layout().products.iter().all(fits) {
+            let units = scan.hidden.next_power_of_two().max(32);
+            return Self { units, slices: 256 / units, rows: 2, persistent: true };
+        }
+        Self { units: 16, slices: 8, rows: 4, persistent: false }
+    }
+
+    /// Steps that one call does: no thread may come near to 65,535 iterations of all its loops.
+    pub fn steps(self, scan: &Recurrence) -> usize {
+        if !self.persistent {
+            return 1;
+        }
+        let cells = (self.units * self.rows).div_ceil(self.units * self.slices);
+        let iterations = scan.hidden.div_ceil(self.slices) + cells * (1 + 8 * self.slices) + 2;
+        40_000 / iterations
+    }
+
+    fn text(self) -> String {
+        let Self { units, slices, rows, .. } = self;
+        let threads = units * slices;
+        format!(
+            "const UNITS = {units}u;\nconst SLICES = {slices}u;\nconst ROWS = {rows}u;\nconst TEAM = {threads}u;"
+        )
+    }
+}
 
 /// What a layer's kernels have beside the cell's own equations.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,21 +121,59 @@ pub(super) struct Text {
     pub buffers: Vec<&'static str>,
 }
 
-fn text(template: &str, buffers: &[(&'static str, bool)], sums: usize, products: &str, cell: &str) -> Text {
-    let mut bindings = Bindings::default();
-    for (name, written) in buffers {
-        bindings.add(name, if *name == "lengths" { "u32" } else { "f32" }, *written);
+/// The parts that a template is filled with.
+struct Parts<'a> {
+    team: Team,
+    buffers: &'a [(&'static str, bool)],
+    sums: usize,
+    /// Numbers of each unit and row that the threads of a workgroup tell each other from step to step.
+    told: usize,
+    start: String,
+    products: String,
+    cell: String,
+}
+
+impl Parts<'_> {
+    fn fill(self, template: &str) -> Text {
+        let Self { team, buffers, sums, told, start, products, cell } = self;
+        let mut bindings = Bindings::default();
+        for (name, written) in buffers {
+            bindings.add(name, if *name == "lengths" { "u32" } else { "f32" }, *written);
+        }
+        let mut memory = String::new();
+        if sums > 0 {
+            let len = team.units * team.slices * team.rows * sums;
+            let _ = write!(memory, "const SUMS = {sums}u;\nvar<workgroup> sums: array<f32, {len}>;");
+        }
+        if told > 0 {
+            let len = team.units * team.rows * told;
+            let _ = write!(memory, "\nvar<workgroup> told: array<f32, {len}>;");
+        }
+        let body = template
+            .replace("/*bindings*/", &bindings.0)
+            .replace("/*team*/", &team.text())
+            .replace("/*sums*/", &memory)
+            .replace("/*start*/", &start)
+            .replace("/*products*/", &products)
+            .replace("/*end*/", if told > 0 { "        workgroupBarrier();" } else { "" })
+            .replace("/*cell*/", &cell);
+        Text { body, buffers: buffers.iter().map(|(name, _)| *name).collect() }
     }
-    let sums = match sums {
-        0 => String::new(),
-        n => format!("const SUMS = {n}u;\nvar<workgroup> sums: array<f32, {}>;", 128 * ROWS * n),
-    };
-    let body = template
-        .replace("/*bindings*/", &bindings.0)
-        .replace("/*sums*/", &sums)
-        .replace("/*products*/", products)
-        .replace("/*cell*/", cell);
-    Text { body, buffers: buffers.iter().map(|(name, _)| *name).collect() }
+}
+
+/// What threads begin to tell each other: `value` of each unit and row.
+fn start(values: &[String]) -> String {
+    let mut s = String::from("    for (var i = local; i < UNITS * ROWS; i += TEAM) {\n");
+    s.push_str("        let row = min(first_row + i / UNITS, p.batch - 1u);\n        let u = min(i % UNITS, p.hidden - 1u);\n");
+    for (k, value) in values.iter().enumerate() {
+        let _ = writeln!(
+            s,
+            "        told[(i / UNITS * {}u + {k}u) * UNITS + i % UNITS] = {value};",
+            values.len()
+        );
+    }
+    s.push_str("    }\n    workgroupBarrier();\n");
+    s
 }
 
 /// Sums of products, shared by the slices of a workgroup: `sums[slice][row][sum][unit]`. Each loop adds, of
@@ -110,12 +187,12 @@ struct Loop<'a> {
     terms: Vec<(usize, String, String)>,
 }
 
-fn products(outputs: &str, sums: usize, loops: &[Loop<'_>]) -> String {
+fn products(team: Team, outputs: &str, sums: usize, loops: &[Loop<'_>]) -> String {
     if sums == 0 {
         return String::new();
     }
     let mut s = format!("    let u = min(group.x * UNITS + unit, p.{outputs} - 1u);\n");
-    for row in 0..ROWS {
+    for row in 0..team.rows {
         let _ = writeln!(s, "    let row{row} = min(first_row + {row}u, p.batch - 1u);");
         (0..sums).for_each(|sum| {
             let _ = writeln!(s, "    var a{row}_{sum} = 0.0;");
@@ -124,20 +201,20 @@ fn products(outputs: &str, sums: usize, loops: &[Loop<'_>]) -> String {
     for Loop { len, start, terms } in loops {
         let _ = writeln!(s, "    {{\n    let each = ({len} + SLICES - 1u) / SLICES;");
         let _ = writeln!(s, "    let end = min((slice + 1u) * each, {len});");
-        for row in 0..ROWS {
+        for row in 0..team.rows {
             let _ = writeln!(s, "    let start{row} = {};", start(&format!("row{row}")));
         }
         let _ = writeln!(s, "    for (var k = slice * each; k < end; k++) {{");
         for (i, (sum, operand, weight)) in terms.iter().enumerate() {
             let _ = writeln!(s, "        let w{i} = {weight};");
-            for row in 0..ROWS {
+            for row in 0..team.rows {
                 let x = operand.replace("START", &format!("start{row}"));
                 let _ = writeln!(s, "        a{row}_{sum} = fma({x}, w{i}, a{row}_{sum});");
             }
         }
         s.push_str("    }\n    }\n");
     }
-    for row in 0..ROWS {
+    for row in 0..team.rows {
         (0..sums).for_each(|sum| {
             let _ = writeln!(
                 s,
@@ -160,7 +237,7 @@ fn add_up(name: &str, sum: usize) -> String {
 fn unit_text(layout: &Layout, features: Features) -> String {
     let mut s = String::new();
     if features.masks_candidate {
-        s.push_str("    let candidate = select(0.0, p.candidate_scale, kept(p.candidate_site + site_step, u, row, p.t, p.candidate_limit));\n");
+        s.push_str("    let candidate = select(0.0, p.candidate_scale, kept(p.candidate_site + site_step, u, row, t, p.candidate_limit));\n");
     }
     for k in 0..layout.peepholes.len() {
         let _ = writeln!(s, "    let peephole{k} = values[p.peephole[direction] + {k}u * p.hidden + u];");
@@ -192,7 +269,7 @@ fn in_half(product: &Product, half: Half) -> bool {
 fn share(name: &str, part: &str, draws: bool) -> String {
     if draws {
         format!(
-            "    let {name} = select(0.0, 1.0, kept(p.{part}_site + site_step, u, row, p.t, p.{part}_limit));\n"
+            "    let {name} = select(0.0, 1.0, kept(p.{part}_site + site_step, u, row, t, p.{part}_limit));\n"
         )
     } else {
         format!("    let {name} = p.{part}_share;\n")
@@ -204,6 +281,7 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
     let layout = scan.cell.layout();
     let (columns, memory) = (columns(&layout), scan.cell.has_memory());
     let (gates, seen) = (layout.gates, if features.masks_state { "seen" } else { "h" });
+    let team = Team::of(scan);
     let mut buffers = vec![("values", false), ("lengths", false), ("z", true), ("h", true), ("out", true)];
     if features.both {
         buffers.push(("out_other", true));
@@ -243,21 +321,23 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
             }
             terms.push((
                 sum,
-                format!("{source}[START + k]"),
+                if team.persistent { "told[START + k]".to_owned() } else { format!("{source}[START + k]") },
                 format!("{weight}[((direction * {len} + k) * {all}u + {gate}u) * p.hidden + u]"),
             ));
         }
         loops.push((len, source, terms));
     }
     // States have a step more than what is masked or reset of them.
-    let place = |steps: &str, row: &str| format!("((direction * ({steps}) + p.t) * p.batch + {row})");
+    let place = |steps: &str, row: &str| format!("((direction * ({steps}) + t) * p.batch + {row})");
     let start_h = |row: &str| format!("{} * p.width", place("p.steps + 1u", row));
     let start_c = |row: &str| format!("{} * p.hidden", place("p.steps + 1u", row));
     let start_made = |row: &str| format!("{} * p.width", place("p.steps", row));
+    let start_told = |row: &str| format!("{}u * UNITS", row.trim_start_matches("row"));
     let loops: Vec<_> = loops
         .into_iter()
         .map(|(len, source, terms)| {
             let start: &dyn Fn(&str) -> String = match source {
+                _ if team.persistent => &start_told,
                 "h" => &start_h,
                 "c" => &start_c,
                 _ => &start_made,
@@ -265,7 +345,13 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
             Loop { len, start, terms }
         })
         .collect();
-    let products = products("hidden", fed.len(), &loops);
+    let products = products(team, "hidden", fed.len(), &loops);
+    let tells = team.persistent && !fed.is_empty();
+    let first = match seen {
+        "h" => format!("h[({}) * p.width + u]", place("p.steps + 1u", "row")),
+        _ => format!("seen[({}) * p.width + u]", place("p.steps", "row")),
+    };
+    let start = if tells { start(&[first]) } else { String::new() };
 
     let mut s = format!("    let start = at * {}u * p.hidden + u;\n", layout.slots);
     for (slot, column) in columns.iter().enumerate() {
@@ -291,9 +377,10 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
     }
     if half == Half::First {
         let _ = writeln!(s, "    reset[at * p.hidden + u] = {};", names[layout.slots]);
-        return text(include_str!("../wgsl/step.wgsl"), &buffers, fed.len(), &products, &s);
+        let parts = Parts { team, buffers: &buffers, sums: fed.len(), told: 0, start, products, cell: s };
+        return parts.fill(include_str!("../wgsl/step.wgsl"));
     }
-    s.push_str("    let live = p.t < lengths[row];\n");
+    s.push_str("    let live = t < lengths[row];\n");
     let mut state = |part: &str, value: &str, width: &str, zoneout: bool| {
         let _ = writeln!(s, "    var {part}_after = {value};");
         if zoneout {
@@ -314,17 +401,27 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
         let _ = writeln!(s, "    made[at * p.hidden + u] = {};", names[layout.slots + 1]);
     }
     s.push_str(
-        "    let y = select(0.0, h_after, live);\n    let slot_at = (p.t * p.batch + row) * p.width + u;\n",
+        "    let y = select(0.0, h_after, live);\n    let slot_at = (t * p.batch + row) * p.width + u;\n",
     );
     s.push_str(if features.both {
         "    if direction == 0u {\n        out[slot_at] = y;\n    } else {\n        out_other[slot_at] = y;\n    }\n"
     } else {
         "    out[slot_at] = y;\n"
     });
+    let mut told = "h_after";
     if features.masks_state {
-        s.push_str("    if p.last == 0u {\n        seen[(at + p.batch) * p.width + u] = select(0.0, h_after * p.seen_scale, kept(p.seen_site + site_step, u, row, 0u, p.seen_limit));\n    }\n");
+        s.push_str("    let h_seen = select(0.0, h_after * p.seen_scale, kept(p.seen_site + site_step, u, row, 0u, p.seen_limit));\n");
+        s.push_str(
+            "    if t + 1u < p.steps {\n        seen[(at + p.batch) * p.width + u] = h_seen;\n    }\n",
+        );
+        told = "h_seen";
     }
-    text(include_str!("../wgsl/step.wgsl"), &buffers, fed.len(), &products, &s)
+    if tells {
+        let _ = writeln!(s, "    told[row_here * UNITS + unit] = {told};");
+    }
+    let parts =
+        Parts { team, buffers: &buffers, sums: fed.len(), told: tells.into(), start, products, cell: s };
+    parts.fill(include_str!("../wgsl/step.wgsl"))
 }
 
 struct Forward {
@@ -358,7 +455,7 @@ fn before(memory: bool) -> State<Symbol> {
 /// through r ⊙ h.
 pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Text {
     let layout = scan.cell.layout();
-    let (columns, memory) = (columns(&layout), scan.cell.has_memory());
+    let (columns, memory, team) = (columns(&layout), scan.cell.has_memory(), Team::of(scan));
     let mut buffers =
         vec![("values", false), ("lengths", false), ("z", true), ("h", false), ("d_state", true)];
     if half != Half::Second {
@@ -381,7 +478,10 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
     }
     // Sum 0 is what reaches h, sum 1 what reaches c.
     let z_start = |row: &str| {
-        let t = if half == Half::Second { "p.t" } else { "p.next" };
+        if team.persistent {
+            return format!("{}u * {}u * UNITS", row.trim_start_matches("row"), layout.slots);
+        }
+        let t = if half == Half::Second { "t" } else { "p.next" };
         format!("((direction * p.steps + {t}) * p.batch + {row}) * {}u * p.hidden", layout.slots)
     };
     let (mut terms, mut sums) = (Vec::new(), 0);
@@ -397,14 +497,27 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
         for (slot, gate) in (product.slot..).zip(product.gates) {
             terms.push((
                 sum,
-                format!("z[START + {}u * p.hidden + k]", columns[slot]),
+                if team.persistent {
+                    format!("told[START + {}u * UNITS + k]", columns[slot])
+                } else {
+                    format!("z[START + {}u * p.hidden + k]", columns[slot])
+                },
                 format!("{weight}[{at} + ({gate}u * p.hidden + k) * {width} + u]"),
             ));
         }
     }
     // No step after the last: the products' slices are empty then.
-    let len = if half == Half::Second { "p.hidden" } else { "select(p.hidden, 0u, p.next == NONE)" };
-    let products = products("width", sums, &[Loop { len, start: &z_start, terms }]);
+    let always = half == Half::Second || team.persistent;
+    let len = if always { "p.hidden" } else { "select(p.hidden, 0u, p.next == NONE)" };
+    let products = products(team, "width", sums, &[Loop { len, start: &z_start, terms }]);
+    let tells = team.persistent && sums > 0;
+    let next = |column: usize| {
+        let at = "(direction * p.steps + min(p.next, p.steps - 1u)) * p.batch + row";
+        let z = format!("z[({at}) * {}u * p.hidden + {column}u * p.hidden + u]", layout.slots);
+        format!("select({z}, 0.0, p.next == NONE)")
+    };
+    let start = if tells { start(&(0..layout.slots).map(next).collect::<Vec<_>>()) } else { String::new() };
+    let told = if tells { layout.slots } else { 0 };
 
     let mut s = String::from("    let h_at = p.d_h[direction] + row * p.width + u;\n");
     s.push_str("    let c_at = p.d_c[direction] + row * p.hidden + u;\n");
@@ -421,7 +534,7 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
         }
     };
     let load = |s: &mut String| {
-        let _ = writeln!(s, "    let at = (direction * p.steps + p.t) * p.batch + row;");
+        let _ = writeln!(s, "    let at = (direction * p.steps + t) * p.batch + row;");
         let _ = writeln!(s, "    let state_at = at + direction * p.batch;");
         let _ = writeln!(s, "    let start = at * {}u * p.hidden + u;", layout.slots);
         for (slot, column) in columns.iter().enumerate() {
@@ -431,10 +544,18 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
     let store = |s: &mut String, names: &[String]| {
         for (slot, column) in columns.iter().enumerate() {
             let _ = writeln!(s, "    z[start + {column}u * p.hidden] = {};", names[slot]);
+            if tells {
+                let slots = layout.slots;
+                let _ = writeln!(
+                    s,
+                    "    told[(row_here * {slots}u + {column}u) * UNITS + unit] = {};",
+                    names[slot]
+                );
+            }
         }
     };
     if half == Half::Second {
-        s.push_str("    if p.t >= lengths[row] {\n        return;\n    }\n");
+        s.push_str("    if t >= lengths[row] {\n        return;\n    }\n");
         load(&mut s);
         let (statements, names) = scan.cell.visit(Backward { layout, features, half, memory });
         s.push_str(&statements);
@@ -442,7 +563,8 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
         let _ = writeln!(s, "    var through = {};", names[layout.slots]);
         mask(&mut s, "through");
         s.push_str("    d_state[h_at] += through;\n");
-        return text(include_str!("../wgsl/step_backward.wgsl"), &buffers, sums, &products, &s);
+        let parts = Parts { team, buffers: &buffers, sums, told, start, products, cell: s };
+        return parts.fill(include_str!("../wgsl/step_backward.wgsl"));
     }
     s.push_str("    var dh = d_state[h_at];\n");
     if sums > 0 {
@@ -459,11 +581,11 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
     if memory {
         s.push_str("    d_state[c_at] = dc;\n");
     }
-    s.push_str("    if p.t == NONE {\n        return;\n    }\n");
+    s.push_str("    if t == NONE {\n        return;\n    }\n");
     load(&mut s);
-    s.push_str("    if p.t >= lengths[row] {\n");
+    s.push_str("    if t >= lengths[row] {\n");
     store(&mut s, &vec!["0.0".to_owned(); layout.slots]);
-    s.push_str("        return;\n    }\n    let slot_at = (p.t * p.batch + row) * p.width + u;\n");
+    s.push_str("        return;\n    }\n    let slot_at = (t * p.batch + row) * p.width + u;\n");
     s.push_str(if features.both {
         "    if direction == 0u {\n        dh += dy[slot_at];\n    } else {\n        dh += dy_other[slot_at];\n    }\n"
     } else {
@@ -502,7 +624,8 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
             names[sight.slot]
         );
     }
-    text(include_str!("../wgsl/step_backward.wgsl"), &buffers, sums, &products, &s)
+    let parts = Parts { team, buffers: &buffers, sums, told, start, products, cell: s };
+    parts.fill(include_str!("../wgsl/step_backward.wgsl"))
 }
 
 struct Backward {

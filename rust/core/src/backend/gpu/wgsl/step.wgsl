@@ -1,9 +1,10 @@
-// One step of a recurrent layer, of all rows: the recurrent products and the cell's equations. A workgroup
-// has UNITS units of ROWS rows; its threads share the sums of a unit by SLICES. Of two directions one has the
-// first half of each buffer, the other the second. Written by scan/texts.rs.
+// Steps of a recurrent layer, of all rows: the recurrent products and the cell's equations. A workgroup has
+// UNITS units of ROWS rows; its threads share the sums of a unit by SLICES. Where it has all units of its rows
+// it goes on for `count` steps, and what threads tell each other goes through workgroup memory. Of two
+// directions one has the first half of each buffer, the other the second. Written by scan/texts.rs.
 struct P {
     // From a layer's own place in the model to that of the other direction: `site_step`.
-    t: u32, steps: u32, batch: u32, hidden: u32, width: u32, site_step: u32,
+    t: u32, count: u32, steps: u32, batch: u32, hidden: u32, width: u32, site_step: u32, unused: u32,
     // Where the weights of both directions are.
     bias: vec2<u32>, peephole: vec2<u32>,
     // Places in the model and limits of the draws: candidate dropout, zoneout of h and of c, the mask of h.
@@ -16,11 +17,9 @@ struct P {
 @group(0) @binding(0) var<uniform> p: P;
 /*bindings*/
 
-const UNITS = 16u;
-const SLICES = 8u;
-const ROWS = 4u;
-const TEAM = 128u;
+/*team*/
 /*sums*/
+var<private> t: u32;
 
 @compute @workgroup_size(TEAM)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -28,18 +27,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let unit = local % UNITS;
     let slice = local / UNITS;
     let first_row = group.y * ROWS;
+    t = p.t;
+/*start*/
+    for (var n = 0u; n < p.count; n++) {
+        t = p.t + n;
 /*products*/
-    for (var i = local; i < UNITS * ROWS; i += TEAM) {
-        let row = first_row + i / UNITS;
-        let u = group.x * UNITS + i % UNITS;
-        if row < p.batch && u < p.hidden {
-            cell(direction, row, u, i / UNITS, i % UNITS);
+        for (var i = local; i < UNITS * ROWS; i += TEAM) {
+            let row = first_row + i / UNITS;
+            let u = group.x * UNITS + i % UNITS;
+            if row < p.batch && u < p.hidden {
+                cell(direction, row, u, i / UNITS, i % UNITS);
+            }
         }
+/*end*/
     }
 }
 
 fn cell(direction: u32, row: u32, u: u32, row_here: u32, unit: u32) {
-    let at = (direction * p.steps + p.t) * p.batch + row;
+    let at = (direction * p.steps + t) * p.batch + row;
     let state_at = at + direction * p.batch;
     let site_step = direction * p.site_step;
 /*cell*/
