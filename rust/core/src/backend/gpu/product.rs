@@ -3,8 +3,9 @@
 
 use super::calls::{Calls, words};
 use super::context::Context;
-use super::kernel::{THREADS, over};
+use super::kernel::{Kernel, THREADS, over};
 use crate::error::Result;
+use std::sync::Arc;
 
 /// Rows and columns of a tile of the product.
 const TILE: usize = 64;
@@ -37,21 +38,49 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// Into how many parts a product's sum is cut, and the terms of each.
+fn cut([m, n, k]: [usize; 3]) -> [usize; 2] {
+    let tiles = m.div_ceil(TILE) * n.div_ceil(TILE);
+    let parts = k.div_ceil(CHUNK).max((BUSY / tiles.max(1)).min(k / SHORT)).max(1);
+    let chunk = k.div_ceil(parts).next_multiple_of(16).max(16);
+    [k.div_ceil(chunk).max(1), chunk]
+}
+
+/// Numbers of the scratch that [`product_in`] needs.
+pub(super) fn scratch_len(size: [usize; 3]) -> usize {
+    let [parts, _] = cut(size);
+    if parts > 1 { parts * size[0] * size[1] } else { 0 }
+}
+
 /// C (+)= A B + bias, with A (m, k), B (k, n), and C row by row.
 pub(super) fn product(
     context: &Context,
     calls: &mut Calls,
-    [m, n, k]: [usize; 3],
+    size: [usize; 3],
     a: Matrix<'_>,
     b: Matrix<'_>,
     bias: Option<(&wgpu::Buffer, usize)>,
     c: Matrix<'_>,
     add: bool,
 ) -> Result<()> {
-    let tiles = m.div_ceil(TILE) * n.div_ceil(TILE);
-    let parts = k.div_ceil(CHUNK).max((BUSY / tiles.max(1)).min(k / SHORT)).max(1);
-    let chunk = k.div_ceil(parts).next_multiple_of(16).max(16);
-    let parts = k.div_ceil(chunk).max(1);
+    let scratch = context.buffer("parts of a product", scratch_len(size))?;
+    product_in(context, calls, &scratch, size, a, b, bias, c, add);
+    Ok(())
+}
+
+/// The same with scratch that other products share: those of a layer's steps.
+pub(super) fn product_in(
+    context: &Context,
+    calls: &mut Calls,
+    scratch: &wgpu::Buffer,
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    bias: Option<(&wgpu::Buffer, usize)>,
+    c: Matrix<'_>,
+    add: bool,
+) {
+    let [parts, chunk] = cut([m, n, k]);
     let kernel = context.kernel("gemm", include_str!("wgsl/gemm.wgsl"));
     let grid = [m.div_ceil(TILE), n.div_ceil(TILE), parts];
     let bias_at = bias.map_or(u32::MAX, |(_, at)| at as u32);
@@ -63,33 +92,56 @@ pub(super) fn product(
         calls.add(&kernel, &[a.buffer, b.buffer, bias, out], numbers, grid);
     };
     if parts == 1 {
-        call(c.buffer, c.at, c.rows, 0, bias_at, add);
-        return Ok(());
+        return call(c.buffer, c.at, c.rows, 0, bias_at, add);
     }
-    let scratch = context.buffer("parts of a product", parts * m * n)?;
-    call(&scratch, 0, n, m * n, u32::MAX, false);
+    call(scratch, 0, n, m * n, u32::MAX, false);
     let sum = context.kernel("sum_parts", include_str!("wgsl/sum_parts.wgsl"));
     let numbers = words![m, n, parts, c.at, c.rows, add, bias_at];
-    calls.add(&sum, &[&scratch, bias, c.buffer], numbers, over(m * n));
-    Ok(())
+    calls.add(&sum, &[scratch, bias, c.buffer], numbers, over(m * n));
 }
 
 /// out += the sum over `rows` rows of each of `columns` columns of x.
 pub(super) fn sum_rows(
     context: &Context,
     calls: &mut Calls,
-    [rows, columns]: [usize; 2],
+    size: [usize; 2],
     x: Matrix<'_>,
     out: (&wgpu::Buffer, usize),
+) -> Result<()> {
+    let kernel = context.kernel("sum_rows", include_str!("wgsl/sum_rows.wgsl"));
+    sum_in_parts(context, calls, &kernel, size, &[x], out)
+}
+
+/// The same of x ⊙ y.
+pub(super) fn sum_products(
+    context: &Context,
+    calls: &mut Calls,
+    size: [usize; 2],
+    x: Matrix<'_>,
+    y: Matrix<'_>,
+    out: (&wgpu::Buffer, usize),
+) -> Result<()> {
+    let kernel = context.kernel("sum_products", include_str!("wgsl/sum_products.wgsl"));
+    sum_in_parts(context, calls, &kernel, size, &[x, y], out)
+}
+
+fn sum_in_parts(
+    context: &Context,
+    calls: &mut Calls,
+    kernel: &Arc<Kernel>,
+    [rows, columns]: [usize; 2],
+    terms: &[Matrix<'_>],
+    (out, at): (&wgpu::Buffer, usize),
 ) -> Result<()> {
     let parts = rows.div_ceil(SHORT).max(1);
     let chunk = rows.div_ceil(parts).max(1);
     let scratch = context.buffer("parts of a sum", parts * columns)?;
-    let kernel = context.kernel("sum_rows", include_str!("wgsl/sum_rows.wgsl"));
-    let grid = [columns.div_ceil(THREADS), parts, 1];
-    calls.add(&kernel, &[x.buffer, &scratch], words![rows, columns, chunk, x.at, x.rows], grid);
+    let mut buffers: Vec<_> = terms.iter().map(|x| x.buffer).collect();
+    buffers.push(&scratch);
+    let mut numbers = words![rows, columns, chunk].to_vec();
+    terms.iter().for_each(|x| numbers.extend(words![x.at, x.rows]));
+    calls.add(kernel, &buffers, &numbers, [columns.div_ceil(THREADS), parts, 1]);
     let sum = context.kernel("sum_parts", include_str!("wgsl/sum_parts.wgsl"));
-    let (out, at) = out;
     let numbers = words![1usize, columns, parts, at, columns, true, u32::MAX];
     calls.add(&sum, &[&scratch, &scratch, out], numbers, over(columns));
     Ok(())

@@ -3,6 +3,9 @@
 //!
 //! The two directions of a bidirectional layer share each call: they have one half each of every buffer.
 
+mod cell;
+mod composed;
+mod norm;
 mod texts;
 mod weights;
 
@@ -15,6 +18,8 @@ use crate::error::{Error, Result};
 use crate::params::ParamId;
 use crate::program::{Program, Recurrence};
 use crate::rng::Kind;
+use composed::Composed;
+use norm::Normed;
 use std::sync::Arc;
 use texts::{Features, Half, Team, Text};
 use weights::Weights;
@@ -27,13 +32,12 @@ pub(super) fn check(_program: &Program, scan: &Recurrence) -> Result<()> {
     if scan.attention.is_some() {
         return refuse("attention");
     }
-    if scan.weights.norm.is_some() {
-        return refuse("layer normalisation");
-    }
-    if scan.weights.hr.is_some() {
-        return refuse("a projection");
-    }
     Ok(())
+}
+
+/// Whether a step is several calls: see [`composed`].
+fn is_composed(scan: &Recurrence) -> bool {
+    scan.weights.hr.is_some() || scan.weights.norm.is_some()
 }
 
 /// Whether two layers are the directions of one: of one form, so that a call can do a step of each.
@@ -43,7 +47,7 @@ pub(super) fn are_one(program: &Program, a: &Recurrence, b: &Recurrence) -> bool
         let given = [weights.bias_ih, weights.bias_hh, weights.ch].map(|id: Option<ParamId>| id.is_some());
         (scan.cell, scan.hidden, scan.width, scan.noise, given, program.slots[scan.input].width())
     };
-    form(a) == form(b)
+    !is_composed(a) && !is_composed(b) && form(a) == form(b)
 }
 
 /// The buffers of a layer: those of one direction, then those of the other. What a layer does not need is of
@@ -79,19 +83,28 @@ struct Layer<'a> {
 
 pub(super) fn record(r: &mut Recorder<'_>, scans: &[&Recurrence]) -> Result<()> {
     let layer = Layer::new(r, scans)?;
+    let composed = is_composed(scans[0]).then(|| Composed::new(r, &layer)).transpose()?;
+    let composed = composed.as_ref();
+    let normed = composed.and_then(|composed| composed.of_input.as_ref());
     layer.weights.forward(r, scans);
     for (direction, scan) in scans.iter().enumerate() {
-        layer.input(r, direction, scan)?;
+        layer.input(r, normed, direction, scan)?;
         layer.start(r, direction, scan);
     }
-    layer.forward(r);
+    match composed {
+        Some(composed) => composed.forward(r, &layer),
+        None => layer.forward(r),
+    }
     scans.iter().enumerate().for_each(|(direction, scan)| layer.end(r, direction, scan));
     let mut back = Calls::default();
     if r.signature.learns {
-        layer.backward(r, &mut back);
+        match composed {
+            Some(composed) => composed.backward(r, &layer, &mut back)?,
+            None => layer.backward(r, &mut back),
+        }
         for (direction, scan) in scans.iter().enumerate() {
-            layer.input_backward(r, &mut back, direction, scan)?;
-            layer.weights.backward(r, &layer, &mut back, direction)?;
+            layer.input_backward(r, normed, &mut back, direction, scan)?;
+            layer.weights.backward(r, &layer, composed, &mut back, direction)?;
         }
     }
     r.back(back);
@@ -111,6 +124,7 @@ impl<'a> Layer<'a> {
             draws: learns,
             both: scans.len() == 2,
             keeps_memory: learns && sees_made && noise.zoneout[1] > 0.0,
+            keeps_emitted: learns && weights.hr.is_some(),
         };
         let (rows, batch, steps) = (r.signature.shape.rows(), r.batch(), r.steps());
         let buffer =
@@ -136,8 +150,14 @@ impl<'a> Layer<'a> {
         text: Text,
         slots: &'b [wgpu::Buffer],
     ) -> (Arc<Kernel>, Vec<&'b wgpu::Buffer>) {
+        let buffers = text.buffers.iter().map(|name| self.named(r, name, slots)).collect();
+        (r.context().kernel(name, &text.body), buffers)
+    }
+
+    /// The buffer that a kernel's text calls so.
+    fn named<'b>(&'b self, r: &'b Recorder<'_>, name: &str, slots: &'b [wgpu::Buffer]) -> &'b wgpu::Buffer {
         let Tape { z, h, c, seen, reset, made, d_peephole } = &self.tape;
-        let named = |name: &&str| match *name {
+        match name {
             "values" | "ch" => &r.net.values,
             "lengths" => &r.shared.lengths,
             "z" => z,
@@ -153,9 +173,7 @@ impl<'a> Layer<'a> {
             "hh" => self.weights.hh(r),
             "out_other" | "dy_other" => &slots[1],
             _ => &slots[0],
-        };
-        let buffers = text.buffers.iter().map(named).collect();
-        (r.context().kernel(name, &text.body), buffers)
+        }
     }
 
     fn grid(&self) -> [usize; 3] {
@@ -218,12 +236,20 @@ impl<'a> Layer<'a> {
         Matrix::new(&self.tape.z, direction * self.rows * width + column, width)
     }
 
-    /// z = W_ih x + b_ih of all steps; a token is a one-hot x.
-    fn input(&self, r: &mut Recorder<'_>, direction: usize, scan: &Recurrence) -> Result<()> {
+    /// z = W_ih x + b_ih of all steps; a token is a one-hot x. Where W_ih x is to be normalised it goes there,
+    /// without the bias.
+    fn input(
+        &self,
+        r: &mut Recorder<'_>,
+        normed: Option<&Normed>,
+        direction: usize,
+        scan: &Recurrence,
+    ) -> Result<()> {
         let (context, values, [_, fed]) = (r.context(), &r.net.values, self.widths());
-        let (inputs, z) = (r.width(scan.input), self.z(direction, 0));
+        let inputs = r.width(scan.input);
+        let z = normed.map_or(self.z(direction, 0), |normed| Matrix::new(&normed.n, 0, fed));
         let w = Matrix::new(values, r.at(scan.weights.ih), inputs).t();
-        let bias = scan.weights.bias_ih.map(|id| (values, r.at(id)));
+        let bias = scan.weights.bias_ih.filter(|_| normed.is_none()).map(|id| (values, r.at(id)));
         if r.has_tokens(scan.input) {
             r.tokens(scan.input)?.gather(context, &mut r.forward, fed, w, bias, z, false, 0.0);
             return Ok(());
@@ -237,6 +263,7 @@ impl<'a> Layer<'a> {
     fn input_backward(
         &self,
         r: &Recorder<'_>,
+        normed: Option<&Normed>,
         back: &mut Calls,
         direction: usize,
         scan: &Recurrence,
@@ -245,6 +272,10 @@ impl<'a> Layer<'a> {
         let (inputs, at) = (r.width(scan.input), r.at(scan.weights.ih));
         let (w, dw) = (Matrix::new(&r.net.values, at, inputs), Matrix::new(&r.shared.gradient, at, inputs));
         let dz = self.z(direction, 0);
+        if let Some(id) = scan.weights.bias_ih {
+            sum_rows(context, back, [rows, fed], dz, (&r.shared.gradient, r.at(id)))?;
+        }
+        let dz = normed.map_or(dz, |normed| Matrix::new(&normed.d, 0, fed));
         if r.has_tokens(scan.input) {
             r.tokens(scan.input)?.scatter(context, back, fed, dz, dw.t(), 0.0)?;
         } else {
@@ -252,9 +283,6 @@ impl<'a> Layer<'a> {
             let (x, dx) = (Matrix::new(&x, 0, inputs), Matrix::new(&dx, 0, inputs));
             product(context, back, [fed, inputs, rows], dz.t(), x, None, dw, true)?;
             product(context, back, [rows, inputs, fed], dz, w, None, dx, r.adds_to(scan.input))?;
-        }
-        if let Some(id) = scan.weights.bias_ih {
-            sum_rows(context, back, [rows, fed], dz, (&r.shared.gradient, r.at(id)))?;
         }
         Ok(())
     }

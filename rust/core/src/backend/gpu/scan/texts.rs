@@ -67,6 +67,8 @@ pub(super) struct Features {
     pub both: bool,
     /// Whether gradients of peepholes are wanted, and the memory as the cell made it for them.
     pub keeps_memory: bool,
+    /// Whether h before its projection is kept of every step.
+    pub keeps_emitted: bool,
 }
 
 /// Which half of a step a kernel is, where the cell has a product that waits for its reset gate.
@@ -122,19 +124,19 @@ pub(super) struct Text {
 }
 
 /// The parts that a template is filled with.
-struct Parts<'a> {
-    team: Team,
-    buffers: &'a [(&'static str, bool)],
-    sums: usize,
+pub(super) struct Parts<'a> {
+    pub team: Team,
+    pub buffers: &'a [(&'static str, bool)],
+    pub sums: usize,
     /// Numbers of each unit and row that the threads of a workgroup tell each other from step to step.
-    told: usize,
-    start: String,
-    products: String,
-    cell: String,
+    pub told: usize,
+    pub start: String,
+    pub products: String,
+    pub cell: String,
 }
 
 impl Parts<'_> {
-    fn fill(self, template: &str) -> Text {
+    pub fn fill(self, template: &str) -> Text {
         let Self { team, buffers, sums, told, start, products, cell } = self;
         let mut bindings = Bindings::default();
         for (name, written) in buffers {
@@ -234,7 +236,7 @@ fn add_up(name: &str, sum: usize) -> String {
 }
 
 /// What a unit knows beside its slots and state, as statements that name `candidate` and `peephole0`, ….
-fn unit_text(layout: &Layout, features: Features) -> String {
+pub(super) fn unit_text(layout: &Layout, features: Features) -> String {
     let mut s = String::new();
     if features.masks_candidate {
         s.push_str("    let candidate = select(0.0, p.candidate_scale, kept(p.candidate_site + site_step, u, row, t, p.candidate_limit));\n");
@@ -245,7 +247,7 @@ fn unit_text(layout: &Layout, features: Features) -> String {
     s
 }
 
-fn unit(layout: &Layout, features: Features) -> Unit<Symbol> {
+pub(super) fn unit(layout: &Layout, features: Features) -> Unit<Symbol> {
     let peephole = |k: usize| {
         if k < layout.peepholes.len() { Symbol::named(format!("peephole{k}")) } else { Symbol::Zero }
     };
@@ -266,7 +268,7 @@ fn in_half(product: &Product, half: Half) -> bool {
 }
 
 /// The share of the new state, as statements that name `name`.
-fn share(name: &str, part: &str, draws: bool) -> String {
+pub(super) fn share(name: &str, part: &str, draws: bool) -> String {
     if draws {
         format!(
             "    let {name} = select(0.0, 1.0, kept(p.{part}_site + site_step, u, row, t, p.{part}_limit));\n"
@@ -447,7 +449,7 @@ impl Visit for Forward {
     }
 }
 
-fn before(memory: bool) -> State<Symbol> {
+pub(super) fn before(memory: bool) -> State<Symbol> {
     State { h: Symbol::named("h_before"), c: if memory { Symbol::named("c_before") } else { Symbol::Zero } }
 }
 

@@ -4,6 +4,7 @@ use super::super::calls::{Calls, words};
 use super::super::kernel::over;
 use super::super::product::{Matrix, product, sum_rows};
 use super::super::recording::Recorder;
+use super::composed::Composed;
 use super::texts;
 use super::{Layer, at};
 use crate::cells::Operand;
@@ -98,6 +99,7 @@ impl Weights {
         &self,
         r: &Recorder<'_>,
         layer: &Layer<'_>,
+        composed: Option<&Composed>,
         back: &mut Calls,
         direction: usize,
     ) -> Result<()> {
@@ -116,7 +118,9 @@ impl Weights {
                 let dz = layer.z(direction, column * h);
                 let dw = Matrix::new(to, first + gate * h * x.rows, x.rows);
                 let add = full || self.masked.is_none();
-                product(context, back, [blocks * h, x.rows, rows], dz.t(), x, None, dw, add)?;
+                let d =
+                    composed.map_or(dz, |composed| composed.d_product(layer, one.operand, [gate, column]));
+                product(context, back, [blocks * h, x.rows, rows], d.t(), x, None, dw, add)?;
                 if let Some(id) = scan.weights.bias_hh.filter(|_| !full) {
                     sum_rows(context, back, [rows, blocks * h], dz, (gradient, r.at(id) + gate * h))?;
                 }

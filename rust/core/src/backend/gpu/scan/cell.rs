@@ -1,0 +1,342 @@
+//! The kernels of a composed step, number by number: the cell's equations between a step's products, and what
+//! ends a step. All that a product or a normalisation gives is in `z` when the cell reads it.
+
+use super::super::symbol::{Symbol, traced};
+use super::texts::{Features, Parts, Team, Text, before, columns, share, unit, unit_text};
+use crate::cells::{Layout, Seen, State, Step, Visit};
+use crate::program::Recurrence;
+use std::fmt::Write;
+
+/// A part of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Up to r ⊙ h, where a product waits for it.
+    Reset,
+    /// The cell's step, or what is left of it.
+    Step,
+    /// Where the memory is normalised: up to that,
+    Memory,
+    /// and from there to h.
+    Emit,
+    /// Zoneout of h, rows that are over, h as the next step sees it.
+    End,
+}
+
+/// The text of a kernel in the making: what it binds, each with whether it is written, and its statements.
+#[derive(Default)]
+struct Body(Vec<(&'static str, bool)>, String);
+
+impl Body {
+    fn reads(&mut self, name: &'static str) {
+        self.binds(name, false);
+    }
+
+    fn writes(&mut self, name: &'static str) {
+        self.binds(name, true);
+    }
+
+    fn binds(&mut self, name: &'static str, written: bool) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known |= written,
+            None => self.0.push((name, written)),
+        }
+    }
+
+    fn add(&mut self, statement: impl AsRef<str>) {
+        let _ = writeln!(self.1, "    {}", statement.as_ref());
+    }
+
+    /// `z0`, `z1`, …
+    fn load(&mut self, layout: &Layout) {
+        self.reads("z");
+        self.add(format!("let start = at * {}u * p.hidden + u;", layout.slots));
+        for (slot, column) in columns(layout).iter().enumerate() {
+            self.add(format!("let z{slot} = z[start + {column}u * p.hidden];"));
+        }
+    }
+
+    fn store(&mut self, layout: &Layout, names: &[String]) {
+        self.writes("z");
+        for (column, name) in columns(layout).iter().zip(names) {
+            self.add(format!("z[start + {column}u * p.hidden] = {name};"));
+        }
+    }
+
+    /// `h_before`, `c_before` and what else the cell knows of a unit.
+    fn unit(&mut self, layout: &Layout, features: Features, known: Known) {
+        if known.h {
+            self.reads("h");
+            self.add("let h_before = h[at * p.width + u];");
+        }
+        if known.c {
+            self.reads("c");
+            self.add("let c_before = c[at * p.hidden + u];");
+        }
+        if !layout.peepholes.is_empty() {
+            self.reads("values");
+        }
+        self.1.push_str(&unit_text(layout, features));
+    }
+
+    fn text(self, scan: &Recurrence) -> Text {
+        let mut buffers = vec![("lengths", false)];
+        buffers.extend(self.0);
+        let [start, products] = [(); 2].map(|()| String::new());
+        let team = Team::of(scan);
+        let parts = Parts { team, buffers: &buffers, sums: 0, told: 0, start, products, cell: self.1 };
+        parts.fill(include_str!("../wgsl/composed.wgsl"))
+    }
+}
+
+/// Which parts of the state before a step the cell's equations may name.
+#[derive(Clone, Copy)]
+struct Known {
+    h: bool,
+    c: bool,
+}
+
+impl Known {
+    fn of(scan: &Recurrence) -> Self {
+        Self { h: scan.weights.hr.is_none(), c: scan.cell.has_memory() }
+    }
+
+    fn state(self) -> State<Symbol> {
+        let State { h, c } = before(self.c);
+        State { h: if self.h { h } else { Symbol::Zero }, c }
+    }
+}
+
+/// The equations of a part, traced.
+struct Trace {
+    layout: Layout,
+    features: Features,
+    part: Part,
+    known: Known,
+    back: bool,
+}
+
+impl Visit for Trace {
+    type Out = (String, Vec<String>);
+
+    /// The names of the slots, and behind them those of what the equations return.
+    fn visit<const S: usize, C: Step<S>>(self, cell: C) -> Self::Out {
+        let Self { part, known, back, .. } = self;
+        traced(|| {
+            let mut z: [Symbol; S] = std::array::from_fn(|slot| Symbol::named(format!("z{slot}")));
+            let (unit, prev) = (unit(&self.layout, self.features), known.state());
+            let named = |name: &str| Symbol::named(name);
+            let d = || State { h: named("dh"), c: if known.c { named("dc") } else { Symbol::Zero } };
+            let state = |State { h, c }: State<Symbol>| vec![h, c];
+            let out = match (part, back) {
+                (Part::Reset, false) => vec![cell.reset(&mut z, named("seen_before"))],
+                (Part::Step | Part::End, false) => state(cell.step(&mut z, prev, &unit)),
+                (Part::Memory, false) => vec![Symbol::Zero, cell.memory(&mut z, prev, &unit)],
+                (Part::Emit, false) => vec![cell.emit(&z, named("normed"))],
+                (Part::Reset, true) => vec![cell.reset_backward(&mut z, named("seen_before"), named("d"))],
+                (Part::Step | Part::End, true) => state(cell.step_backward(&mut z, prev, d(), &unit)),
+                (Part::Memory, true) => state(cell.memory_backward(&mut z, prev, named("dc"), &unit)),
+                (Part::Emit, true) => vec![cell.emit_backward(&mut z, named("normed"), named("dh"))],
+            };
+            z.into_iter().chain(out).collect()
+        })
+    }
+}
+
+fn trace(scan: &Recurrence, features: Features, part: Part, back: bool) -> (String, Vec<String>) {
+    let layout = scan.cell.layout();
+    scan.cell.visit(Trace { layout, features, part, known: Known::of(scan), back })
+}
+
+/// h as the products see it.
+fn seen_before(b: &mut Body, features: Features) {
+    let seen = if features.masks_state { "seen" } else { "h" };
+    b.reads(seen);
+    b.add(format!("let seen_before = {seen}[at * p.width + u];"));
+}
+
+/// A part of a step forward.
+pub(super) fn forward(scan: &Recurrence, features: Features, part: Part) -> Text {
+    let (layout, known) = (scan.cell.layout(), Known::of(scan));
+    let mut b = Body::default();
+    if part == Part::End {
+        return end(scan, features);
+    }
+    b.load(&layout);
+    if part == Part::Reset {
+        seen_before(&mut b, features);
+    } else if part == Part::Emit {
+        b.reads("normed_c");
+        b.add("let normed = normed_c[at * p.hidden + u];");
+    } else {
+        b.unit(&layout, features, known);
+    }
+    let (statements, names) = trace(scan, features, part, false);
+    b.1.push_str(&statements);
+    if part != Part::Emit {
+        b.store(&layout, &names);
+    }
+    let out = &names[layout.slots..];
+    if part == Part::Reset {
+        b.writes("reset");
+        b.add(format!("reset[at * p.hidden + u] = {};", out[0]));
+        return b.text(scan);
+    }
+    if part != Part::Memory {
+        let row = if features.keeps_emitted { "at" } else { "row" };
+        b.writes("emitted");
+        b.add(format!("emitted[{row} * p.hidden + u] = {};", out[0]));
+    }
+    if known.c && part != Part::Emit {
+        b.writes("c");
+        b.add(format!("let c_made = {};", out[1]));
+        b.add("var c_after = c_made;");
+        if features.zoneout[1] {
+            b.1.push_str(&share("c_new", "c", features.draws));
+            b.add("c_after = c_before + c_new * (c_made - c_before);");
+        }
+        b.add("c[(at + p.batch) * p.hidden + u] = select(c_before, c_after, live);");
+        for (wanted, name) in [(features.keeps_memory, "made"), (part == Part::Memory, "n_c")] {
+            if wanted {
+                b.writes(name);
+                b.add(format!("{name}[at * p.hidden + u] = c_made;"));
+            }
+        }
+    }
+    b.text(scan)
+}
+
+fn end(scan: &Recurrence, features: Features) -> Text {
+    let mut b = Body::default();
+    let made = if scan.weights.hr.is_some() { "projected" } else { "emitted" };
+    b.reads(made);
+    b.writes("h");
+    b.writes("out");
+    b.add("let h_before = h[at * p.width + u];");
+    b.add(format!("var h_after = {made}[row * p.width + u];"));
+    if features.zoneout[0] {
+        b.1.push_str(&share("h_new", "h", features.draws));
+        b.add("h_after = h_before + h_new * (h_after - h_before);");
+    }
+    b.add("h_after = select(h_before, h_after, live);");
+    b.add("h[(at + p.batch) * p.width + u] = h_after;");
+    b.add("out[at * p.width + u] = select(0.0, h_after, live);");
+    if features.masks_state {
+        b.writes("seen");
+        b.add("let stays = kept(p.seen_site, u, row, 0u, p.seen_limit);");
+        b.add("if p.last == 0u {");
+        b.add("    seen[(at + p.batch) * p.width + u] = select(0.0, h_after * p.seen_scale, stays);");
+        b.add("}");
+    }
+    b.text(scan)
+}
+
+/// The same part backward.
+pub(super) fn backward(scan: &Recurrence, features: Features, part: Part) -> Text {
+    let (layout, known) = (scan.cell.layout(), Known::of(scan));
+    let mut b = Body::default();
+    if part == Part::End {
+        return end_backward(scan, features);
+    }
+    b.load(&layout);
+    if part == Part::Emit {
+        b.writes("d_normed_c");
+        b.add("if !live {\n        d_normed_c[at * p.hidden + u] = 0.0;\n        return;\n    }");
+    } else {
+        b.add("if !live {");
+        b.store(&layout, &vec!["0.0".to_owned(); layout.slots]);
+        if part == Part::Reset && features.masks_state {
+            b.writes("d_seen");
+            b.add("d_seen[row * p.width + u] = 0.0;");
+        }
+        b.add("return;\n    }");
+    }
+    match part {
+        Part::Reset => {
+            seen_before(&mut b, features);
+            b.reads("d_reset");
+            b.add("let d = d_reset[row * p.hidden + u];");
+        }
+        Part::Emit => {
+            b.reads("normed_c");
+            b.add("let normed = normed_c[at * p.hidden + u];");
+        }
+        _ => b.unit(&layout, features, known),
+    }
+    if matches!(part, Part::Step | Part::Emit) {
+        b.reads("d_emitted");
+        b.add("let dh = d_emitted[row * p.hidden + u];");
+    }
+    if known.c && matches!(part, Part::Step | Part::Memory) {
+        b.writes("d_state");
+        b.add("let c_at = p.d_c + row * p.hidden + u;");
+        b.add("var dc = d_state[c_at];\n    var c_kept = 0.0;");
+        if features.zoneout[1] {
+            b.1.push_str(&share("c_new", "c", features.draws));
+            b.add("c_kept = (1.0 - c_new) * dc;\n    dc *= c_new;");
+        }
+        if part == Part::Memory {
+            b.reads("d_made");
+            b.add("dc += d_made[row * p.hidden + u];");
+        }
+    }
+    let (statements, names) = trace(scan, features, part, true);
+    b.1.push_str(&statements);
+    b.store(&layout, &names);
+    let out = &names[layout.slots..];
+    match part {
+        Part::Reset if features.masks_state => b.add(format!("d_seen[row * p.width + u] = {};", out[0])),
+        Part::Emit => b.add(format!("d_normed_c[at * p.hidden + u] = {};", out[0])),
+        _ if known.h => {
+            b.writes("d_state");
+            b.add(format!("d_state[p.d_h + row * p.width + u] += {};", out[0]));
+        }
+        _ => {}
+    }
+    if known.c && part != Part::Emit {
+        b.add(format!("d_state[c_at] = c_kept + {};", out[1]));
+    }
+    if part == Part::Step {
+        peepholes(&mut b, &layout, features, &names);
+    }
+    b.text(scan)
+}
+
+fn peepholes(b: &mut Body, layout: &Layout, features: Features, names: &[String]) {
+    for (k, sight) in layout.peepholes.iter().enumerate() {
+        let seen = match sight.seen {
+            Seen::Before => "c_before",
+            Seen::After if features.keeps_memory => {
+                b.reads("made");
+                "made[at * p.hidden + u]"
+            }
+            Seen::After => "c[(at + p.batch) * p.hidden + u]",
+        };
+        b.writes("d_peephole");
+        let to = format!("d_peephole[({k}u * p.batch + row) * p.hidden + u]");
+        b.add(format!("{to} += {} * {seen};", names[sight.slot]));
+    }
+}
+
+fn end_backward(scan: &Recurrence, features: Features) -> Text {
+    let mut b = Body::default();
+    let projects = scan.weights.hr.is_some();
+    // Of a projection all steps are kept: its weights' gradient is a sum over them.
+    let (d_made, row) = if projects { ("d_projected", "at") } else { ("d_emitted", "row") };
+    b.writes("d_state");
+    b.reads("dy");
+    b.writes(d_made);
+    b.add("let h_at = p.d_h + row * p.width + u;");
+    b.add("var dh = 0.0;");
+    b.add("if live {");
+    b.add("    dh = d_state[h_at] + dy[at * p.width + u];");
+    if features.zoneout[0] {
+        b.1.push_str(&share("h_new", "h", features.draws));
+        b.add("    d_state[h_at] = (1.0 - h_new) * dh;");
+        b.add("    dh *= h_new;");
+    } else {
+        b.add("    d_state[h_at] = 0.0;");
+    }
+    b.add("}");
+    b.add(format!("{d_made}[{row} * p.width + u] = dh;"));
+    b.text(scan)
+}

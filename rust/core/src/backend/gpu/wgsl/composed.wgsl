@@ -1,0 +1,30 @@
+// A part of a composed step of a recurrent layer, of all rows, number by number: a cell's equations forward or
+// back, or what ends a step. Written by scan/cell.rs.
+struct P {
+    t: u32, batch: u32, hidden: u32, width: u32, columns: u32, d_h: u32, d_c: u32, last: u32,
+    // As in step.wgsl, of one direction.
+    peephole: vec2<u32>,
+    // Places in the model and limits of the draws: candidate dropout, zoneout of h and of c, the mask of h.
+    candidate_site: u32, candidate_limit: u32, candidate_scale: f32,
+    h_site: u32, h_limit: u32, h_share: f32,
+    c_site: u32, c_limit: u32, c_share: f32,
+    seen_site: u32, seen_limit: u32, seen_scale: f32,
+}
+@group(0) @binding(0) var<uniform> p: P;
+/*bindings*/
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = index(group, local);
+    if i >= p.batch * p.columns {
+        return;
+    }
+    let row = i / p.columns;
+    let u = i % p.columns;
+    let direction = 0u;
+    let site_step = 0u;
+    let t = p.t;
+    let at = t * p.batch + row;
+    let live = t < lengths[row];
+/*cell*/
+}

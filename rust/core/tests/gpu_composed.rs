@@ -1,0 +1,101 @@
+//! Recurrent layers on the GPU whose steps are several calls, against the reference.
+#![cfg(feature = "wgpu")]
+
+mod common;
+
+use common::*;
+use seqrs::prelude::*;
+use seqrs::program::Program;
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The adapter, for one test at a time: errors of a device are reported to whoever asks first. Without one
+/// these tests pass and say so; with `SEQRS_TEST_GPU=require` they fail then.
+fn gpu() -> Option<(Device, MutexGuard<'static, ()>)> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    match Device::open("gpu") {
+        Ok(device) => Some((device, one)),
+        Err(error) if std::env::var("SEQRS_TEST_GPU").is_ok_and(|wish| wish == "require") => {
+            panic!("SEQRS_TEST_GPU=require: {error}")
+        }
+        Err(error) => {
+            // Written past the test harness, which hides what passing tests print.
+            writeln!(std::io::stderr(), "skipped, no adapter: {error}").expect("standard error");
+            None
+        }
+    }
+}
+
+/// Weights that start at 0 or 1 everywhere are moved off it: nothing may cancel.
+fn network(program: &Program, device: Device) -> Network<f32> {
+    let mut network = Network::<f32>::new(program.clone(), device, 1).expect("a network");
+    let mut draw = Draw::new(12);
+    for parameter in program.parameters.iter().filter(|p| p.shape.len() == 1) {
+        let values = network.get(&parameter.name).expect("its numbers");
+        let moved: Vec<f32> = values.iter().map(|&v| v + (0.4 * draw.share() - 0.2) as f32).collect();
+        network.set(&parameter.name, &moved).expect("numbers that fit");
+    }
+    network
+}
+
+/// A share of the tolerance between devices that add in any order.
+const CLOSE: f64 = 0.1;
+
+/// Options that go together with any other, each drawn in one case of three.
+const OTHERS: [&str; 9] = [
+    "without bias",
+    "recurrent_dropout",
+    "candidate_dropout",
+    "weight_dropout",
+    "zoneout of h",
+    "zoneout of c",
+    "learn_initial_state",
+    "proj_size",
+    "bidirectional",
+];
+
+/// Shapes with nothing in them, small ones, and one with more columns than a workgroup has threads.
+const SIZES: [[usize; 4]; 6] =
+    [[1, 1, 1, 1], [3, 4, 5, 7], [5, 9, 17, 33], [2, 3, 4, 300], [2, 0, 3, 3], [0, 2, 3, 3]];
+
+fn hold(device: Device, draw: &mut Draw, stack: &Recurrent, [batch, steps, input]: [usize; 3]) {
+    let program = stack.program(input).expect("a stack");
+    let tokens = draw.share() < 0.3;
+    let data = Data::<f32>::draw(draw, &program, Shape { batch, steps }, tokens);
+    let want = outcome(&network(&program, Device::Reference), &data);
+    let got = outcome(&network(&program, device), &data);
+    assert_eq!(got.len(), want.len());
+    for ((name, got), (_, want)) in got.iter().zip(&want) {
+        assert_within(&format!("{name} of {stack:?}, {:?}", data.shape), got, want, CLOSE);
+    }
+}
+
+/// Every cell that has an option, with others drawn.
+fn each_cell(option: &str) {
+    let Some((device, _one)) = gpu() else { return };
+    for (number, cell) in CELLS.into_iter().enumerate().filter(|(_, cell)| fits(cell, option)) {
+        let mut draw = Draw::new(number as u64);
+        for [batch, steps, input, hidden] in SIZES {
+            let mut stack = stack_of(cell, hidden);
+            stack.num_layers = 1;
+            for (name, set) in SETTINGS {
+                let other = OTHERS.contains(&name) && fits(cell, name) && draw.share() < 0.3;
+                if name == option || other {
+                    set(&mut stack);
+                }
+            }
+            hold(device, &mut draw, &stack, [batch, steps, input]);
+        }
+    }
+}
+
+#[test]
+fn projections() {
+    each_cell("proj_size");
+}
+
+#[test]
+fn layer_normalisation() {
+    each_cell("layer_norm");
+}
