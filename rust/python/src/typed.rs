@@ -205,7 +205,7 @@ impl Network {
     /// A copy that multiplies in other numbers.
     pub(crate) fn at_as<T: Number>(&self, py: Python<'_>, precision: Precision) -> PyResult<Self> {
         let made = py.detach(|| self.shared.read(|of| T::network(of).at(precision)));
-        Ok(Self { shared: Arc::new(Shared::of(made.into_python()?)) })
+        Ok(Self { shared: Arc::new(Shared::of(made.into_python()?)), why: self.why.clone() })
     }
 
     pub(crate) fn generator_as<T: Number>(
