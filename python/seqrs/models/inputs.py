@@ -274,10 +274,12 @@ def features(name: str, row: Any, dtype: str, size: int | None = None) -> Floats
     return cast(Floats, array.astype(dtype))
 
 
-def padded(rows: Sequence[NDArray[Any]], fill: Any = 0) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return arrays of different length as one array (B, T, ...), and their lengths."""
+def padded(
+    rows: Sequence[NDArray[Any]], fill: Any = 0, steps: int = 0
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return arrays of different length as one array (B, T, ...), with at least so many steps, and their lengths."""
     lengths = np.array([len(row) for row in rows], np.int64)
-    whole = np.full((len(rows), int(lengths.max(initial=0)), *rows[0].shape[1:]), fill, rows[0].dtype)
+    whole = np.full((len(rows), int(lengths.max(initial=steps)), *rows[0].shape[1:]), fill, rows[0].dtype)
     for row, into in zip(rows, whole, strict=True):
         into[: len(row)] = row
     return whole, lengths

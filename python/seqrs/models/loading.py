@@ -27,7 +27,10 @@ _KINDS = {model.kind: model for model in _MODELS}
 
 
 def load(
-    path: str | os.PathLike[str], *, device: str | None = None, tokenizer: Tokenizer | None = None
+    path: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer] | None = None,
 ) -> Any:
     """Read a model file.
 
@@ -38,8 +41,9 @@ def load(
         run code.
     device : str, optional
         Where the model is to run. Default: where it was made for.
-    tokenizer : Tokenizer, optional
-        For a model whose `level` was a tokenizer object: that object, which no file holds.
+    tokenizer : Tokenizer, or pair of them, optional
+        For a model whose `level` was a tokenizer object: that object, which no file holds. For a
+        Translator with two of them the pair, for sources and for targets.
 
     Returns
     -------
