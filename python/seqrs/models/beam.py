@@ -10,6 +10,8 @@ from seqrs._check import Floats
 from seqrs.models.encoder_decoder import EncoderDecoder, Memory
 
 Tokens = NDArray[np.int32]
+# Logits of which only the largest is looked at first.
+_BLOCK = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ class Search:
         state = rows.state
         while len(beams.sources):
             logits, state, shares = model.write(beams.last(), state, rows)
-            beams = beams.longer(_log_softmax(logits[:, 0]), shares[:, 0], 2 * width)
+            beams = beams.longer(logits[:, 0], shares[:, 0], 2 * width)
             going = [
                 self._sort_out(beams, place, end, done[source], int(memory.lengths[source]))
                 for place, source in enumerate(beams.sources)
@@ -161,20 +163,22 @@ class _Beams:
             return np.full((self.log_probs.size, 1), -1, np.int32)
         return np.ascontiguousarray(self.tokens[:, :, -1].reshape(-1, 1))
 
-    def longer(self, log_probs: Floats, shares: Floats, most: int) -> "_Beams":
+    def longer(self, logits: Floats, shares: Floats, most: int) -> "_Beams":
         """Return the `most` likeliest beginnings of each source that are a token longer, best first."""
         count, width = self.log_probs.shape
-        vocabulary = log_probs.shape[1]
-        every = (self.log_probs[:, :, None] + log_probs.reshape(count, width, vocabulary)).reshape(count, -1)
-        most = min(most, every.shape[1])
-        best = np.argpartition(-every, most - 1, axis=1)[:, :most]
+        tokens, log_probs = _likeliest(logits, most)
+        # A source's best are among the best of its beams.
+        every = (self.log_probs[:, :, None] + log_probs.reshape(count, width, -1)).reshape(count, -1)
+        each = tokens.shape[1]
         rows = np.arange(count)[:, None]
-        best = best[rows, np.argsort(-every[rows, best], axis=1, kind="stable")]
-        parents, tokens = best // vocabulary, (best % vocabulary).astype(np.int32)
+        best = np.argsort(-every, axis=1, kind="stable")[:, :most]
+        parents = best // each
         shares = shares.reshape(count, width, 1, -1)
         return _Beams(
             self.sources,
-            np.concatenate([self.tokens[rows, parents], tokens[:, :, None]], axis=2),
+            np.concatenate(
+                [self.tokens[rows, parents], tokens.reshape(count, -1)[rows, best][:, :, None]], axis=2
+            ),
             every[rows, best],
             np.concatenate([self.attention[rows, parents], shares[rows, parents]], axis=2),
             parents,
@@ -197,6 +201,30 @@ class _Beams:
         return kept, (rows * width + parents).ravel()
 
 
-def _log_softmax(logits: Floats) -> NDArray[np.float64]:
-    shifted = logits - logits.max(-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), np.float64)
+def _likeliest(logits: Floats, most: int) -> tuple[Tokens, NDArray[np.float64]]:
+    """Return the `most` likeliest tokens of each row of logits, best first, and their log-probabilities."""
+    count, vocabulary = logits.shape
+    most = min(most, vocabulary)
+    # Only blocks whose largest number is among the largest can hold one of the likeliest.
+    blocks = -(-vocabulary // _BLOCK)
+    wide = np.full((count, blocks * _BLOCK), -np.inf, logits.dtype)
+    wide[:, :vocabulary] = logits
+    wide = wide.reshape(count, blocks, _BLOCK)
+    tops = wide.max(-1)
+    rows = np.arange(count)[:, None]
+    chosen = np.sort(_largest(tops, min(most, blocks)), axis=1)
+    places = _largest(wide[rows, chosen].reshape(count, -1), most)
+    tokens = chosen[rows, places // _BLOCK] * _BLOCK + places % _BLOCK
+    top = tops.max(-1, keepdims=True)
+    sums = np.exp(logits - top).sum(-1, keepdims=True, dtype=np.float64)
+    found = logits[rows, tokens].astype(np.float64) - top - np.log(sums)
+    # Of equals the first, whichever block it is in.
+    order = np.lexsort((tokens, -found), axis=1)
+    return tokens[rows, order].astype(np.int32), found[rows, order]
+
+
+def _largest(numbers: Floats, most: int) -> NDArray[np.int64]:
+    """Return the places of the `most` largest numbers of each row, in any order."""
+    if most == numbers.shape[1]:
+        return np.broadcast_to(np.arange(most), numbers.shape)
+    return np.argpartition(-numbers, most - 1, axis=1)[:, :most]

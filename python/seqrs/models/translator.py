@@ -46,6 +46,9 @@ class Translator(SequenceModel):
     looks : {"before", "after"}, default "before"
         When the decoder looks: before it takes a step, which then sees what was looked at (Bahdanau),
         or after (Luong).
+    decoder_layers : int, default 1
+        Layers of the decoder. The lowest looks at the source, and those above it read what it saw
+        (Wu et al. 2016).
     tied : bool, default True
         Whether the output layer's weights are the target embedding's (Press and Wolf 2017).
     label_smoothing : float, default 0
@@ -67,7 +70,7 @@ class Translator(SequenceModel):
         or the share of translations that are the reference.
     **options
         Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`. `num_layers` and
-        `bidirectional` are the encoder's; the decoder is one layer of `hidden_size` units.
+        `bidirectional` are the encoder's; the decoder's layers have `hidden_size` units, too.
 
     Attributes
     ----------
@@ -110,6 +113,7 @@ class Translator(SequenceModel):
         *,
         attention: str = "additive",
         looks: str = "before",
+        decoder_layers: int = 1,
         tied: bool = True,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
@@ -123,6 +127,7 @@ class Translator(SequenceModel):
     ) -> None:
         self.attention = attention
         self.looks = looks
+        self.decoder_layers = decoder_layers
         self.tied = tied
         self.label_smoothing = label_smoothing
         self.teacher_forcing = teacher_forcing
@@ -138,6 +143,7 @@ class Translator(SequenceModel):
         super()._check_params()
         _check.choice("attention", self.attention, SCORES)
         _check.choice("looks", self.looks, ("before", "after"))
+        _check.integer("decoder_layers", self.decoder_layers, minimum=1)
         _check.flag("tied", self.tied)
         _check.probability("label_smoothing", self.label_smoothing)
         _check.number("teacher_forcing", self.teacher_forcing, minimum=0.0)
@@ -186,6 +192,7 @@ class Translator(SequenceModel):
             self.embedding_size or 0,
             self.hidden_size,
             self.num_layers,
+            self.decoder_layers,
             self.bidirectional,
             self.attention,
             self.looks,
