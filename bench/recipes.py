@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,13 @@ def publish(
     runs: Iterable[dict],
     order: Callable[[dict], tuple],
     text: Callable[[dict], str],
+    packages: tuple[str, ...] = (),
     **told: Any,
 ) -> None:
     """Publish after each run. Runs of the day that other commands made stay, unless made again.
 
-    `order` says where a run belongs and which run it is; `told` is what else the results have.
+    `order` says where a run belongs and which run it is; `packages` are those that the results depend on,
+    too; `told` is what else the results have.
     """
     results = {
         "date": date.today().isoformat(),
@@ -47,7 +50,11 @@ def publish(
         "processor": cpu_model(),
         "cores": os.cpu_count(),
         "threads": options.threads,
-        "versions": {"seqrs": seqrs.__version__, "Python": sys.version.split()[0]},
+        "versions": {
+            "seqrs": seqrs.__version__,
+            "Python": sys.version.split()[0],
+            **{name: version(name) for name in ("numpy", *packages)},
+        },
         **told,
     }
     made: list[dict] = []

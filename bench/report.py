@@ -63,11 +63,12 @@ def conditions(results: dict) -> str:
 
 
 def spent(runs: list[dict]) -> list[str]:
-    """Two cells of a table: the mean minutes of runs, on the clock and of processors."""
-    return [f"{sum(run[kind] for run in runs) / len(runs) / 60:.1f}" for kind in ("seconds", "cpu_seconds")]
+    """Two cells of a table: the mean time of runs, on the clock and of processors."""
+    means = [sum(run[kind] for run in runs) / len(runs) for kind in ("seconds", "cpu_seconds")]
+    return [f"{mean:.0f} s" if mean < 100 else f"{mean / 60:.1f} min" for mean in means]
 
 
-SPENT = ["minutes a run", "of processors"]
+SPENT = ["time of a run", "of processors"]
 
 
 def figure(entry: dict, row: dict, unit: str) -> float:

@@ -107,6 +107,7 @@ def main() -> None:
         ),
         lambda run: (run["seed"],),
         text,
+        packages=("sacrebleu",) if options.task == "multi30k" else (),
         task=options.task,
         epochs=options.epochs,
     )
@@ -123,7 +124,7 @@ def text(results: dict) -> str:
     ]
     means = [shown(sum(run[name] for run in runs) / len(runs)) for name in ("greedy", "beam")]
     unit = "exactly right" if exact else "BLEU"
-    head = ["seed", f"{unit}, greedy", f"{unit}, beam of {BEAM}", "minutes of training", report.SPENT[1]]
+    head = ["seed", f"{unit}, greedy", f"{unit}, beam of {BEAM}", "time of training", report.SPENT[1]]
     return f"""# Translation: {results["task"]}
 
 {report.conditions(results)}

@@ -239,11 +239,13 @@ RECIPES = {
         0.785,
         {
             **WORDS,
+            "embedding_size": 100,
             "hidden_size": 64,
-            "pooling": "max+mean",
+            "pooling": "attention",
             "dropout": 0.4,
             "word_dropout": 0.05,
             "epochs": 8,
+            "batch_size": 32,
         },
     ),
     "imdb_small": Recipe(
@@ -390,6 +392,7 @@ def main() -> None:
         (run(name, options.data, seed) for name in options.only or RECIPES for seed in options.seeds),
         lambda run: (list(RECIPES).index(run["recipe"]), run["seed"]),
         text,
+        packages=("scikit-learn",),
     )
 
 
