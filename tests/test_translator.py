@@ -267,7 +267,7 @@ def test_what_does_not_fit_is_refused(fitted: seqrs.Translator) -> None:
         (TypeError, lambda: small().fit(["ab"], [[1, 2]]), "y: expected strings"),
         (ValueError, lambda: fitted.predict([""]), "at least one step"),
         (ValueError, lambda: fitted.translate(["a"], beam=2, n_best=3), "n_best"),
-        (ValueError, lambda: fitted.score(["a", "b"], ["a"]), "one reference for each of 2"),
+        (ValueError, lambda: fitted.score(["a", "b"], ["a"]), "y: expected one for each of 2"),
     ]
     for error, call, message in cases:
         with pytest.raises(error, match=message):

@@ -283,7 +283,8 @@ def finite_everywhere(name: str, array: Floats) -> None:
     finite = np.isfinite(array)
     if not finite.all():
         where = first(~finite)
-        raise ValueError(f"{name}: expected finite numbers, got {array[where]} at {list(where)}")
+        at = f" at {list(where)}" if where else ""
+        raise ValueError(f"{name}: expected finite numbers, got {array[where]}{at}")
 
 
 def first(mask: NDArray[np.bool_]) -> tuple[int, ...]:

@@ -13,9 +13,10 @@ from seqrs._check import Floats
 from seqrs.callbacks import Callback
 from seqrs.models.classifier import sigmoid, softmax, stacked
 from seqrs.models.examples import Examples, SequenceBatch
-from seqrs.models.inputs import Reader, Sequence_, padded, sequences
+from seqrs.models.inputs import Reader, Sequence_, padded
 from seqrs.models.labels import Classes
 from seqrs.models.pooling import pooled
+from seqrs.models.rolls import learn_symbols, listed, rolled
 from seqrs.models.sequence_model import SequenceModel, Validation
 from seqrs.models.sequence_options import Seeds
 from seqrs.text.tokenizers import Tokenizer
@@ -153,48 +154,16 @@ class SequenceGenerator(SequenceModel):
         )
 
     def _learn_reader(self, X: Any, lengths: ArrayLike | None) -> tuple[Reader, list[Sequence_]]:
-        self.symbols_ = self._learn_symbols(X) if self.output == "sigmoid" else None
-        return super()._learn_reader(self._rolls("X", X), lengths)
+        self.symbols_ = None
+        if self.output == "sigmoid":
+            self.symbols_ = learn_symbols(X) if self.symbols is None else list(self.symbols)
+        return super()._learn_reader(self._rolled("X", X), lengths)
 
     def _read(self, X: Any, lengths: ArrayLike | None = None, name: str = "X") -> list[Sequence_]:
-        return super()._read(self._rolls(name, X), lengths, name)
+        return super()._read(self._rolled(name, X), lengths, name)
 
-    def _learn_symbols(self, X: Any) -> list[Any] | None:
-        """Return all symbols, or None where steps come as 0 and 1."""
-        if self.symbols is not None:
-            return list(self.symbols)
-        if isinstance(X, np.ndarray):
-            return None
-        rows = sequences("X", X)
-        if isinstance(rows[0], np.ndarray):
-            return None
-        found = sorted({symbol for row in rows for step in row for symbol in step})
-        if not found:
-            raise ValueError("X: expected some symbol in some step, got none")
-        return found
-
-    def _rolls(self, name: str, X: Any) -> Any:
-        """Return sequences of steps that list their symbols as arrays (T, K) of 0 and 1; others as they are."""
-        if self.output == "softmax":
-            return X
-        if self.symbols_ is None:
-            for i, row in enumerate(sequences(name, X)):
-                if not np.isin(row, (0, 1)).all():
-                    raise ValueError(f"{name}[{i}]: expected steps of 0 and 1, got other numbers")
-            return X
-        places = {symbol: k for k, symbol in enumerate(self.symbols_)}
-        rolls = []
-        for i, row in enumerate(sequences(name, X)):
-            roll = np.zeros((len(row), len(places)), self._dtype)
-            for t, step in enumerate(row):
-                for symbol in step:
-                    if symbol not in places:
-                        raise ValueError(
-                            f"{name}[{i}], step {t}: expected symbols of the {len(places)} known, got {symbol!r}"
-                        )
-                    roll[t, places[symbol]] = 1
-            rolls.append(roll)
-        return rolls
+    def _rolled(self, name: str, X: Any) -> Any:
+        return X if self.output == "softmax" else rolled(name, X, self.symbols_, self._dtype)
 
     def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:
         if inputs[0].ndim != (2 if self.output == "sigmoid" else 1):
@@ -478,9 +447,7 @@ class SequenceGenerator(SequenceModel):
 
     def _as_given(self, written: list[Any]) -> Any:
         if self.output == "sigmoid":
-            if self.symbols_ is None:
-                return np.array(written)
-            return [[self.symbols_[k] for k in np.flatnonzero(step)] for step in written]
+            return listed(written, self.symbols_)
         if self.reader.vocabulary is None:
             return np.array(written, np.int64)
         tokens = self.reader.vocabulary.decode([number for number in written if number >= 0])

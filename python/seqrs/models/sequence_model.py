@@ -211,6 +211,11 @@ class SequenceModel(SavedModel):
         if isinstance(validation, (int, float)):
             training, held_out = self._split(training, validation, seed)
         elif validation is not None:
+            if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+                got = _check.describe(validation)
+                raise TypeError(
+                    f"validation: expected a pair (X, y), a share of the examples, or None, got {got}"
+                )
             held_out = self._examples(validation[0], validation[1], "validation ")
         if self.patience is not None and held_out is None:
             raise ValueError("patience: expected validation data to wait for, got none")
@@ -219,6 +224,8 @@ class SequenceModel(SavedModel):
             "validation": None if held_out is None else held_out.digest(),
             "augmented": self.augment is not None,
         }
+        if not training.weights.any():
+            raise ValueError("sample_weight: expected some above 0 among the examples to train on, got none")
         weights = self._weigh(training)
         # Of mean 1, so that the size of a step does not depend on them.
         weights = weights / np.average(weights, weights=self._counts(training))

@@ -376,8 +376,8 @@ class Translator(SequenceModel):
         ValueError, TypeError, RuntimeError
             As :meth:`translate`, or if there is not one reference for each source.
         """
-        if len(X) != len(y):
-            raise ValueError(f"y: expected one reference for each of {len(X)} sources, got {len(y)}")
+        self._check_fitted()
+        self._examples(X, y)  # refuses what does not fit before anything is translated
         found = self.predict(X)
         if self.metric == "bleu":
             return metrics.bleu(y, found)
