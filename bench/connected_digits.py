@@ -11,17 +11,15 @@ score is the share of labels that are wrong, missing or too many.
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
-import time
 import zipfile
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+import recipes
 import report
-from machine import Others, cores, cpu_model
+from machine import Others
 
 import seqrs
 from seqrs import features, metrics
@@ -63,7 +61,7 @@ def strings(parts: Recordings, count: int, seed: int) -> tuple[list[np.ndarray],
 
 
 def train(training: Recordings, test: Recordings, seed: int, epochs: int) -> dict:
-    others, start = Others([]), time.perf_counter()
+    clock = Others([])
     X, y = strings(training, TRAINING, seed)
     X_test, y_test = strings(test, TEST, 1_000_000)
     model = seqrs.Transcriber(
@@ -82,8 +80,7 @@ def train(training: Recordings, test: Recordings, seed: int, epochs: int) -> dic
         "seed": seed,
         "best path": metrics.character_error_rate(y_test, model.predict(X_test)),
         "beam": metrics.character_error_rate(y_test, model.predict(X_test, beam_width=16)),
-        "seconds": time.perf_counter() - start,
-        "others": others.share(),
+        **clock.spent(),
     }
     print(
         f"seed {seed}: {result['best path']:.2%} wrong, with a beam {result['beam']:.2%}, "
@@ -94,48 +91,40 @@ def train(training: Recordings, test: Recordings, seed: int, epochs: int) -> dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = recipes.parser(__doc__)
     parser.add_argument("recordings", type=Path, help="a ZIP of files DIGIT_SPEAKER_INDEX.wav, at 8 kHz")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=cores(), help="default: all cores")
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="where to write the results (default: print only)"
-    )
     options = parser.parse_args()
     seqrs.set_num_threads(options.threads)
     training, test = recordings(options.recordings)
-    results = {
-        "date": date.today().isoformat(),
-        "command": " ".join(["python bench/connected_digits.py", *report.without_paths(sys.argv[1:])]),
-        "processor": cpu_model(),
-        "cores": cores(),
-        "threads": options.threads,
-        "versions": {"seqrs": seqrs.__version__, "Python": sys.version.split()[0]},
-        "epochs": options.epochs,
-        "runs": [train(training, test, seed, options.epochs) for seed in options.seeds],
-    }
-    report.publish("connected_digits", text(results), results, options.output)
+    recipes.publish(
+        "connected_digits.py",
+        "connected_digits",
+        options,
+        (train(training, test, seed, options.epochs) for seed in options.seeds),
+        lambda run: (run["seed"],),
+        text,
+        epochs=options.epochs,
+    )
 
 
 def text(results: dict) -> str:
     rows = [
-        [str(run["seed"]), f"{run['best path']:.2%}", f"{run['beam']:.2%}", f"{run['seconds']:.0f}"]
+        [str(run["seed"]), f"{run['best path']:.2%}", f"{run['beam']:.2%}", *report.spent([run])]
         for run in results["runs"]
     ]
     for_all = [
-        f"{np.mean([run[name] for run in results['runs']]):.2%}" if name else ""
-        for name in ("best path", "beam", "")
+        *(f"{np.mean([run[name] for run in results['runs']]):.2%}" for name in ("best path", "beam")),
+        *report.spent(results["runs"]),
     ]
     return f"""# Connected digits
 
 {report.conditions(results)}
-- {results["threads"]} threads
 - Recipe: 40 log-mel bands every 20 ms, 2 BiGRU 64, dropout 0.3, noise 0.3, Adam 3e-3, {results["epochs"]} epochs
 
 Errors by labels over {TEST} strings of recordings that are not trained on, of the same speakers.
 
-{report.table(["seed", "best path", "beam of 16", "seconds"], [*rows, ["mean", *for_all]])}
+{report.table(["seed", "best path", "beam of 16", *report.SPENT], [*rows, ["mean", *for_all]])}
 """
 
 

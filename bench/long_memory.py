@@ -10,14 +10,11 @@ after 2,000 steps (GRU) or 6,000 (LSTM, RNN). Who always says 1 has 0.167.
 
 from __future__ import annotations
 
-import argparse
 import sys
-import time
-from datetime import date
-from pathlib import Path
 
+import recipes
 import report
-from machine import Others, cores, cpu_model
+from machine import Others
 
 import seqrs
 from seqrs import datasets, losses, nn, optim
@@ -33,7 +30,7 @@ TEST_SEED = 2**63  # of the sequences to be tested on; training draws with other
 
 def train(cell: str, steps: int, seed: int) -> dict:
     kind, options, lr, limit = CELLS[cell]
-    others, start = Others([]), time.perf_counter()
+    clock = Others([])
     model = nn.Sequential(
         kind(2, UNITS, seed=seed, **options), nn.Pool("last"), nn.Linear(UNITS, 1, seed=seed), seed=seed
     )
@@ -58,8 +55,7 @@ def train(cell: str, steps: int, seed: int) -> dict:
         "limit": limit,
         "best": min(errors),
         "errors": errors,
-        "seconds": time.perf_counter() - start,
-        "others": others.share(),
+        **clock.spent(),
     }
     print(
         f"{cell} T={steps} seed {seed}: {errors[-1]:.4f} after {len(errors) * EVERY} updates", file=sys.stderr
@@ -68,33 +64,24 @@ def train(cell: str, steps: int, seed: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = recipes.parser(__doc__)
     parser.add_argument("--cells", nargs="+", default=list(CELLS), choices=CELLS)
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 200], metavar="T")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
-    parser.add_argument("--threads", type=int, default=cores(), help="default: all cores")
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="where to write the results (default: print only)"
-    )
     options = parser.parse_args()
     seqrs.set_num_threads(options.threads)
-
-    results = {
-        "date": date.today().isoformat(),
-        "command": " ".join(["python bench/long_memory.py", *report.without_paths(sys.argv[1:])]),
-        "processor": cpu_model(),
-        "cores": cores(),
-        "threads": options.threads,
-        "versions": {"seqrs": seqrs.__version__, "Python": sys.version.split()[0]},
-        "runs": [
+    recipes.publish(
+        "long_memory.py",
+        "long_memory",
+        options,
+        (
             train(cell, steps, seed)
-            for cell in options.cells
             for steps in options.steps
+            for cell in options.cells
             for seed in options.seeds
-        ],
-    }
-    name = "-".join(["long_memory", *map(str, options.steps)])
-    report.publish(name, text(results), results, options.output)
+        ),
+        lambda run: (list(CELLS).index(run["cell"]), run["steps"], run["seed"]),
+        text,
+    )
 
 
 def text(results: dict) -> str:
@@ -105,15 +92,14 @@ def text(results: dict) -> str:
             str(run["seed"]),
             f"{run['updates']:,}" if run["updates"] else f"not in {run['limit']:,}",
             f"{run['best']:.4f}",
-            f"{run['seconds']:.0f}",
+            *report.spent([run]),
         ]
         for run in results["runs"]
     ]
-    head = ["cell", "T", "seed", f"steps to an error below {GOAL}", "least error", "seconds"]
+    head = ["cell", "T", "seed", f"steps to an error below {GOAL}", "least error", *report.SPENT]
     return f"""# The adding problem
 
 {report.conditions(results)}
-- {results["threads"]} threads
 - Recipe: {UNITS} units, batches of {BATCH} made anew, Adam 3e-3 (RNN: 1e-3), clipping by global norm {CLIP:g}, forget bias 1
 
 The mean squared error of 1,000 sequences that are not trained on; whoever always says 1 has 0.1667.

@@ -59,7 +59,16 @@ class Others:
     def share(self) -> float:
         wall = time.monotonic() - self.start[0]
         others = busy_seconds() - self.start[1] - (process_seconds(self.own) - self.start[2])
-        return max(0.0, others / (wall * cores()))
+        # Of all cores, also where this process may use some of them only.
+        return max(0.0, others / (wall * (os.cpu_count() or 1)))
+
+    def spent(self) -> dict[str, float]:
+        """Seconds on the clock, seconds of processors, and the share that others used meanwhile."""
+        return {
+            "seconds": time.monotonic() - self.start[0],
+            "cpu_seconds": process_seconds(self.own) - self.start[2],
+            "others": self.share(),
+        }
 
 
 def wait_until_idle(own: list[int], limit: float) -> float:

@@ -47,10 +47,28 @@ def times(ratio: float) -> str:
 
 def conditions(results: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    return f"""- Date: {results["date"]}
-- Machine: {results["processor"]}, {results["cores"]} cores
-- Versions: {versions}
-- Command: `{results["command"]}`"""
+    runs = results.get("runs", [])
+    commands = dict.fromkeys(run.get("command", results["command"]) for run in runs) or [results["command"]]
+    lines = [
+        f"- Date: {results['date']}",
+        f"- Machine: {results['processor']}, {results['cores']} cores",
+        f"- Versions: {versions}",
+        "- Command: " + ", ".join(f"`{command}`" for command in commands),
+        f"- {results['threads']} thread{'s' if results['threads'] > 1 else ''}",
+    ]
+    others = [run["others"] for run in runs if "others" in run]
+    if others and max(others) > IDLE:
+        lines[-1] += f"; meanwhile other programs used {min(others):.0%} to {max(others):.0%} of the machine"
+    return "\n".join(lines)
+
+
+def spent(runs: list[dict]) -> list[str]:
+    """Two cells of a table: the mean time of runs, on the clock and of processors."""
+    means = [sum(run[kind] for run in runs) / len(runs) for kind in ("seconds", "cpu_seconds")]
+    return [f"{mean:.0f} s" if mean < 100 else f"{mean / 60:.1f} min" for mean in means]
+
+
+SPENT = ["time of a run", "of processors"]
 
 
 def figure(entry: dict, row: dict, unit: str) -> float:
@@ -183,7 +201,6 @@ def shakespeare(results: dict) -> str:
     return f"""# Tiny Shakespeare, character by character
 
 {conditions(results)}
-- {results["threads"]} threads
 - Recipe: {recipe}
 
 Losses in nats a character. The model kept is that of the epoch with the lowest validation loss.

@@ -15,14 +15,12 @@ word and its tag a line.
 
 from __future__ import annotations
 
-import argparse
 import sys
-import time
-from datetime import date
 from pathlib import Path
 
+import recipes
 import report
-from machine import Others, cores, cpu_model
+from machine import Others
 
 import seqrs
 
@@ -69,7 +67,7 @@ RECIPES = {
 
 
 def train(name: str, form: str, data: tuple[Sentences, Sentences], seed: int, epochs: int | None) -> dict:
-    others, start = Others([]), time.perf_counter()
+    clock = Others([])
     (own, spelled), (recipe, units) = FORMS[form], RECIPES[name]
     recipe = recipe | own | ({"char_hidden_size": units} if spelled else {})
     recipe |= {} if epochs is None else {"epochs": epochs}
@@ -80,45 +78,36 @@ def train(name: str, form: str, data: tuple[Sentences, Sentences], seed: int, ep
         "form": form,
         "seed": seed,
         "f1": model.score(*data[1]),
-        "seconds": time.perf_counter() - start,
-        "others": others.share(),
+        **clock.spent(),
     }
     print(f"{form}, seed {seed}: F1 {result['f1']:.4f} after {result['seconds']:.0f} s", file=sys.stderr)
     return result
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = recipes.parser(__doc__)
     parser.add_argument("data", choices=DATA)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=FORMS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
     parser.add_argument("--epochs", type=int, help="default: those of the recipe")
-    parser.add_argument("--threads", type=int, default=cores(), help="default: all cores")
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="where to write the results (default: print only)"
-    )
     options = parser.parse_args()
     seqrs.set_num_threads(options.threads)
     read, *parts = DATA[options.data]
     training, held_out = (read(options.folder, part) for part in parts)
-
-    results = {
-        "date": date.today().isoformat(),
-        "command": " ".join(["python bench/tagging.py", *report.without_paths(sys.argv[1:])]),
-        "processor": cpu_model(),
-        "cores": cores(),
-        "threads": options.threads,
-        "versions": {"seqrs": seqrs.__version__, "Python": sys.version.split()[0]},
-        "data": options.data,
-        "recipe": RECIPES[options.data][0] | ({"epochs": options.epochs} if options.epochs else {}),
-        "runs": [
+    recipes.publish(
+        "tagging.py",
+        f"tagging-{options.data}",
+        options,
+        (
             train(options.data, form, (training, held_out), seed, options.epochs)
-            for form in options.forms
             for seed in options.seeds
-        ],
-    }
-    report.publish(f"tagging-{options.data}", text(results), results, options.output)
+            for form in options.forms
+        ),
+        lambda run: (list(FORMS).index(run["form"]), run["seed"]),
+        text,
+        data=options.data,
+        recipe=RECIPES[options.data][0] | ({"epochs": options.epochs} if options.epochs else {}),
+    )
 
 
 def text(results: dict) -> str:
@@ -127,17 +116,15 @@ def text(results: dict) -> str:
         runs = [run for run in results["runs"] if run["form"] == form]
         scores = [run["f1"] for run in runs]
         mean = sum(scores) / len(scores)
-        seconds = sum(run["seconds"] for run in runs) / len(runs)
-        rows.append([form, f"{mean:.3f}", ", ".join(f"{score:.3f}" for score in scores), f"{seconds:.0f}"])
+        rows.append([form, f"{mean:.3f}", ", ".join(f"{score:.3f}" for score in scores), *report.spent(runs)])
     return f"""# Tagging: {results["data"]}
 
 {report.conditions(results)}
-- {results["threads"]} threads
 - Recipe: word vectors of 100 drawn at random, BiLSTM, Adam 3e-3, {", ".join(f"{k} {v}" for k, v in results["recipe"].items())}
 
 Entity F1 of the development part, each seed's last weights.
 
-{report.table(["form", "F1, mean", "F1 of each seed", "seconds a run"], rows)}
+{report.table(["form", "F1, mean", "F1 of each seed", *report.SPENT], rows)}
 """
 
 

@@ -12,15 +12,12 @@ global norm 1; BLEU of the validation sentences as they are, by sacrebleu withou
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import sys
-import time
-from datetime import date
 from pathlib import Path
 
+import recipes
 import report
-from machine import Others, cores, cpu_model
+from machine import Others
 
 import seqrs
 from seqrs import datasets, metrics
@@ -30,7 +27,7 @@ BEAM = 5
 
 
 def dates(seed: int, epochs: int) -> dict:
-    others, start = Others([]), time.perf_counter()
+    clock = Others([])
     model = seqrs.Translator(
         **COMMON,
         level="char",
@@ -42,15 +39,14 @@ def dates(seed: int, epochs: int) -> dict:
         random_state=seed,
     )
     model.fit(*datasets.dates(10_000, seed=seed))
-    seconds = time.perf_counter() - start
+    spent = clock.spent()  # in training
     sources, references = datasets.dates(1000, seed=2**63 + seed)
     scores = [model.set_params(beam=beam).score(sources, references) for beam in (1, BEAM)]
     return {
         "seed": seed,
         "greedy": scores[0],
         "beam": scores[1],
-        "seconds": seconds,
-        "others": others.share(),
+        **spent,
     }
 
 
@@ -60,7 +56,7 @@ def lines(path: Path) -> list[str]:
 
 
 def multi30k(seed: int, epochs: int, folder: Path) -> dict:
-    others, start = Others([]), time.perf_counter()
+    clock = Others([])
     model = seqrs.Translator(
         **COMMON,
         min_count=3,
@@ -76,7 +72,7 @@ def multi30k(seed: int, epochs: int, folder: Path) -> dict:
     )
     held_out = lines(folder / "val.en"), lines(folder / "val.de")
     model.fit(lines(folder / "train.en.gz"), lines(folder / "train.de.gz"), validation=held_out)
-    seconds = time.perf_counter() - start
+    spent = clock.spent()  # in training
     scores = []
     for beam in (1, BEAM):
         found = [best[0].text for best in model.translate(held_out[0], beam=beam, replace_unk=True)]
@@ -86,42 +82,35 @@ def multi30k(seed: int, epochs: int, folder: Path) -> dict:
         "greedy": scores[0],
         "beam": scores[1],
         "history": model.history,
-        "seconds": seconds,
-        "others": others.share(),
+        **spent,
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = recipes.parser(__doc__)
     parser.add_argument("task", choices=["dates", "multi30k"])
     parser.add_argument("folder", nargs="?", type=Path, help="of multi30k")
     parser.add_argument("--epochs", type=int, default=10, help="default: 10")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
-    parser.add_argument("--threads", type=int, default=cores(), help="default: all cores")
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="where to write the results (default: print only)"
-    )
     options = parser.parse_args()
     if options.task == "multi30k" and options.folder is None:
         parser.error("multi30k needs the folder of its files")
     seqrs.set_num_threads(options.threads)
-    results = {
-        "date": date.today().isoformat(),
-        "command": " ".join(["python bench/translation.py", *report.without_paths(sys.argv[1:])]),
-        "processor": cpu_model(),
-        "cores": cores(),
-        "threads": options.threads,
-        "versions": {"seqrs": seqrs.__version__, "Python": sys.version.split()[0]},
-        "task": options.task,
-        "epochs": options.epochs,
-        "runs": [
+    recipes.publish(
+        "translation.py",
+        f"translation-{options.task}",
+        options,
+        (
             dates(seed, options.epochs)
             if options.task == "dates"
             else multi30k(seed, options.epochs, options.folder)
             for seed in options.seeds
-        ],
-    }
-    report.publish(f"translation-{options.task}", text(results), results, options.output)
+        ),
+        lambda run: (run["seed"],),
+        text,
+        packages=("sacrebleu",) if options.task == "multi30k" else (),
+        task=options.task,
+        epochs=options.epochs,
+    )
 
 
 def text(results: dict) -> str:
@@ -131,18 +120,17 @@ def text(results: dict) -> str:
         return f"{100 * value:.1f} %" if exact else f"{value:.1f}"
 
     rows = [
-        [str(run["seed"]), shown(run["greedy"]), shown(run["beam"]), f"{run['seconds']:.0f}"] for run in runs
+        [str(run["seed"]), shown(run["greedy"]), shown(run["beam"]), *report.spent([run])] for run in runs
     ]
     means = [shown(sum(run[name] for run in runs) / len(runs)) for name in ("greedy", "beam")]
     unit = "exactly right" if exact else "BLEU"
-    head = ["seed", f"{unit}, greedy", f"{unit}, beam of {BEAM}", "seconds of training"]
+    head = ["seed", f"{unit}, greedy", f"{unit}, beam of {BEAM}", "time of training", report.SPENT[1]]
     return f"""# Translation: {results["task"]}
 
 {report.conditions(results)}
-- {results["threads"]} threads
 - The recipe at the head of `bench/translation.py`, {results["epochs"]} epochs
 
-{report.table(head, [*rows, ["mean", *means, ""]])}
+{report.table(head, [*rows, ["mean", *means, *report.spent(runs)]])}
 """
 
 

@@ -98,9 +98,8 @@ def test_a_full_disk_stops_training_and_leaves_the_old_files(tmp_path: Path) -> 
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    run = seqrs(
-        *("train", "text.txt", "-o", "model.seqrs", *OPTIONS), folder=tmp_path, code=2, preexec_fn=limited
-    )
+    again = ("train", "text.txt", "-o", "model.seqrs", "--overwrite", *OPTIONS)
+    run = seqrs(*again, folder=tmp_path, code=2, preexec_fn=limited)
     (line,) = run.stderr.splitlines()
     assert line.startswith("seqrs: error: ")
     assert "File too large" in line

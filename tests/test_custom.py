@@ -402,3 +402,66 @@ def test_a_tape_is_good_for_one_backward_pass_of_its_own_layer_and_weights() -> 
         layer.backward(tape, y)
     with pytest.raises(TypeError, match="tape: expected a Tape, got NoneType"):
         layer.backward(layer.forward(x, training=False)[2], y)
+
+
+class Odd(MyGRU):
+    """A cell of which one thing is not what it should be."""
+
+    def __init__(self, **what: Any) -> None:
+        super().__init__(2)
+        self.what = what
+
+    @property
+    def state_sizes(self) -> Any:
+        return self.what.get("state_sizes", (2,))
+
+    def parameters(self, input_size: int, rng: np.random.Generator) -> Any:
+        return self.what.get("parameters", super().parameters(input_size, rng))
+
+    def step(self, p: Any, x: np.ndarray, state: Any) -> Any:
+        return self.what.get("step", super().step(p, x, state))
+
+    def step_backward(self, p: Any, saved: Any, dstate: Any) -> Any:
+        return self.what.get("step_backward", super().step_backward(p, saved, dstate))
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (
+            None,
+            "cell: expected an object with state_sizes, parameters, .*, got NoneType without state_sizes,",
+        ),
+        (dict, "got the class dict without state_sizes, parameters, step, step_backward"),
+        (Three, "got the class Three itself, not an object of it"),
+        ("lstm", "cell: expected an object with state_sizes, .* got str without"),
+        (Odd(state_sizes=2), r"Odd\.state_sizes: expected a tuple of widths, got int 2"),
+        (Odd(state_sizes=(2.0,)), r"Odd\.state_sizes: expected an integer, got float 2\.0"),
+        (Odd(parameters=None), r"Odd\.parameters: expected a dict of arrays by name, got NoneType"),
+        (Odd(parameters={"w": "x"}), r"Odd\.parameters: expected real numbers by name, got 'w': str 'x'"),
+        (Odd(parameters={"w": 1j}), r"Odd\.parameters: expected real numbers by name, got 'w': complex"),
+        (
+            Odd(step=np.zeros((3, 2))),
+            r"Odd\.step: expected a tuple \(state, saved\), got an array of float64",
+        ),
+        (Odd(step=(np.zeros((3, 2)), None)), r"Odd\.step: state: expected a tuple of 1 arrays, got an array"),
+        (Odd(step=((), None, 0)), r"Odd\.step: expected a tuple \(state, saved\), got a tuple of 3"),
+        (Odd(step_backward=None), r"Odd\.step_backward: expected a tuple \(by x, by state, by weights\)"),
+        (
+            Odd(step_backward=(np.zeros((3, 1)), (np.zeros((3, 2)),), None)),
+            r"Odd\.step_backward: expected a dict of gradients by weight, got NoneType",
+        ),
+    ],
+)
+def test_what_is_no_cell_is_told(cell: Any, message: str) -> None:
+    def use() -> None:
+        layer = nn.Custom(cell, 1, dtype="float64")
+        layer.backward(layer.forward(np.ones((3, 2, 1)))[2], np.ones((3, 2, 2)))
+
+    with pytest.raises(TypeError, match=message):
+        use()
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"Odd\.parameters: w: expected finite numbers, got nan at \[1\]"):
+        nn.Custom(Odd(parameters={"w": [0.0, np.nan]}), 1)

@@ -201,7 +201,17 @@ Z = np.zeros((2, 3, 4), np.float32)
         (
             lambda: decoding.ctc_beam(Z, alpha=np.inf),
             ValueError,
-            "alpha: expected a finite number, got inf",
+            "alpha: expected a finite number of at least 0, got inf",
+        ),
+        (
+            lambda: decoding.ctc_beam(Z, alpha=-1.0),
+            ValueError,
+            "alpha: expected a finite number of at least 0, got -1.0",
+        ),
+        (
+            lambda: decoding.bio_constraints(["O", None]),  # type: ignore[list-item]
+            TypeError,
+            "tags: expected names, got NoneType at 1",
         ),
         (lambda: decoding.ctc_beam(Z, language=1), TypeError, "language: expected a callable, got int 1"),
         (

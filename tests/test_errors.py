@@ -86,6 +86,7 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (TypeError, r"x: expected float32, got str 'words'", lambda: gru()("words")),
     (TypeError, r"x: expected float32, got list", lambda: gru()([["a", "b"]])),
     (TypeError, r"x: expected float32, got NoneType", lambda: gru()(None)),
+    (ValueError, r"x: expected an array, or lists of one length, got list of several lengths", lambda: gru()([[[0.0] * 3], [[0.0] * 2]])),
     (ValueError, r"x: expected shape \(B, T, 3\), got \(2, 4, 4\)", lambda: gru()(np.zeros((2, 4, 4), F32))),
     (ValueError, r"x: expected shape \(T, 3\), got \(4, 2\)", lambda: gru()(X[0, :, :2])),
     (ValueError, r"x: expected shape \(B, T, 3\), got \(\)", lambda: gru()(F32(1))),
@@ -117,6 +118,8 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (ValueError, r"lengths: expected integers from 0 to 4, the steps of x, got -1 at \[0\]", lambda: gru()(X, None, [-1, 5])),
     (TypeError, r"lengths: expected integers, got an array of float64", lambda: gru()(X, None, np.array([1.0, 2.0]))),
     (TypeError, r"lengths: expected integers, got list", lambda: gru()(X, None, [True, False])),
+    (ValueError, r"lengths: expected an array, or lists of one length, got list of several lengths", lambda: gru()(X, None, [[1], [1, 2]])),
+    (ValueError, r"mask: expected an array, or lists of one length, got list of several lengths", lambda: gru()(X, mask=[[True], [True, False]])),
     # The backward pass
     (TypeError, r"tape: expected a Tape, got NoneType; forward\(\.\.\., training=True\) returns one", lambda: backward(tape=None)),
     (TypeError, r"tape: expected a Tape, got ndarray", lambda: backward(tape=H)),
@@ -125,6 +128,7 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (ValueError, r"dy: expected shape \(2, 4, 5\), got \(3, 4, 5\)", lambda: backward(dy=np.zeros((3, 4, 5), F32))),
     (TypeError, r"dy: expected float32, got an array of float64", lambda: backward(dy=np.zeros((2, 4, 5)))),
     (ValueError, r"dy: expected finite numbers, got nan at \[0, 0, 0\]", lambda: backward(dy=np.full((2, 4, 5), np.nan, F32))),
+    (ValueError, r"dy: expected an array, or lists of one length, got list of several lengths", lambda: backward(dy=[[1.0], [2.0, 3.0]])),
     (ValueError, r"dstate: expected shape \(1, 2, 5\), got \(1, 2, 4\)", lambda: backward(dstate=H[..., :4])),
     # Weights
     (ValueError, r"state_dict: expected the parameters of GRU\(3, 5\), got missing bias_hh_l0", lambda: load(bias_hh_l0=None)),
@@ -133,6 +137,7 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (ValueError, r"state_dict: .*, got missing bias_ih_l0; unexpected b; bias_hh_l0 of shape .*", lambda: load(bias_ih_l0=None, b=H, bias_hh_l0=H)),
     (ValueError, r"weight_hh_l0: expected finite numbers, got nan at \[0, 0\]", lambda: load(weight_hh_l0=np.full((15, 5), np.nan))),
     (ValueError, r"bias_ih_l0: expected finite numbers, got inf at \[0\]", lambda: load(bias_ih_l0=np.full(15, 1e300))),
+    (ValueError, r"bias_ih_l0: expected an array, or lists of one length, got list of several lengths", lambda: load(bias_ih_l0=[[1.0], []])),
     (TypeError, r"bias_ih_l0: expected floats, got an array of int64", lambda: load(bias_ih_l0=np.zeros(15, np.int64))),
     # The machine
     (ValueError, r"n: expected an integer of at least 1, got 0", lambda: seqrs.set_num_threads(0)),

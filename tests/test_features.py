@@ -40,6 +40,15 @@ def test_wav_files_of_every_width(tmp_path: Path, width: int, channels: int) -> 
     assert features.read_audio(str(tmp_path / "empty.wav"))[0].shape == (0,)
 
 
+def test_of_a_file_cut_short_what_is_whole(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(-128, 128, (50, 2)) / 128
+    write(tmp_path / "a.wav", frames, 3)
+    data = (tmp_path / "a.wav").read_bytes()
+    for lost, left in (1, 49), (6, 49), (7, 48), (299, 0):
+        samples, _ = features.read_audio(io.BytesIO(data[:-lost]))
+        np.testing.assert_array_equal(samples, frames[:left].mean(1))
+
+
 def test_what_is_no_wav_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError):
         features.read_audio(tmp_path / "none.wav")
@@ -106,6 +115,21 @@ def test_standardize_forgets_loudness_and_offset() -> None:
     np.testing.assert_allclose(y.mean(0), 0, atol=1e-15)
     np.testing.assert_allclose(y.std(0), 1)
     np.testing.assert_allclose(features.standardize(3 * x + 5), y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_standardize_makes_zero_of_what_never_changes(dtype: type) -> None:
+    """Of whatever size: their mean in single precision is not always the number itself."""
+    constant = np.random.default_rng(0).uniform(1e5, 1e6, 50).astype(dtype)
+    np.testing.assert_array_equal(features.standardize(np.tile(constant, (7, 1))), 0)
+
+
+def test_integer_samples_are_refused() -> None:
+    with pytest.raises(
+        TypeError, match="samples: expected floats from -1 to 1, got an array of int16; divide"
+    ):
+        features.log_mel(np.zeros(500, np.int16), 8000)
+    assert features.log_mel([0, 1] * 300, 8000).shape == (6, 40)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 import math
 import sys
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,6 +206,10 @@ ERRORS = [
         "hypotheses: expected 1 as there are references, got 0",
     ),
     (lambda: metrics.word_error_rate([" "], ["a"]), "references: expected something to compare with"),
+    (
+        lambda: metrics.frame_nll([[0.0], [0.0, 1.0]], [[0.0]]),
+        "logits: expected an array, or lists of one length",
+    ),
     (lambda: metrics.frame_nll(np.zeros(3), np.zeros(3)), "logits: expected shape (B, T, K) or (T, K)"),
     (lambda: metrics.frame_nll(np.zeros((1, 2)), np.zeros((1, 2)), lengths=[1]), "lengths: expected None"),
     (
@@ -211,6 +217,15 @@ ERRORS = [
         "logits: expected at least one frame that counts, got none",
     ),
 ]
+
+
+@pytest.mark.parametrize("metric", [metrics.bleu, metrics.character_error_rate, metrics.word_error_rate])
+def test_one_text_is_not_taken_for_a_list_of_characters(metric: Callable[[Any, Any], float]) -> None:
+    for true, pred in ("ab", ["ab"]), (["ab"], "ab"), ("abcd", "bcda"):
+        with pytest.raises(TypeError, match=r"s: expected a list of texts, got one text$"):
+            metric(true, pred)
+    with pytest.raises(TypeError, match="y_true, y_pred: expected lists of sequences, got one text"):
+        metrics.exact_match("ab", "ab")
 
 
 @pytest.mark.parametrize(("call", "message"), ERRORS, ids=[message for _, message in ERRORS])

@@ -39,7 +39,7 @@ def test_python_runs_from_top_to_bottom(folder: Path, capsys: pytest.CaptureFixt
     assert "(128, 32)\n" in printed
     assert re.search(r"trainable +946\n", printed)  # the table of the model of one's own
     assert re.search(r"RNN +\de-1\d\nGRU +\de-1\d\nLSTM +\de-0\d\n$", printed)  # gradients 50 steps back
-    assert (folder / "model.seqrs").is_file()
+    assert (folder / "corpus.seqrs").is_file()
 
 
 def test_commands_run_in_order(folder: Path) -> None:

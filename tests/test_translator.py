@@ -9,8 +9,9 @@ import pytest
 
 import seqrs
 from seqrs import losses
-from seqrs.models.beam import Search
+from seqrs.models.beam import Search, _likeliest
 from seqrs.models.encoder_decoder import EncoderDecoder, Memory, Sizes
+from seqrs.models.inputs import padded
 
 DRAW = np.random.default_rng(0)
 WORDS = ["".join(DRAW.choice(list("abc"), DRAW.integers(1, 5))) for _ in range(300)]
@@ -34,11 +35,14 @@ def fitted() -> seqrs.Translator:
 
 
 @pytest.mark.parametrize("looks", ["before", "after"])
-@pytest.mark.parametrize(("cell", "bidirectional"), [("gru", True), ("lstm", False), ("lstm", True)])
+@pytest.mark.parametrize(
+    ("cell", "bidirectional", "layers"),
+    [("gru", True, 1), ("lstm", False, 1), ("lstm", True, 3), ("gru", False, 2)],
+)
 def test_the_gradient_of_all_networks_is_central_differences(
-    cell: str, bidirectional: bool, looks: str
+    cell: str, bidirectional: bool, layers: int, looks: str
 ) -> None:
-    sizes = Sizes(5, 6, cell, 3, 4, 2, bidirectional, "general", looks, 0.3, tied=True)
+    sizes = Sizes(5, 6, cell, 3, 4, 2, layers, bidirectional, "general", looks, 0.3, tied=True)
     model = EncoderDecoder(sizes, dtype="float64", device="cpu", seed=1)
     rng = np.random.default_rng(2)
     sources, targets = rng.integers(0, 5, (3, 4), np.int32), rng.integers(0, 6, (3, 5), np.int32)
@@ -106,6 +110,22 @@ def test_a_wide_beam_finds_all_there_is_in_order(length_penalty: float, coverage
         assert all(one.finished and one.attention.shape == (len(one.tokens), 2) for one in found)
 
 
+@pytest.mark.parametrize("vocabulary", [1, 3, 63, 64, 65, 1000])
+@pytest.mark.parametrize("most", [1, 2, 10])
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_likeliest_are_those_of_a_whole_sort(vocabulary: int, most: int, ties: bool) -> None:
+    rng = np.random.default_rng(vocabulary)
+    logits = rng.normal(size=(7, vocabulary)).astype(np.float32) * (0 if ties else 3)
+    logits[:, rng.integers(0, vocabulary, 4)] += 5
+    tokens, log_probs = _likeliest(logits, most)
+    z = logits.astype(np.float64)
+    every = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
+    best = np.sort(every, axis=1)[:, ::-1][:, :most]
+    np.testing.assert_allclose(log_probs, best, atol=1e-5)
+    np.testing.assert_allclose(np.take_along_axis(every, tokens, 1), best, atol=1e-5)
+    assert all(len(set(row)) == len(row) for row in tokens.tolist())
+
+
 def test_greedy_takes_the_likeliest_token_at_every_step() -> None:
     model: Any = Scripted()
     memory = Memory(np.zeros((1, 2, 1)), np.array([2]), np.zeros((1, 1, 1)))
@@ -143,6 +163,8 @@ def test_a_file_holds_all_of_it(fitted: seqrs.Translator, tmp_path: Path) -> Non
     "options",
     [
         {"cell": "lstm", "num_layers": 2, "dropout": 0.2},
+        {"cell": "lstm", "decoder_layers": 3, "dropout": 0.1},
+        {"cell": "gru", "decoder_layers": 2, "bidirectional": True},
         {"attention": "dot", "looks": "after"},
         {"attention": "general", "tied": False, "label_smoothing": 0.1},
         {"teacher_forcing": 0.5},
@@ -154,6 +176,63 @@ def test_every_form_learns_and_is_the_same_again(options: dict[str, Any]) -> Non
     history = models[0].history
     assert history == models[1].history
     assert history[-1]["validation_loss"] < history[0]["validation_loss"]
+
+
+def test_a_deep_decoder_writes_what_it_wrote_in_training(tmp_path: Path) -> None:
+    model = small(cell="lstm", decoder_layers=2, epochs=20, batch_size=16).fit(WORDS, TURNED)
+    assert model.score(WORDS, TURNED) > 0.9
+    # Step by step, with all layers' states carried along, as in one pass.
+    (best,) = model.translate(["abca"], beam=1)[0]
+    (target,) = model._targets.encode("y", [best.text])
+    memory = model.network.read(*padded(model._read(["abca"])))
+    given = np.concatenate([[-1], target[:-1]]).astype(np.int32)
+    logits, _, _ = model.network.write(given[None], memory.state, memory)
+    shifted = logits[0] - logits[0].max(-1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    assert best.log_prob == pytest.approx(log_p[np.arange(len(target)), target].sum(), abs=1e-4)
+    model.save(tmp_path / "deep.seqrs")
+    assert seqrs.load(tmp_path / "deep.seqrs").translate(["abca"], beam=1)[0][0].text == best.text
+
+
+class Pairs:
+    """A tokenizer of one's own: two characters a token."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return [text[i : i + 2] for i in range(0, len(text), 2)]
+
+    def detokenize(self, tokens: list[str]) -> str:
+        return "".join(tokens)
+
+
+class Backwards(Pairs):
+    """Another: characters from the last to the first."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return list(text[::-1])
+
+    def detokenize(self, tokens: list[str]) -> str:
+        return "".join(tokens)[::-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ({"level": Pairs()}, Pairs()),  # of both sides
+        ({"target_level": Pairs()}, Pairs()),
+        ({"level": Pairs(), "target_level": "char"}, Pairs()),
+        ({"level": Pairs(), "target_level": Backwards()}, (Pairs(), Backwards())),
+    ],
+)
+def test_tokenizers_of_ones_own_are_passed_again(options: dict[str, Any], given: Any, tmp_path: Path) -> None:
+    path = tmp_path / "own.seqrs"
+    model = small(epochs=3, **options).fit(WORDS, TURNED, checkpoint=path)
+    model.save(path)
+    with pytest.raises(ValueError, match="tokenizer: the model was trained with a tokenizer of its own"):
+        seqrs.load(path)
+    again = seqrs.load(path, tokenizer=given)
+    assert again.predict(WORDS[:9]) == model.predict(WORDS[:9])
+    resumed = seqrs.Translator.resume(tmp_path / "own.last.seqrs", WORDS, TURNED, tokenizer=given)
+    assert resumed.predict(WORDS[:9]) == model.predict(WORDS[:9])
 
 
 def test_tokens_in_tokens_out_and_unknown_words_by_attention() -> None:
@@ -179,6 +258,7 @@ def test_what_does_not_fit_is_refused(fitted: seqrs.Translator) -> None:
         (ValueError, lambda: small(attention="dot", bidirectional=True), "attention: expected"),
         (ValueError, lambda: small(teacher_forcing=1.5), "teacher_forcing: expected a number from 0 to 1"),
         (ValueError, lambda: small(beam=0), "beam"),
+        (ValueError, lambda: small(decoder_layers=0), "decoder_layers"),
         (ValueError, lambda: small(embedding_size=None), "embedding_size"),
         (ValueError, lambda: small(layer_options={"zoneout": 0.1}), "layer_options"),
         (RuntimeError, lambda: small().predict(["a"]), "has learned nothing yet"),
@@ -187,7 +267,7 @@ def test_what_does_not_fit_is_refused(fitted: seqrs.Translator) -> None:
         (TypeError, lambda: small().fit(["ab"], [[1, 2]]), "y: expected strings"),
         (ValueError, lambda: fitted.predict([""]), "at least one step"),
         (ValueError, lambda: fitted.translate(["a"], beam=2, n_best=3), "n_best"),
-        (ValueError, lambda: fitted.score(["a", "b"], ["a"]), "one reference for each of 2"),
+        (ValueError, lambda: fitted.score(["a", "b"], ["a"]), "y: expected one for each of 2"),
     ]
     for error, call, message in cases:
         with pytest.raises(error, match=message):

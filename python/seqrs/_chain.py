@@ -1,9 +1,7 @@
 """The parameters of a chain of tags, checked; what `seqrs.losses` and `seqrs.decoding` share."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from seqrs import _check
 from seqrs._check import Floats
@@ -30,7 +28,7 @@ def checked(
                 f"allowed: expected three arrays, for start, transitions and end, got {_check.describe(allowed)}"
             )
         for i, (name, _, shape) in enumerate(arrays):
-            flags: NDArray[Any] = np.asarray(allowed[i])
+            flags = _check.as_array("allowed", allowed[i])
             if flags.dtype != np.bool_ or flags.shape != shape:
                 got = f"{_check.describe(flags)} of shape {flags.shape}"
                 raise ValueError(f"allowed: expected bool of shape {shape} for {name}, got {got}")

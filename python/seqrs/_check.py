@@ -138,13 +138,24 @@ def seed(value: SupportsIndex | None) -> int:
     return secrets.randbits(63) if value is None else integer("seed", value, minimum=0, maximum=2**64 - 1)
 
 
+def as_array(name: str, value: Any) -> NDArray[Any]:
+    """Return an array; lists of lists that are not all as long as each other make none."""
+    try:
+        found: NDArray[Any] = np.asarray(value)
+    except ValueError:  # NumPy does not say which argument it was
+        raise ValueError(
+            f"{name}: expected an array, or lists of one length, got {type(value).__name__} of several lengths"
+        ) from None
+    return found
+
+
 def floats(name: str, value: ArrayLike, dtype: str, shape: Shape, *, finite: bool) -> Floats:
     """Return a contiguous array of this dtype and shape.
 
     An array of another float dtype is refused rather than converted: the conversion would cost
     digits or time that nobody asked for. Lists and scalars carry no dtype, so they take this one.
     """
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.dtype != np.dtype(dtype):
         if hasattr(value, "dtype") or array.dtype.kind not in "fiu":
             raise TypeError(f"{name}: expected {dtype}, got {describe(value)}")
@@ -162,7 +173,7 @@ def floats(name: str, value: ArrayLike, dtype: str, shape: Shape, *, finite: boo
 
 def any_floats(name: str, value: ArrayLike) -> Floats:
     """Return an array of at least one axis, which sets the dtype; lists become float64."""
-    array: NDArray[Any] = np.asarray(value)
+    array = as_array(name, value)
     if array.dtype.name not in DTYPES:
         if hasattr(value, "dtype") or array.dtype.kind not in "fiu":
             raise TypeError(f"{name}: expected an array of float32 or float64, got {describe(value)}")
@@ -181,7 +192,7 @@ def same_shape(names: Sequence[str], arrays: Sequence[Floats]) -> None:
 
 def tokens(name: str, value: ArrayLike, size: int, shape: Shape) -> NDArray[np.int32]:
     """Return a contiguous array of token numbers, each from 0 to size - 1, or -1: the zero vector."""
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integer tokens, got {describe(value)}")
     if array.ndim != len(shape):
@@ -204,7 +215,7 @@ def lengths(
     """
     if value is None:
         return None
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.size == 0 and not hasattr(value, "dtype"):
         array = array.astype(np.int64)  # an empty list has no dtype of its own
     if array.dtype.kind not in "iu":
@@ -227,7 +238,7 @@ def mask(value: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_] |
     """Return which steps count, in the shape (B, T) or (T,) of the input's steps; None is all."""
     if value is None:
         return None
-    array = np.asarray(value)
+    array = as_array("mask", value)
     if array.size == 0 and not hasattr(value, "dtype"):
         array = array.astype(np.bool_)
     if array.dtype != np.bool_:
@@ -254,7 +265,7 @@ def parameters(
     shapes = dict(expected)
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"state_dict: expected a mapping of names to arrays, got {describe(state_dict)}")
-    arrays = {name: _plain(value) for name, value in state_dict.items()}
+    arrays = {name: _plain(name, value) for name, value in state_dict.items()}
     problems = [f"missing {name}" for name in shapes if name not in arrays]
     problems += [f"unexpected {name}" for name in arrays if name not in shapes]
     problems += [
@@ -267,9 +278,9 @@ def parameters(
     return {name: _weights(name, array, dtype, finite=finite) for name, array in arrays.items()}
 
 
-def _plain(value: Any) -> NDArray[Any]:
+def _plain(name: str, value: Any) -> NDArray[Any]:
     """Return an array; PyTorch gives the numbers of a parameter only once it is detached."""
-    return np.asarray(value.detach() if hasattr(value, "detach") else value)
+    return as_array(name, value.detach() if hasattr(value, "detach") else value)
 
 
 def _weights(name: str, array: NDArray[Any], dtype: str, *, finite: bool) -> Floats:
@@ -287,7 +298,8 @@ def finite_everywhere(name: str, array: Floats) -> None:
     finite = np.isfinite(array)
     if not finite.all():
         where = first(~finite)
-        raise ValueError(f"{name}: expected finite numbers, got {array[where]} at {list(where)}")
+        at = f" at {list(where)}" if where else ""
+        raise ValueError(f"{name}: expected finite numbers, got {array[where]}{at}")
 
 
 def first(mask: NDArray[np.bool_]) -> tuple[int, ...]:

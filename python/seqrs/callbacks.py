@@ -5,55 +5,19 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO, runtime_checkable
+from typing import Any, Protocol, TextIO, runtime_checkable
 
-if TYPE_CHECKING:
-    from seqrs.training import Trainer
+from seqrs.training import Callback as Callback
+from seqrs.training import Trainer
 
 __all__ = ["Callback", "Checkpoint", "ProgressLines", "Samples", "progress_display"]
-
-
-class Callback:
-    """Base class of what is told of a run's events; override what you need.
-
-    Each method gets the run, a :class:`seqrs.training.Trainer`: its `progress` (epoch, step,
-    history), `loss`, `lr`, `model` and so on. The methods may look at everything, and change
-    nothing that training depends on.
-
-    Examples
-    --------
-    >>> import seqrs
-    >>> from seqrs.callbacks import Callback
-    >>> class Losses(Callback):
-    ...     def __init__(self):
-    ...         self.values = []
-    ...     def on_step(self, run):
-    ...         self.values.append(run.loss)
-    >>> losses = Losses()
-    >>> model = seqrs.LanguageModel(hidden_size=8, num_layers=1, seed=0)
-    >>> _ = model.fit("so it goes. " * 50, epochs=3, seq_len=20, callbacks=[losses], progress=False)
-    >>> losses.values[-1] < losses.values[0]
-    True
-    """
-
-    def on_start(self, run: "Trainer") -> None:
-        """Before the first step."""
-
-    def on_step(self, run: "Trainer") -> None:
-        """After each step."""
-
-    def on_epoch(self, run: "Trainer") -> None:
-        """After each epoch and its validation."""
-
-    def on_end(self, run: "Trainer") -> None:
-        """At the end, whichever it is: ``run.ending`` says."""
 
 
 @runtime_checkable
 class Resumable(Protocol):
     """A model whose training can be stopped and resumed."""
 
-    def save_checkpoint(self, path: str, run: "Trainer") -> None:
+    def save_checkpoint(self, path: str, run: Trainer) -> None:
         """Write the model and all that resuming needs."""
 
 
@@ -90,31 +54,31 @@ class Checkpoint(Callback):
         self._seconds = seconds
         self._written = 0.0
 
-    def on_start(self, run: "Trainer") -> None:
+    def on_start(self, run: Trainer) -> None:
         """Write the start, so that there is something to resume from whatever comes."""
         if run.best is not None and not self.best.exists():  # resumed, and the file is gone
             run.model.save(str(self.best), run.best)
         self._write(run)
 
-    def on_step(self, run: "Trainer") -> None:
+    def on_step(self, run: Trainer) -> None:
         """Write now and then."""
         if time.monotonic() - self._written >= self._seconds:
             self._write(run)
 
-    def on_epoch(self, run: "Trainer") -> None:
+    def on_epoch(self, run: Trainer) -> None:
         """Write the best model if this is it, then the last."""
         if run.improved:
             run.model.save(str(self.best))
         self._write(run)
 
-    def on_end(self, run: "Trainer") -> None:
+    def on_end(self, run: Trainer) -> None:
         """Write what would be lost."""
         if run.ending != "failed" and not run.progress.best_epoch:
             run.model.save(str(self.best))
         if run.ending in {"finished", "interrupted"}:
             self._write(run)
 
-    def _write(self, run: "Trainer") -> None:
+    def _write(self, run: Trainer) -> None:
         if isinstance(run.model, Resumable):
             run.model.save_checkpoint(str(self.last), run)
         self._written = time.monotonic()
@@ -155,12 +119,12 @@ class Samples(Callback):
         self._length = length
         self._file = file
 
-    def on_start(self, run: "Trainer") -> None:
+    def on_start(self, run: Trainer) -> None:
         """Refuse a model that does not write."""
         if not isinstance(run.model, Writer):
             raise TypeError(f"Samples: expected a model that writes, got {type(run.model).__name__}")
 
-    def on_step(self, run: "Trainer") -> None:
+    def on_step(self, run: Trainer) -> None:
         """Write a sample if it is time."""
         updates = run.progress.update
         if updates % (self._every or max(run.total // 10, 1)) == 0:
@@ -196,12 +160,12 @@ class ProgressLines(Callback):
         self._rate = _Rate()
         self._shown = 0.0
 
-    def on_start(self, run: "Trainer") -> None:
+    def on_start(self, run: Trainer) -> None:
         """Start the clock."""
         self._rate.start(run)
         self._shown = time.monotonic()
 
-    def on_step(self, run: "Trainer") -> None:
+    def on_step(self, run: Trainer) -> None:
         """Write a line if it is time."""
         self._rate.count(run)
         progress = run.progress
@@ -213,7 +177,7 @@ class ProgressLines(Callback):
                 f"loss {run.loss:.3f}  {self._rate}  {self._rate.left(run)} left"
             )
 
-    def on_epoch(self, run: "Trainer") -> None:
+    def on_epoch(self, run: Trainer) -> None:
         """Write the epoch's line."""
         self._shown = time.monotonic()
         self._line(f"{epoch_summary(run)}  {self._rate}")
@@ -229,7 +193,7 @@ class ProgressBar(Callback):
         self._rate = _Rate()
         self._bar: Any = None
 
-    def on_start(self, run: "Trainer") -> None:
+    def on_start(self, run: Trainer) -> None:
         """Show the bar."""
         from tqdm import tqdm
 
@@ -243,17 +207,17 @@ class ProgressBar(Callback):
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed} < {remaining}{postfix}]",
         )
 
-    def on_step(self, run: "Trainer") -> None:
+    def on_step(self, run: Trainer) -> None:
         """Move the bar on."""
         self._rate.count(run)
         self._bar.set_postfix_str(f"loss {run.loss:.3f}, {self._rate}", refresh=False)
         self._bar.update()
 
-    def on_epoch(self, run: "Trainer") -> None:
+    def on_epoch(self, run: Trainer) -> None:
         """Write the epoch's line above the bar."""
         self._bar.write(f"{epoch_summary(run)}  {self._rate}", file=sys.stderr)
 
-    def on_end(self, run: "Trainer") -> None:  # noqa: ARG002
+    def on_end(self, run: Trainer) -> None:  # noqa: ARG002
         """Take the bar away."""
         if self._bar is not None:
             self._bar.close()
@@ -271,7 +235,7 @@ def progress_display() -> Callback:
     return ProgressBar() if sys.stderr.isatty() and find_spec("tqdm") else ProgressLines()
 
 
-def epoch_summary(run: "Trainer") -> str:
+def epoch_summary(run: Trainer) -> str:
     """Return a line about the epoch that has just ended."""
     result = run.progress.history[-1]
     text = f"epoch {result['epoch']}/{run.options.epochs}  loss {result['loss']:.3f}"
@@ -286,16 +250,16 @@ def epoch_summary(run: "Trainer") -> str:
 class _Rate:
     """Tokens, or what the model counts in, a second and the time left, since the start or the resumption."""
 
-    def start(self, run: "Trainer") -> None:
+    def start(self, run: Trainer) -> None:
         self._began = time.monotonic()
         self._first = run.progress.update
         self._unit = run.model.unit
         self._tokens = 0
 
-    def count(self, run: "Trainer") -> None:
+    def count(self, run: Trainer) -> None:
         self._tokens += run.tokens
 
-    def left(self, run: "Trainer") -> str:
+    def left(self, run: Trainer) -> str:
         done = run.progress.update - self._first
         seconds = int((time.monotonic() - self._began) / max(done, 1) * (run.total - run.progress.update))
         minutes, seconds = divmod(seconds, 60)

@@ -155,6 +155,8 @@ def bio_constraints(
            [ True,  True,  True]])
     """
     for i, tag in enumerate(tags):
+        if not isinstance(tag, str):
+            raise TypeError(f"tags: expected names, got {_check.describe(tag)} at {i}")
         prefix, dash, kind = tag.partition("-")
         if not (tag == "O" or (prefix in tuple("BIELSU") and dash and kind)):
             raise ValueError(f"tags: expected O, or B-, I-, E-, L-, S- or U- and a kind, got {tag!r} at {i}")
@@ -273,7 +275,7 @@ def ctc_beam(
         for one that cannot be, and in the column of the blank, which is no label, ln P of the end,
         or 0 for a model without one.
     alpha : float, default 0.5
-        Weight of the language model.
+        Weight of the language model, at least 0.
     beta : float, default 0.0
         What each label is worth, in nats: a language model alone favours few of them.
 
@@ -303,7 +305,7 @@ def ctc_beam(
     z, steps, blank = _logits(logits, lengths, blank)
     width = _check.integer("beam_width", beam_width, minimum=1)
     most = _check.integer("num_hypotheses", num_hypotheses, minimum=1)
-    weights = _check.number("alpha", alpha), _check.number("beta", beta)
+    weights = _check.number("alpha", alpha, minimum=0.0), _check.number("beta", beta)
     if language is not None and not callable(language):
         raise TypeError(f"language: expected a callable, got {_check.describe(language)}")
     rows = _native.ctc_beam(z, steps, blank, width, most, language, *weights)

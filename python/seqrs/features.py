@@ -72,6 +72,7 @@ def read_audio(path: str | PathLike[str] | BinaryIO) -> tuple[NDArray[np.float32
             data = file.readframes(count)
     except (wave.Error, EOFError) as problem:
         return _with_soundfile(source, problem)
+    data = data[: len(data) - len(data) % (width * channels)]  # of a file cut short what is whole
     samples = _unpack(data, width).reshape(-1, channels)
     return samples.mean(1, dtype=np.float32), rate
 
@@ -203,6 +204,8 @@ def log_mel(
     ------
     ValueError
         If a number is out of its range, or a sample is NaN or infinite.
+    TypeError
+        If samples are not floats.
 
     Examples
     --------
@@ -211,7 +214,12 @@ def log_mel(
     >>> features.log_mel(np.zeros(16000), 16000).shape
     (98, 40)
     """
-    sound: NDArray[Any] = np.asarray(samples, np.float64)
+    sound = _check.as_array("samples", samples)
+    if sound.dtype.kind != "f" and (sound.dtype.kind not in "iu" or hasattr(samples, "dtype")):
+        raise TypeError(
+            f"samples: expected floats from -1 to 1, got {_check.describe(sound)}; divide integers by their largest"
+        )
+    sound = sound.astype(np.float64)
     if sound.ndim != 1:
         raise ValueError(f"samples: expected shape (n,), got {sound.shape}")
     _check.finite_everywhere("samples", sound)
@@ -301,8 +309,10 @@ def standardize(features: ArrayLike) -> Floats:
     x = _matrix(features)
     if len(x) == 0:
         return x.copy()
-    centred = x - x.mean(0)
-    spread = x.std(0)
+    # In double precision, and about the first step: a constant is then a constant exactly.
+    centred = x.astype(np.float64) - x[0]
+    centred -= centred.mean(0)
+    spread = centred.std(0)
     return np.asarray(centred / np.where(spread > 1e-6, spread, 1), x.dtype)
 
 

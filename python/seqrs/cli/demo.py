@@ -36,6 +36,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
+    if options.output and options.output.exists():
+        raise FileExistsError(f"{options.output} exists: name another file with -o")
     if options.threads is not None:
         seqrs.set_num_threads(options.threads)
     from seqrs.callbacks import Callback, ProgressLines

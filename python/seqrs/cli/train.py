@@ -44,6 +44,16 @@ _FIT: tuple[tuple[str, Any, str, str], ...] = (
     ("--patience", int, "none", "stop after so many epochs without a lower validation loss"),
     ("--sample-every", int, "none", "updates from sample to sample; 0: no samples; none: ten in all"),
 )
+# Options that only one choice of another reads.
+_ONLY_WITH = (
+    ("peephole", "cell", "lstm"),
+    ("reset", "cell", "gru"),
+    ("nonlinearity", "cell", "rnn"),
+    ("step_size", "schedule", "step"),
+    ("gamma", "schedule", "step"),
+    ("momentum", "optimizer", "sgd"),
+)
+_DEFAULTS = {flag[2:].replace("-", "_"): default for flag, _, default, _ in (*_MODEL, *_FIT)}
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -56,13 +66,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("text", nargs="*", type=Path, help="text files")
     parser.add_argument("-o", "--output", type=Path, help="default: model.seqrs")
-    parser.add_argument(
+    begun = parser.add_mutually_exclusive_group()
+    begun.add_argument(
         "--resume",
         nargs="?",
         const=True,
         metavar="CHECKPOINT",
         help="go on bit for bit with the training of the output file, or with the checkpoint of this name; "
         "all options are those it began with",
+    )
+    begun.add_argument(
+        "--overwrite", action="store_true", help="begin anew where the output file or its checkpoint exists"
     )
     parser.add_argument("--threads", type=int, help="default: all cores; the results do not depend on it")
     parser.add_argument("--quiet", action="store_true", help="show no progress and no samples")
@@ -89,8 +103,13 @@ def run(options: argparse.Namespace) -> None:
     elif options.resume:
         last = last_path(output)
         if options.text and not last.exists():
+            _refuse_to_replace(output)
             print(f"there is no {last} to resume from: training begins", file=sys.stderr)
             last = None
+    if last is not None and not last.exists():
+        raise FileNotFoundError(
+            f"--resume: there is no checkpoint {last}; seqrs train TEXT -o {output} begins a training and writes it"
+        )
     try:
         model = _fit(options, output) if last is None else _resume(options, last, output)
     except KeyboardInterrupt:
@@ -103,6 +122,9 @@ def run(options: argparse.Namespace) -> None:
 def _fit(options: argparse.Namespace, output: Path) -> "seqrs.LanguageModel":
     if not options.text:
         raise ValueError("text: expected at least one text file, got none")
+    _refuse_idle_options(options)
+    if not options.overwrite:
+        _refuse_to_replace(output)
     given = _given(options, _FIT)
     if "validation" in given:
         given["validation"] = _fraction_or_path(given["validation"])
@@ -134,9 +156,31 @@ def _resume(options: argparse.Namespace, last: Path, output: Path) -> "seqrs.Lan
         sample_every=getattr(options, "sample_every", None),
         progress=not options.quiet,
     )
+    if file.training["progress"]["finished"]:
+        print(f"{last}: this training has finished; there is nothing to go on with", file=sys.stderr)
     if not output.exists():  # it had finished, and its model was taken away
         model.save(output)
     return model
+
+
+def _refuse_idle_options(options: argparse.Namespace) -> None:
+    """Refuse an option that nothing would read."""
+    for name, of, value in _ONLY_WITH:
+        chosen = getattr(options, of, _DEFAULTS[of])
+        if hasattr(options, name) and chosen != value:
+            flag, other = (f"--{word.replace('_', '-')}" for word in (name, of))
+            raise ValueError(f"{flag}: only goes with {other} {value}, got {other} {chosen}")
+
+
+def _refuse_to_replace(output: Path) -> None:
+    """Refuse to write over a model that somebody may have waited hours for."""
+    from seqrs.callbacks import last_path
+
+    last = last_path(output)
+    for path in (output, last):
+        if path.exists():
+            go_on = ", --resume to go on with its training" if last.exists() else ""
+            raise FileExistsError(f"{path} exists: give --overwrite to replace it{go_on}, or another -o")
 
 
 def _given(options: argparse.Namespace, table: tuple[tuple[str, Any, str, str], ...]) -> dict[str, Any]:

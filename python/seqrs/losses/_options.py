@@ -20,7 +20,7 @@ def options_of(
         if len(shape) < 2:
             raise ValueError("lengths: expected None for an array without an axis of steps")
         steps = _check.lengths(lengths, *shape[:2], of="the predictions")
-    flags = None if mask is None else np.asarray(mask)
+    flags = None if mask is None else _check.as_array("mask", mask)
     if flags is not None and flags.dtype != np.bool_:
         raise TypeError(f"mask: expected an array of bool, got {_check.describe(mask)}")
     if flags is not None and not (flags.ndim > 0 and flags.shape == shape[: flags.ndim]):

@@ -56,7 +56,7 @@ def crf(
     emissions : array of shape (B, T, K), float32 or float64
         A score for each of K tags at each step, as a network gives it; no softmax before.
     tags : integer array of shape (B, T)
-        The tags that came, 0 to K - 1 where they count, anything from -1 on elsewhere.
+        The tags that came, 0 to K - 1; beyond the lengths also -1.
     start, end : arrays of shape (K,), of the dtype of `emissions`
         Scores of the first and of the last tag. -inf rules one out, and has a gradient of 0.
     transitions : array of shape (K, K), of the dtype of `emissions`

@@ -103,7 +103,7 @@ def _labels(
     if not isinstance(targets, (Sequence, np.ndarray)) or len(targets) != batch:
         got = len(targets) if hasattr(targets, "__len__") else _check.describe(targets)
         raise ValueError(f"targets: expected the labels of {batch} rows, got {got}")
-    rows: list[NDArray[Any]] = [np.asarray(row) for row in targets]
+    rows: list[NDArray[Any]] = [_check.as_array("targets", row) for row in targets]
     for i, row in enumerate(rows):
         if row.ndim != 1:
             raise ValueError(f"targets: expected the labels of row {i} in one axis, got shape {row.shape}")

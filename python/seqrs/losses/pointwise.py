@@ -2,7 +2,6 @@
 
 from typing import SupportsFloat
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from seqrs import _check, _native
@@ -125,7 +124,7 @@ def binary_cross_entropy(
     (1.41, array([-0.25  ,  0.4404]))
     """
     z = _check.any_floats("logits", logits)
-    labels = np.asarray(targets)
+    labels = _check.as_array("targets", targets)
     if labels.dtype.kind in "biu":
         labels = labels.astype(z.dtype)  # exact for 0 and 1
     options = options_of(z.shape, lengths, mask, reduction, device)

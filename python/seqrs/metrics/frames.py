@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seqrs import losses
+from seqrs import _check, losses
 
 __all__ = ["frame_nll"]
 
@@ -49,7 +49,7 @@ def frame_nll(logits: ArrayLike, targets: ArrayLike, *, lengths: ArrayLike | Non
     >>> round(metrics.frame_nll(np.zeros((1, 5, 88)), np.zeros((1, 5, 88))), 2)
     61.0
     """
-    shape = np.shape(logits)
+    shape = _check.as_array("logits", logits).shape
     if len(shape) not in (2, 3):
         raise ValueError(f"logits: expected shape (B, T, K) or (T, K), got {shape}")
     if len(shape) == 2 and lengths is not None:

@@ -124,6 +124,8 @@ def exact_match(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     ------
     ValueError
         If there are no sequences, or not as many of one as of the other.
+    TypeError
+        If one of them is a single text.
 
     Examples
     --------
@@ -131,6 +133,8 @@ def exact_match(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     >>> metrics.exact_match(["1999-12-31", "2000-01-01"], ["1999-12-31", "2000-01-10"])
     0.5
     """
+    if isinstance(y_true, str) or isinstance(y_pred, str):
+        raise TypeError("y_true, y_pred: expected lists of sequences, got one text")
     if len(y_true) != len(y_pred) or len(y_true) == 0:
         raise ValueError(
             f"y_pred: expected as many sequences as y_true has, and at least one, got {len(y_pred)} and {len(y_true)}"

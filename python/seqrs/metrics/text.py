@@ -46,6 +46,8 @@ def bleu(
     ValueError
         If there are no sentences, not as many of one as of the other, or sacrebleu has no such
         tokenizer.
+    TypeError
+        If one of them is a single text.
 
     Notes
     -----
@@ -66,6 +68,7 @@ def bleu(
         ) from None
     if tokenize not in BLEU.TOKENIZERS:
         raise ValueError(f"tokenize: expected one of {', '.join(BLEU.TOKENIZERS)}, got {tokenize!r}")
+    _refuse_one_text(references, hypotheses)
     true, found = (
         [text if isinstance(text, str) else " ".join(text) for text in of] for of in (references, hypotheses)
     )
@@ -97,6 +100,8 @@ def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -
     ------
     ValueError
         If the references are empty, or not as many as the hypotheses.
+    TypeError
+        If one of them is a single text.
 
     Examples
     --------
@@ -109,6 +114,7 @@ def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -
     >>> metrics.character_error_rate([[3, 1, 4, 1]], [[3, 1, 1]])
     0.25
     """
+    _refuse_one_text(references, hypotheses)
     return _error_rate(list(references), list(hypotheses))
 
 
@@ -129,6 +135,8 @@ def word_error_rate(references: Sequence[Words], hypotheses: Sequence[Words]) ->
     ------
     ValueError
         If the references have no words, or are not as many as the hypotheses.
+    TypeError
+        If one of them is a single text.
 
     Examples
     --------
@@ -136,6 +144,7 @@ def word_error_rate(references: Sequence[Words], hypotheses: Sequence[Words]) ->
     >>> metrics.word_error_rate(["the cat sat on the mat"], ["the cat sit on mat"])
     0.3333333333333333
     """
+    _refuse_one_text(references, hypotheses)
     true, found = (
         [text.split() if isinstance(text, str) else list(text) for text in of]
         for of in (references, hypotheses)
@@ -176,6 +185,13 @@ def edit_distance(a: Sequence[Any], b: Sequence[Any]) -> int:
         straight = np.append(i, np.minimum(row[1:] + 1, row[:-1] + (second != item)))
         row = np.minimum.accumulate(straight - ahead) + ahead
     return int(row[-1])
+
+
+def _refuse_one_text(references: object, hypotheses: object) -> None:
+    """Refuse a text where texts are meant, whose characters would count as texts each."""
+    for name, of in (("references", references), ("hypotheses", hypotheses)):
+        if isinstance(of, str):
+            raise TypeError(f"{name}: expected a list of texts, got one text")
 
 
 def _error_rate(references: Sequence[Sequence[Any]], hypotheses: Sequence[Sequence[Any]]) -> float:

@@ -10,7 +10,7 @@ from seqrs.models.sequence_options import SequenceOptions as SequenceOptions
 from seqrs.models.tagger import SequenceTagger as SequenceTagger
 from seqrs.models.transcriber import Transcriber as Transcriber
 from seqrs.models.transcriber import Transcript as Transcript
-from seqrs.models.translator import Translation as Translation
+from seqrs.models.translation import Translation as Translation
 from seqrs.models.translator import Translator as Translator
 
 __all__ = [

@@ -1,6 +1,7 @@
 """Beam search: the best translations that can be found by keeping the most likely beginnings."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from seqrs._check import Floats
 from seqrs.models.encoder_decoder import EncoderDecoder, Memory
 
 Tokens = NDArray[np.int32]
+# Logits of which only the largest is looked at first.
+_BLOCK = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,22 +74,23 @@ class Search:
         state = rows.state
         while len(beams.sources):
             logits, state, shares = model.write(beams.last(), state, rows)
-            beams = beams.longer(_log_softmax(logits[:, 0]), shares[:, 0], 2 * width)
+            found = beams.longer(logits[:, 0], shares[:, 0], 2 * width)
             going = [
-                self._sort_out(beams, place, end, done[source], int(memory.lengths[source]))
-                for place, source in enumerate(beams.sources)
+                self._sort_out(found, place, end, done[source], int(memory.lengths[source]))
+                for place, source in enumerate(found.sources)
             ]
             places = [place for place, ranks in enumerate(going) if ranks]
-            beams, parents = beams.keep(places, [going[place] for place in places], width)
+            beams, parents = found.keep(places, [going[place] for place in places], width)
             state = nn.states.take(state, parents)
-            rows = memory.take(np.repeat(beams.sources, width))
+            if len(beams.sources) < len(found.sources):
+                rows = memory.take(np.repeat(beams.sources, width))
         return [sorted(found, key=lambda one: -one.score)[:width] for found in done]
 
     def _sort_out(
         self, beams: "_Beams", place: int, end: int, done: list[Hypothesis], steps: int
     ) -> list[int]:
         """Add what ends here to `done`; return the beams that go on, none where the search is over."""
-        ends, possible = beams.tokens[place, :, -1] == end, np.isfinite(beams.log_probs[place])
+        ends, possible = beams.tokens[place] == end, np.isfinite(beams.log_probs[place])
         for rank in np.flatnonzero(ends[: self.beam] & possible[: self.beam]):
             done.append(self._hypothesis(beams, (place, int(rank)), steps, finished=True))
         going: list[int] = np.flatnonzero(~ends & possible)[: self.beam].tolist()
@@ -98,7 +102,7 @@ class Search:
             most = self._normalised(beams.log_probs[place, going[0]], longest + 1)
             if most <= sorted(one.score for one in done)[-self.beam]:
                 return []
-        if beams.tokens.shape[2] <= longest:
+        if beams.length <= longest:
             return going
         if not done:
             done += [self._hypothesis(beams, (place, rank), steps, finished=False) for rank in going]
@@ -108,18 +112,15 @@ class Search:
         return float(log_prob / ((5 + length) / 6) ** self.length_penalty)
 
     def _hypothesis(self, beams: "_Beams", at: tuple[int, int], steps: int, *, finished: bool) -> Hypothesis:
-        tokens, log_prob, attention = (
-            beams.tokens[at],
-            float(beams.log_probs[at]),
-            beams.attention[at][:, :steps],
-        )
-        score = self._normalised(log_prob, len(tokens))
+        log_prob = float(beams.log_probs[at])
+        score = self._normalised(log_prob, beams.length)
         if self.coverage_penalty:
             # A step that was never looked at is as good as one looked at a millionth.
-            covered = np.clip(attention.sum(0), 1e-6, 1.0)
+            covered = np.clip(beams.covered[at][:steps], 1e-6, 1.0)
             score += self.coverage_penalty * float(np.log(covered).sum())
+        tokens, attention = beams.written(at)
         written = len(tokens) - finished
-        return Hypothesis(tokens[:written].copy(), log_prob, score, attention[:written].copy(), finished)
+        return Hypothesis(tokens[:written], log_prob, score, attention[:written, :steps], finished)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,55 +130,81 @@ class _Beams:
     Attributes
     ----------
     sources : (n,)
-    tokens : (n, W, t)
+        In rising order.
+    tokens : (n, W)
+        The last of each; -1 where there is none yet.
     log_probs : (n, W)
-    attention : (n, W, t, S)
+    shares, covered : (n, W, S)
+        Where the last token looked, and all together.
     parents : (n, W)
         Of which beam of the step before each goes on.
+    trail : list of _Beams
+        Of every step before.
     """
 
     sources: NDArray[np.int64]
     tokens: Tokens
     log_probs: NDArray[np.float64]
-    attention: Floats
+    shares: Floats
+    covered: Floats
     parents: NDArray[np.int64]
+    trail: list["_Beams"]
 
     @classmethod
     def start(cls, width: int, memory: Memory) -> "_Beams":
         count, steps = memory.values.shape[:2]
         log_probs = np.full((count, width), -np.inf)
         log_probs[:, 0] = 0.0  # all beams are the same beginning, so there is one
+        none = np.zeros((count, width, steps), memory.values.dtype)
         return cls(
             np.arange(count),
-            np.zeros((count, width, 0), np.int32),
+            np.full((count, width), -1, np.int32),
             log_probs,
-            np.zeros((count, width, 0, steps), memory.values.dtype),
+            cast(Floats, none),
+            cast(Floats, none),
             np.zeros((count, width), np.int64),
+            [],
         )
 
-    def last(self) -> Tokens:
-        """Return what the decoder reads next, (n W, 1): the zero vector at first."""
-        if self.tokens.shape[2] == 0:
-            return np.full((self.log_probs.size, 1), -1, np.int32)
-        return np.ascontiguousarray(self.tokens[:, :, -1].reshape(-1, 1))
+    @property
+    def length(self) -> int:
+        """The number of tokens."""
+        return len(self.trail)
 
-    def longer(self, log_probs: Floats, shares: Floats, most: int) -> "_Beams":
+    def last(self) -> Tokens:
+        """Return what the decoder reads next, (n W, 1)."""
+        return np.ascontiguousarray(self.tokens.reshape(-1, 1))
+
+    def written(self, at: tuple[int, int]) -> tuple[Tokens, Floats]:
+        """Return the tokens of a beam, (t,), and where each looked, (t, S)."""
+        source, beam, beams = self.sources[at[0]], at[1], self
+        tokens, shares = [], []
+        for earlier in reversed(self.trail):
+            place = np.searchsorted(beams.sources, source)
+            tokens.append(beams.tokens[place, beam])
+            shares.append(beams.shares[place, beam])
+            beam, beams = beams.parents[place, beam], earlier
+        return np.array(tokens[::-1], np.int32), cast(Floats, np.stack(shares[::-1]))
+
+    def longer(self, logits: Floats, shares: Floats, most: int) -> "_Beams":
         """Return the `most` likeliest beginnings of each source that are a token longer, best first."""
         count, width = self.log_probs.shape
-        vocabulary = log_probs.shape[1]
-        every = (self.log_probs[:, :, None] + log_probs.reshape(count, width, vocabulary)).reshape(count, -1)
-        most = min(most, every.shape[1])
-        best = np.argpartition(-every, most - 1, axis=1)[:, :most]
+        tokens, log_probs = _likeliest(logits, most)
+        # A source's best are among the best of its beams.
+        every = (self.log_probs[:, :, None] + log_probs.reshape(count, width, -1)).reshape(count, -1)
+        each = tokens.shape[1]
         rows = np.arange(count)[:, None]
-        best = best[rows, np.argsort(-every[rows, best], axis=1, kind="stable")]
-        parents, tokens = best // vocabulary, (best % vocabulary).astype(np.int32)
-        shares = shares.reshape(count, width, 1, -1)
+        best = np.argsort(-every, axis=1, kind="stable")[:, :most]
+        parents = best // each
+        shares = cast(Floats, shares.reshape(count, width, -1)[rows, parents])
         return _Beams(
             self.sources,
-            np.concatenate([self.tokens[rows, parents], tokens[:, :, None]], axis=2),
+            tokens.reshape(count, -1)[rows, best],
             every[rows, best],
-            np.concatenate([self.attention[rows, parents], shares[rows, parents]], axis=2),
+            shares,
+            cast(Floats, self.covered[rows, parents] + shares),
             parents,
+            [*self.trail, self],
         )
 
     def keep(
@@ -192,11 +219,41 @@ class _Beams:
             row[len(beams) :] = -np.inf  # repeated to fill up
         parents = self.parents[rows, chosen]
         kept = _Beams(
-            self.sources[left], self.tokens[rows, chosen], log_probs, self.attention[rows, chosen], parents
+            self.sources[left],
+            self.tokens[rows, chosen],
+            log_probs,
+            self.shares[rows, chosen],
+            self.covered[rows, chosen],
+            parents,
+            self.trail,
         )
         return kept, (rows * width + parents).ravel()
 
 
-def _log_softmax(logits: Floats) -> NDArray[np.float64]:
-    shifted = logits - logits.max(-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), np.float64)
+def _likeliest(logits: Floats, most: int) -> tuple[Tokens, NDArray[np.float64]]:
+    """Return the `most` likeliest tokens of each row of logits, best first, and their log-probabilities."""
+    count, vocabulary = logits.shape
+    most = min(most, vocabulary)
+    # Only blocks whose largest number is among the largest can hold one of the likeliest.
+    blocks = -(-vocabulary // _BLOCK)
+    wide = np.full((count, blocks * _BLOCK), -np.inf, logits.dtype)
+    wide[:, :vocabulary] = logits
+    wide = wide.reshape(count, blocks, _BLOCK)
+    tops = wide.max(-1)
+    rows = np.arange(count)[:, None]
+    chosen = np.sort(_largest(tops, min(most, blocks)), axis=1)
+    places = _largest(wide[rows, chosen].reshape(count, -1), most)
+    tokens = chosen[rows, places // _BLOCK] * _BLOCK + places % _BLOCK
+    top = tops.max(-1, keepdims=True)
+    sums = np.exp(logits - top).sum(-1, keepdims=True, dtype=np.float64)
+    found = logits[rows, tokens].astype(np.float64) - top - np.log(sums)
+    # Of equals the first, whichever block it is in.
+    order = np.lexsort((tokens, -found), axis=1)
+    return tokens[rows, order].astype(np.int32), found[rows, order]
+
+
+def _largest(numbers: Floats, most: int) -> NDArray[np.int64]:
+    """Return the places of the `most` largest numbers of each row, in any order."""
+    if most == numbers.shape[1]:
+        return np.broadcast_to(np.arange(most), numbers.shape)
+    return np.argpartition(-numbers, most - 1, axis=1)[:, :most]

@@ -20,6 +20,7 @@ from seqrs.models.labels import (
 from seqrs.models.pooling import check_pooling, pooled
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.sequence_options import Seeds
+from seqrs.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -253,7 +254,7 @@ class SequenceClassifier(SequenceModel):
     def _targets_to_json(self) -> dict[str, Any]:
         return {"classes": self._classes.to_json(), "multilabel": self.multilabel}
 
-    def _targets_from_json(self, values: Mapping[str, Any]) -> None:
+    def _targets_from_json(self, values: Mapping[str, Any], tokenizer: Tokenizer | None) -> None:  # noqa: ARG002
         self._classes = Classes.from_json(values["classes"])
         self.classes_, self.multilabel = self._classes.values, bool(values["multilabel"])
 

@@ -7,11 +7,13 @@
     h⟨t⟩, c⟨t⟩ = decoder(y⟨t-1⟩, h⟨t-1⟩, m)                  attention: see seqrs.nn.AttentionDecoder
     logits⟨t⟩ = W_o tanh(W_a [h⟨t⟩; c⟨t⟩] + b_a) + b_o       W_o is the embedding of y where they are tied
 
-y⟨0⟩ is the zero vector; of an LSTM the bridge makes h⟨0⟩ and c⟨0⟩. All weights lie in one flat array,
-so that an optimizer sees one model: its clipping takes the norm over all networks together.
+y⟨0⟩ is the zero vector; of an LSTM the bridge makes h⟨0⟩ and c⟨0⟩. In a deeper decoder the lowest layer
+attends, the one above it reads [h⟨t⟩; c⟨t⟩], and the output the highest one's h (Wu et al. 2016); the
+bridge makes the first state of every layer. All weights lie in one flat array, so that an optimizer sees
+one model: its clipping takes the norm over all networks together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -37,6 +39,7 @@ class Sizes:
     embedding_size: int
     hidden_size: int
     num_layers: int
+    decoder_layers: int
     bidirectional: bool
     score: str
     when: str
@@ -76,7 +79,7 @@ class EncoderDecoder:
 
         cell, width, hidden = _CELLS[sizes.cell], sizes.embedding_size, sizes.hidden_size
         directions = 2 if sizes.bidirectional else 1
-        drop = [nn.Dropout(sizes.dropout, **seeded())] if sizes.dropout else []
+        drop = self._dropout(seeded)
         self.encoder = nn.Sequential(
             _embedding(sizes.source_vocabulary, width, seeded()),
             *drop,
@@ -90,9 +93,9 @@ class EncoderDecoder:
             ),
             seed=seed,
         )
-        parts = 2 if sizes.cell == "lstm" else 1
         self.bridge = nn.Sequential(
-            nn.Linear(directions * hidden, parts * hidden, **seeded()), nn.Activation("tanh", **options)
+            nn.Linear(directions * hidden, self._starts * hidden, **seeded()),
+            nn.Activation("tanh", **options),
         )
         attending = nn.AttentionDecoder(
             cell(width, hidden, **seeded()), directions * hidden, score=sizes.score, when=sizes.when
@@ -100,16 +103,21 @@ class EncoderDecoder:
         blocks: list[nn.Layer[Any]] = [
             _embedding(sizes.target_vocabulary, width, seeded()),
             attending,
-            nn.Linear(int(attending.output_size or 0), width, **seeded()),
-            nn.Activation("tanh", **options),
         ]
-        if sizes.dropout:
-            blocks.append(nn.Dropout(sizes.dropout, **seeded()))
-        blocks.append(nn.Linear(width, sizes.target_vocabulary, **seeded()))
+        reads, above = int(attending.output_size or 0), sizes.decoder_layers - 1
+        if above:
+            between = sizes.dropout if above > 1 else 0.0
+            blocks += [*self._dropout(seeded), cell(reads, hidden, above, dropout=between, **seeded())]
+            reads = hidden
+        blocks += [nn.Linear(reads, width, **seeded()), nn.Activation("tanh", **options)]
+        blocks += [*self._dropout(seeded), nn.Linear(width, sizes.target_vocabulary, **seeded())]
         tied = {f"{len(blocks) - 1}.weight": "0.weight"} if sizes.tied else None
         self.decoder = nn.Sequential(*blocks, tied=tied, seed=next(seeds))
         self._networks = {"encoder": self.encoder, "bridge": self.bridge, "decoder": self.decoder}
         self.weights: Floats = np.concatenate([value.ravel() for value in self.state_dict().values()])
+
+    def _dropout(self, seeded: Callable[[], dict[str, Any]]) -> list[nn.Layer[Any]]:
+        return [nn.Dropout(self.sizes.dropout, **seeded())] if self.sizes.dropout else []
 
     # Weights
 
@@ -201,16 +209,31 @@ class EncoderDecoder:
         return (dh, np.zeros_like(dh)) if memory else dh
 
     def _first(self, start: Floats) -> Any:
-        parts = [np.ascontiguousarray(part[None]) for part in np.split(start[:, 0], self._parts, axis=-1)]
-        return tuple(parts) if self._parts > 1 else parts[0]
+        """Return the decoder's first state: of the layer that attends, and of those above it."""
+        pieces = np.split(start[:, 0], self._starts, axis=-1)
+        layers = [pieces[i : i + self._parts] for i in range(0, len(pieces), self._parts)]
+        states = [
+            tuple(np.stack(part) for part in zip(*of, strict=True)) for of in (layers[:1], layers[1:]) if of
+        ]
+        found = [state if self._parts > 1 else state[0] for state in states]
+        return found if len(found) > 1 else found[0]
 
     def _first_backward(self, dstate: Any) -> Floats:
-        parts = dstate if self._parts > 1 else (dstate,)
-        return np.ascontiguousarray(np.concatenate([part[0] for part in parts], axis=-1)[:, None])
+        states = dstate if self.sizes.decoder_layers > 1 else [dstate]
+        pieces = []
+        for state in states:
+            parts = state if self._parts > 1 else (state,)
+            pieces += [part[layer] for layer in range(len(parts[0])) for part in parts]
+        return np.ascontiguousarray(np.concatenate(pieces, axis=-1)[:, None])
 
     @property
     def _parts(self) -> int:
         return 2 if self.sizes.cell == "lstm" else 1
+
+    @property
+    def _starts(self) -> int:
+        """How many vectors the decoder starts from."""
+        return self._parts * self.sizes.decoder_layers
 
 
 def _embedding(tokens: int, width: int, options: dict[str, Any]) -> nn.Embedding:

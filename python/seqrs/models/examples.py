@@ -1,5 +1,6 @@
 """Sequences with what is to be learned of each, side by side in batches."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,15 @@ class Examples:
         """The number of steps of each."""
         return np.array([len(row) for row in self.inputs], np.int64)
 
+    def digest(self) -> str:
+        """Return what tells these examples from others: a hash of all they hold."""
+        found = hashlib.sha256()
+        for array in (*self.inputs, *self.targets, self.weights):
+            values = np.ascontiguousarray(array)
+            found.update(f"{values.dtype.str}{np.shape(array)}".encode())
+            found.update(values.data if values.size else b"")
+        return found.hexdigest()
+
 
 @dataclass(frozen=True, eq=False)
 class SequenceBatch:
@@ -58,16 +68,28 @@ class SequenceBatch:
         The sequences, padded.
     targets, weights
         As in :class:`Examples`.
-    scored : int
-        What the loss is the mean over.
+    counts : ndarray of int64, shape (B,)
+        In how many parts of the mean loss each has.
     """
 
     inputs: NDArray[Any]
     lengths: NDArray[np.int64]
     targets: list[Any]
     weights: NDArray[np.float64]
-    scored: int
+    counts: NDArray[np.int64]
     fresh: bool = True
+
+    @property
+    def scored(self) -> int:
+        """What the loss is the mean over."""
+        return int(self.counts.sum())
+
+    def take(self, rows: NDArray[np.int64]) -> "SequenceBatch":
+        """Return some of the sequences, padded as before."""
+        targets = [self.targets[i] for i in rows]
+        return SequenceBatch(
+            self.inputs[rows], self.lengths[rows], targets, self.weights[rows], self.counts[rows], self.fresh
+        )
 
 
 def seed_of(random_state: Any) -> int:

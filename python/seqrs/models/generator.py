@@ -1,6 +1,7 @@
 """Sequences out of nothing, or out of a class: step by step, each step from those before it."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, cast
 
@@ -12,11 +13,13 @@ from seqrs._check import Floats
 from seqrs.callbacks import Callback
 from seqrs.models.classifier import sigmoid, softmax, stacked
 from seqrs.models.examples import Examples, SequenceBatch
-from seqrs.models.inputs import Sequence_, padded, sequences
+from seqrs.models.inputs import Reader, Sequence_, padded
 from seqrs.models.labels import Classes
 from seqrs.models.pooling import pooled
-from seqrs.models.sequence_model import SequenceModel
+from seqrs.models.rolls import learn_symbols, listed, rolled
+from seqrs.models.sequence_model import SequenceModel, Validation
 from seqrs.models.sequence_options import Seeds
+from seqrs.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -112,7 +115,8 @@ class SequenceGenerator(SequenceModel):
         *,
         lengths: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        validation: Any = None,
+        validation: Validation = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> "SequenceGenerator":
         """Learn to write such sequences, with new weights.
@@ -124,7 +128,7 @@ class SequenceGenerator(SequenceModel):
             ``"sigmoid"``: lists of steps, each a list of its symbols; or arrays (T, K) of 0 and 1.
         y : list of labels, optional
             The class of each sequence, for a model that is asked for one.
-        lengths, sample_weight, callbacks
+        lengths, sample_weight, checkpoint, callbacks
             As in :meth:`SequenceModel.fit`.
         validation : (X, y), X alone as (X, None), float or None
             As in :meth:`SequenceModel.fit`.
@@ -139,51 +143,27 @@ class SequenceGenerator(SequenceModel):
         ValueError, TypeError, DivergenceError, KeyboardInterrupt
             As :meth:`SequenceModel.fit`.
         """
-        if self.output == "sigmoid":
-            self.symbols_ = self._learn_symbols(X)
-            X = self._rolls("X", X)
-            if isinstance(validation, tuple):
-                validation = self._rolls("validation X", validation[0]), validation[1]
-        else:
-            self.symbols_ = None
         return super().fit(
-            X, y, lengths=lengths, sample_weight=sample_weight, validation=validation, callbacks=callbacks
+            X,
+            y,
+            lengths=lengths,
+            sample_weight=sample_weight,
+            validation=validation,
+            checkpoint=checkpoint,
+            callbacks=callbacks,
         )
 
-    def _learn_symbols(self, X: Any) -> list[Any] | None:
-        """Return all symbols, or None where steps come as 0 and 1."""
-        if self.symbols is not None:
-            return list(self.symbols)
-        if isinstance(X, np.ndarray):
-            return None
-        rows = sequences("X", X)
-        if isinstance(rows[0], np.ndarray):
-            return None
-        found = sorted({symbol for row in rows for step in row for symbol in step})
-        if not found:
-            raise ValueError("X: expected some symbol in some step, got none")
-        return found
+    def _learn_reader(self, X: Any, lengths: ArrayLike | None) -> tuple[Reader, list[Sequence_]]:
+        self.symbols_ = None
+        if self.output == "sigmoid":
+            self.symbols_ = learn_symbols(X) if self.symbols is None else list(self.symbols)
+        return super()._learn_reader(self._rolled("X", X), lengths)
 
-    def _rolls(self, name: str, X: Any) -> Any:
-        """Return sequences of steps that list their symbols as arrays (T, K) of 0 and 1."""
-        if self.symbols_ is None:
-            for i, row in enumerate(sequences(name, X)):
-                if not np.isin(row, (0, 1)).all():
-                    raise ValueError(f"{name}[{i}]: expected steps of 0 and 1, got other numbers")
-            return X
-        places = {symbol: k for k, symbol in enumerate(self.symbols_)}
-        rolls = []
-        for i, row in enumerate(sequences(name, X)):
-            roll = np.zeros((len(row), len(places)), self._dtype)
-            for t, step in enumerate(row):
-                for symbol in step:
-                    if symbol not in places:
-                        raise ValueError(
-                            f"{name}[{i}], step {t}: expected symbols of the {len(places)} known, got {symbol!r}"
-                        )
-                    roll[t, places[symbol]] = 1
-            rolls.append(roll)
-        return rolls
+    def _read(self, X: Any, lengths: ArrayLike | None = None, name: str = "X") -> list[Sequence_]:
+        return super()._read(self._rolled(name, X), lengths, name)
+
+    def _rolled(self, name: str, X: Any) -> Any:
+        return X if self.output == "softmax" else rolled(name, X, self.symbols_, self._dtype)
 
     def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:
         if inputs[0].ndim != (2 if self.output == "sigmoid" else 1):
@@ -191,17 +171,20 @@ class SequenceGenerator(SequenceModel):
             raise ValueError(f'X: expected {expected} with output="{self.output}"')
         self._classes = None if y is None else Classes.learn("y", y)
         self.classes_ = None if self._classes is None else self._classes.values
-        self._frequencies = self._count_symbols(inputs)
 
-    def _count_symbols(self, inputs: list[Sequence_]) -> NDArray[np.float64]:
+    def _weigh(self, examples: Examples) -> NDArray[np.float64]:
+        self._frequencies = self._count_symbols(examples)
+        return examples.weights
+
+    def _count_symbols(self, examples: Examples) -> NDArray[np.float64]:
         """Return how often each symbol is in a step, never quite 0 or 1."""
-        steps = sum(map(len, inputs))
+        every = np.concatenate(examples.inputs)
+        weights = np.repeat(examples.weights, examples.lengths)
         if self.output == "sigmoid":
-            sounding = np.concatenate(inputs).sum(0, dtype=np.float64)
-            return cast(NDArray[np.float64], (sounding + 0.5) / (steps + 1))
-        every = np.concatenate(inputs)
-        # A token that is in no training sequence has no logit to speak of; the last is the end.
-        counts = np.append(np.bincount(every[every >= 0]), len(inputs)) + 0.5
+            return cast(NDArray[np.float64], (weights @ every + 0.5) / (weights.sum() + 1))
+        known = every >= 0
+        tokens = np.bincount(every[known], weights[known], minlength=self.reader.size)
+        counts = np.append(tokens, examples.weights.sum()) + 0.5  # the last is the end
         return cast(NDArray[np.float64], counts / counts.sum())
 
     def _read_targets(self, name: str, y: Any, inputs: list[Sequence_]) -> list[Any]:
@@ -256,17 +239,22 @@ class SequenceGenerator(SequenceModel):
         pairs = [self._shifted(row, kind) for row, kind in zip(rows, examples.targets, strict=True)]
         inputs = [x for x, _ in pairs]  # noise is for what is read, not for what is to be written
         x, lengths = padded(inputs if draw is None else self._noisy(inputs, draw))
-        return SequenceBatch(
-            x, lengths, [target for _, target in pairs], examples.weights, int(lengths.sum())
-        )
+        counts = self._counts(Examples(rows, examples.targets, examples.weights))
+        return SequenceBatch(x, lengths, [target for _, target in pairs], examples.weights, counts)
+
+    def _counts(self, examples: Examples) -> NDArray[np.int64]:
+        if self.output == "sigmoid":
+            return examples.lengths
+        # The end counts too, and a token without a logit does not.
+        return np.array([1 + int((row >= 0).sum()) for row in examples.inputs], np.int64)
 
     def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
         if self.output == "softmax":
-            targets, _ = padded(batch.targets, -1)
+            targets, _ = padded(batch.targets, -1, output.shape[1])
             return losses.softmax_cross_entropy(
                 output, targets, lengths=batch.lengths, device=_check.beside(self.device)
             )
-        targets, _ = padded(batch.targets)
+        targets, _ = padded(batch.targets, steps=output.shape[1])
         loss, gradient = losses.binary_cross_entropy(
             output, targets, lengths=batch.lengths, device=_check.beside(self.device)
         )
@@ -328,7 +316,7 @@ class SequenceGenerator(SequenceModel):
 
     def _read_examples(self, X: Any, y: Any) -> Examples:
         self._check_fitted()
-        return self._examples(self._rolls("X", X) if self.output == "sigmoid" else X, y)
+        return self._examples(X, y)
 
     def log_probs(self, X: Any, y: Any = None) -> list[NDArray[np.float64]]:
         """Return the log-probability of each step of sequences, given those before it.
@@ -429,8 +417,7 @@ class SequenceGenerator(SequenceModel):
         (kind,) = self._read_targets("of", None if of is None else [of], [np.zeros(0)])
         written: list[Any] = []
         if start is not None:
-            rolls = self._rolls("start", [start]) if self.output == "sigmoid" else [start]
-            written = list(self.reader.read(rolls, name="start")[0])
+            written = list(self._read([start], name="start")[0])
         state, x = None, self._reading(written, kind)
         while len(written) < steps:
             output, state = self.network(x[None], state)
@@ -462,9 +449,7 @@ class SequenceGenerator(SequenceModel):
 
     def _as_given(self, written: list[Any]) -> Any:
         if self.output == "sigmoid":
-            if self.symbols_ is None:
-                return np.array(written)
-            return [[self.symbols_[k] for k in np.flatnonzero(step)] for step in written]
+            return listed(written, self.symbols_)
         if self.reader.vocabulary is None:
             return np.array(written, np.int64)
         tokens = self.reader.vocabulary.decode([number for number in written if number >= 0])
@@ -478,7 +463,7 @@ class SequenceGenerator(SequenceModel):
             "symbols": self.symbols_,
         }
 
-    def _targets_from_json(self, values: Mapping[str, Any]) -> None:
+    def _targets_from_json(self, values: Mapping[str, Any], tokenizer: Tokenizer | None) -> None:  # noqa: ARG002
         self._classes = None if values["classes"] is None else Classes.from_json(values["classes"])
         self.classes_ = None if self._classes is None else self._classes.values
         self.symbols_ = values["symbols"]

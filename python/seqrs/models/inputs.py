@@ -1,6 +1,6 @@
 """From sequences as people have them to the arrays a network reads."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -65,6 +65,7 @@ class Reader:
         """
         rows = sequences("X", X, lengths)
         kind = kind_of("X", rows)
+        _check_steps("X", rows)
         if kind in ("text", "words"):
             tokenizer = tokenizer_of(level) if kind == "text" else None
             cut = [list(tokenizer.tokenize(row)) if tokenizer else list(row) for row in rows]
@@ -75,7 +76,9 @@ class Reader:
                 vocabulary = Vocabulary.build(every, min_count=min_count, max_size=max_vocab)
             reader = cls(len(vocabulary), tokenizer, vocabulary)
         elif kind == "numbers":
-            reader = cls(1 + max(int(np.max(row, initial=0)) for row in rows))
+            for i, row in enumerate(rows):
+                _check.tokens(f"X[{i}]", row, _MOST_TOKENS, ("T",))
+            reader = cls(1 + max(int(np.max(row)) for row in rows))
         else:
             steps = [features(f"X[{i}]", row, dtype) for i, row in enumerate(rows)]
             width = steps[0].shape[1]
@@ -113,9 +116,7 @@ class Reader:
                 (features(f"{name}[{i}]", row, dtype, self.size) - self.mean) / self.scale
                 for i, row in enumerate(rows)
             ]
-        for i, array in enumerate(arrays):
-            if len(array) == 0:
-                raise ValueError(f"{name}[{i}]: expected at least one step, got an empty sequence")
+        _check_steps(name, arrays)
         return arrays
 
     @property
@@ -169,6 +170,9 @@ class Reader:
         return cls(size, None if level is None else tokenizer_of(level), known)
 
 
+# Numbers of tokens are 32 bits.
+_MOST_TOKENS = 2**31 - 1
+
 _KINDS = {
     "text": "strings",
     "words": "sequences of tokens (str)",
@@ -202,12 +206,18 @@ def sequences(name: str, X: Any, lengths: ArrayLike | None = None) -> list[Any]:
     else:
         if lengths is not None:
             raise ValueError(f"lengths: expected None, because {name} is no padded array")
-        if not isinstance(X, Iterable):
+        if not isinstance(X, Iterable) or isinstance(X, (Mapping, Set)):
             raise TypeError(f"{name}: expected a list of sequences, got {_check.describe(X)}")
-        rows = list(X)
+        rows = [list(row) if isinstance(row, Iterator) else row for row in X]
     if not rows:
         raise ValueError(f"{name}: expected at least one sequence, got none")
     return rows
+
+
+def _check_steps(name: str, rows: Sequence[Any]) -> None:
+    for i, row in enumerate(rows):
+        if len(row) == 0:
+            raise ValueError(f"{name}[{i}]: expected at least one step, got an empty sequence")
 
 
 def kind_of(name: str, rows: Sequence[Any]) -> str:
@@ -274,10 +284,12 @@ def features(name: str, row: Any, dtype: str, size: int | None = None) -> Floats
     return cast(Floats, array.astype(dtype))
 
 
-def padded(rows: Sequence[NDArray[Any]], fill: Any = 0) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return arrays of different length as one array (B, T, ...), and their lengths."""
+def padded(
+    rows: Sequence[NDArray[Any]], fill: Any = 0, steps: int = 0
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return arrays of different length as one array (B, T, ...), with at least so many steps, and their lengths."""
     lengths = np.array([len(row) for row in rows], np.int64)
-    whole = np.full((len(rows), int(lengths.max(initial=0)), *rows[0].shape[1:]), fill, rows[0].dtype)
+    whole = np.full((len(rows), int(lengths.max(initial=steps)), *rows[0].shape[1:]), fill, rows[0].dtype)
     for row, into in zip(rows, whole, strict=True):
         into[: len(row)] = row
     return whole, lengths

@@ -15,23 +15,20 @@ from seqrs.callbacks import Callback, Checkpoint, Samples, progress_display
 from seqrs.exceptions import ModelFileError
 from seqrs.io import ModelFile
 from seqrs.models.quantized import QuantizedModel
+from seqrs.models.saved_language_model import SavedLanguageModel
 from seqrs.models.scoring import mean_loss
 from seqrs.models.text_data import Documents, TextData
-from seqrs.models.writing import WritingModel
-from seqrs.text.codec import Codec, level_of, tokenizer_of
-from seqrs.text.corpora import DOCUMENTS, Text
+from seqrs.text.codec import Codec, tokenizer_of
+from seqrs.text.corpora import Text
 from seqrs.text.tokenizers import Tokenizer
-from seqrs.text.vocabulary import Vocabulary
-from seqrs.training import Options, Progress, State, Trainer
+from seqrs.training import Options, Progress, State, Trainer, best_weights
 
 CELLS = ("lstm", "gru", "rnn")
-# What a checkpoint holds besides the weights.
-_CHECKPOINT = ("optimizer.", "state.", "best.")
 # Without a number of epochs, at least so many, and on a small text at least so many updates.
 _EPOCHS, _UPDATES = 10, 1500
 
 
-class LanguageModel(WritingModel):
+class LanguageModel(SavedLanguageModel):
     """A language model: a recurrent network that predicts the next token of a text.
 
     The model reads the zero vector with a zero state and predicts the first token of a document,
@@ -262,6 +259,8 @@ class LanguageModel(WritingModel):
             checkpoint, if there is one, is complete.
         """
         self._check_params()
+        if sample_every is not None:
+            _check.integer("sample_every", sample_every, minimum=0)
         if patience is not None and not validation and not isinstance(validation, str):
             raise ValueError("patience: expected a validation text to wait for, got validation=None")
         seed = _check.seed(self.seed)
@@ -389,20 +388,21 @@ class LanguageModel(WritingModel):
         OSError, DivergenceError, KeyboardInterrupt
             As :meth:`fit`.
         """
+        if sample_every is not None:
+            _check.integer("sample_every", sample_every, minimum=0)
         file, name = ModelFile.read(checkpoint), os.fspath(checkpoint)
+        if file.kind != cls.kind:
+            raise ModelFileError(f"{name}: expected a {cls.kind}, got a {file.kind}")
         model = cls.from_file(file, name, device=device, tokenizer=tokenizer)
         if "optimizer_steps" not in file.training:
             raise ModelFileError(f"{name}: a model, but no checkpoint; resuming needs NAME.last.seqrs")
+        if model._progress.finished:
+            model.set_weights(best_weights(file) or {})
+            return model
         try:
-            options = Options.from_json(file.training["options"])
-            updates = int(file.training["optimizer_steps"])
-            record = dict(file.training["data"])
+            options, record = Options.from_json(file.training["options"]), dict(file.training["data"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{name}: the training state is damaged: {error}") from None
-        best = file.part("best.") or None
-        if model._progress.finished:
-            model.network.set(best or {})
-            return model
         data = TextData.read_again(record, text, validation)
         codec = model._fitted()
         training, held_out = data.split(codec.tokenizer, options.seed)
@@ -413,10 +413,10 @@ class LanguageModel(WritingModel):
             _validation(model.network, codec, held_out),
             progress=model._progress,
         )
-        run.optimizer.load_state(updates, file.part("optimizer."))
-        # Flat, as the core takes it; files of older versions have the same numbers as (L, B, H).
-        run.state = tuple(value.reshape(-1) for _, value in sorted(file.part("state.").items())) or None
-        run.best = best
+        try:
+            run.restore(file)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{name}: the training state is damaged: {error}") from None
         return model._train(run, output, sample_every, callbacks, progress)
 
     def _train(
@@ -428,8 +428,6 @@ class LanguageModel(WritingModel):
         progress: bool,
     ) -> "LanguageModel":
         told: list[Callback] = [progress_display()] if progress else []
-        if sample_every is not None:
-            _check.integer("sample_every", sample_every, minimum=0)
         if sample_every or (sample_every is None and progress):
             told.append(Samples(sample_every))
         told.extend(callbacks)
@@ -441,29 +439,7 @@ class LanguageModel(WritingModel):
         self.set_weights(run.best or {})
         return self
 
-    # Files
-
-    def save(self, path: str | os.PathLike[str], weights: Mapping[str, Floats] | None = None) -> None:
-        """Write the model to a file, for :func:`seqrs.load`.
-
-        The file is a safetensors file, holds no code, and replaces an older one whole or not at
-        all.
-
-        Parameters
-        ----------
-        path : str or path
-            The file, by custom ``NAME.seqrs``.
-        weights : mapping of str to ndarray, optional
-            Weights to write in place of the model's own.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written; the older file is still there.
-        RuntimeError
-            If the model is not fitted.
-        """
-        self._file(weights or self.state_dict()).write(path)
+    # What training asks of a model
 
     def learn(
         self,
@@ -491,81 +467,8 @@ class LanguageModel(WritingModel):
         """Put back some of what :meth:`weights` returned."""
         self.network.set(dict(weights))
 
-    def save_checkpoint(self, path: str | os.PathLike[str], run: Trainer) -> None:
-        """Write the model and all that :meth:`resume` needs; training does this.
-
-        Parameters
-        ----------
-        path : str or path
-            The file.
-        run : Trainer
-            The training under way.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written; the older file is still there.
-        """
-        tensors = self.state_dict()
-        tensors |= {f"optimizer.{name}": value for name, value in run.optimizer.state().items()}
-        tensors |= {f"state.{number}": value for number, value in enumerate(run.state or ())}
-        tensors |= {f"best.{name}": value for name, value in (run.best or {}).items()}
-        self._file(tensors, optimizer_steps=str(run.optimizer.steps)).write(path)
-
-    def _file(self, tensors: Mapping[str, Floats], **training: str) -> ModelFile:
-        codec = self._fitted()
-        config = self.get_params() | {
-            "level": level_of(codec.tokenizer),
-            "dtype": _check.compute_dtype(self.dtype),
-            "seed": None if self.seed is None else str(self.seed),
-            "form": self._form(),
-            "documents": codec.documents,
-            "vocab_size": len(codec.vocabulary),
-        }
-        record = {**self._training, "progress": self._progress.to_json(), **training}
-        return ModelFile(self.kind, config, codec.vocabulary.to_json(), record, tensors)
-
-    @classmethod
-    def from_file(
-        cls, file: ModelFile, name: str, *, device: str | None = None, tokenizer: Tokenizer | None = None
-    ) -> "LanguageModel":
-        """Make the model that a file holds; :func:`seqrs.load` is the way to call it."""
-        config = dict(file.config)
-        if config.get("level") == "custom":
-            if tokenizer is None:
-                raise ValueError(f"tokenizer: {name} was trained with a tokenizer of its own; pass it")
-            config["level"] = tokenizer_of(tokenizer)
-        if device is not None:
-            config["device"] = _check.device(device)
-        try:
-            documents, form, size = (config.pop(key) for key in ("documents", "form", "vocab_size"))
-            if config.keys() != set(cls._option_names()):
-                raise ValueError("its options are not those of this version")
-            seed = config["seed"]
-            model = cls(**(config | {"seed": None if seed is None else int(seed)}))
-            vocabulary = Vocabulary.from_json(file.vocabulary)
-            _check.choice("documents", documents, DOCUMENTS)
-            if (form, size) != (model._form(), len(vocabulary)) or not model._plausible(size, file):
-                raise ValueError("its parts do not fit together")
-            model._codec = Codec(tokenizer_of(model.level), vocabulary, documents)
-            model._training = {key: file.training[key] for key in ("data", "options")}
-            model._progress = Progress.from_json(file.training["progress"])
-            model.network = model._new_network(0)
-            model.load_state_dict(
-                {key: value for key, value in file.tensors.items() if not key.startswith(_CHECKPOINT)}
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{name}: the model is damaged: {error}") from None
-        return model
-
     def _form(self) -> str:
         return {"lstm": self.peephole, "gru": self.reset, "rnn": self.nonlinearity}[self.cell]
-
-    def _plausible(self, vocab_size: int, file: ModelFile) -> bool:
-        """Whether a file is big enough for the sizes it claims, before memory is asked for."""
-        numbers = sum(tensor.size for tensor in file.tensors.values())
-        recurrent = self.num_layers * self.hidden_size**2
-        return max(recurrent, vocab_size * max(self.hidden_size, self.embedding_size or 0)) <= numbers
 
     def _new_network(self, seed: int, batch: int = 32) -> _native.Network:
         network = _native.Network.language_model(

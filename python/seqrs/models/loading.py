@@ -27,7 +27,10 @@ _KINDS = {model.kind: model for model in _MODELS}
 
 
 def load(
-    path: str | os.PathLike[str], *, device: str | None = None, tokenizer: Tokenizer | None = None
+    path: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    tokenizer: Tokenizer | tuple[Tokenizer, Tokenizer] | None = None,
 ) -> Any:
     """Read a model file.
 
@@ -39,8 +42,9 @@ def load(
     device : str, optional
         Where the model is to run, such as ``"cpu"`` for one that was made on a graphics processor.
         Default: where it was made for.
-    tokenizer : Tokenizer, optional
-        For a model whose `level` was a tokenizer object: that object, which no file holds.
+    tokenizer : Tokenizer, or pair of them, optional
+        For a model whose `level` was a tokenizer object: that object, which no file holds. For a
+        Translator with two of them the pair, for sources and for targets.
 
     Returns
     -------

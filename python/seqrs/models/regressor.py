@@ -13,6 +13,7 @@ from seqrs.models.inputs import Sequence_, padded, sequences
 from seqrs.models.pooling import check_pooling, pooled
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.sequence_options import Seeds
+from seqrs.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -148,8 +149,8 @@ class SequenceRegressor(SequenceModel):
             raise ValueError(f"{name}[0]: expected {shape}, got shape {numbers[0].shape}")
         return numbers
 
-    def _counts(self, targets: list[Any]) -> NDArray[np.int64]:
-        return np.array([np.size(target) for target in targets], np.int64)
+    def _counts(self, examples: Examples) -> NDArray[np.int64]:
+        return np.array([np.size(target) for target in examples.targets], np.int64)
 
     # The network
 
@@ -160,7 +161,7 @@ class SequenceRegressor(SequenceModel):
         function = LOSSES[self.loss]
         if self.pooling is not None:
             return function(output, np.stack(batch.targets), device=_check.beside(self.device))
-        targets, _ = padded(batch.targets)
+        targets, _ = padded(batch.targets, steps=output.shape[1])
         return function(output, targets, lengths=batch.lengths, device=_check.beside(self.device))
 
     def _score_outputs(self, outputs: list[Floats], examples: Examples) -> float | None:
@@ -236,7 +237,7 @@ class SequenceRegressor(SequenceModel):
     def _targets_to_json(self) -> dict[str, Any]:
         return {"mean": self._mean.tolist(), "scale": self._scale.tolist(), "axis": self._outputs_axis}
 
-    def _targets_from_json(self, values: Mapping[str, Any]) -> None:
+    def _targets_from_json(self, values: Mapping[str, Any], tokenizer: Tokenizer | None) -> None:  # noqa: ARG002
         self._mean, self._scale = (np.array(values[name], np.float64) for name in ("mean", "scale"))
         self._outputs_axis = bool(values["axis"])
         if self._mean.ndim != 1 or self._mean.shape != self._scale.shape or not self._mean.size:

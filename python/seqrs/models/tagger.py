@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from seqrs import _check, _native, decoding, losses, metrics, nn
 from seqrs._check import Floats
-from seqrs.losses import CRFGradients
 from seqrs.models.classifier import softmax
 from seqrs.models.examples import Examples, SequenceBatch, apart, side_by_side
 from seqrs.models.inputs import Reader, Sequence_, kind_of, padded, sequences
@@ -19,11 +18,13 @@ from seqrs.models.labels import (
     class_weight_to_json,
     class_weights,
 )
+from seqrs.models.learner import weighted
 from seqrs.models.pooling import pooled
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.sequence_options import Seeds
 from seqrs.models.tagging_network import Spelling, TaggingNetwork
 from seqrs.models.words import WordReader, words_of
+from seqrs.text.tokenizers import Tokenizer
 from seqrs.text.vocabulary import Vocabulary
 from seqrs.training import State
 
@@ -59,8 +60,7 @@ class SequenceTagger(SequenceModel):
         With ``output="softmax"``: how much the steps of each tag count. ``"balanced"``: all tags
         alike, however rare.
     **options
-        Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`. Here `sample_weight` acts on
-        the network, not on the scores of transitions.
+        Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`.
 
     Attributes
     ----------
@@ -197,17 +197,16 @@ class SequenceTagger(SequenceModel):
             targets.append(tags)
         return targets
 
-    def _counts(self, targets: list[Any]) -> NDArray[np.int64]:
-        return np.array([len(tags) for tags in targets], np.int64)
+    def _counts(self, examples: Examples) -> NDArray[np.int64]:
+        return np.array([len(tags) for tags in examples.targets], np.int64)
 
     def _weigh(self, examples: Examples) -> NDArray[np.float64]:
         numbers = np.concatenate(examples.targets)
         weights = class_weights(self._classes, numbers, self.class_weight)
-        mean = weights[numbers].mean()
+        mean = np.average(weights[numbers], weights=np.repeat(examples.weights, self._counts(examples)))
         if not mean > 0:
             raise ValueError("class_weight: expected some weight above 0 for the tags that y holds")
-        # Of mean 1 over steps; the last is that of padding, whose gradient is 0.
-        self._tag_weights = np.append(weights / mean, 0.0)
+        self._tag_weights = weights / mean  # of mean 1 over steps
         return examples.weights
 
     # The network
@@ -236,19 +235,39 @@ class SequenceTagger(SequenceModel):
             )
         self.network = TaggingNetwork(self.network, spelling, chain=self.output == "crf")
 
-    def _losses(self, emissions: Floats, batch: SequenceBatch) -> tuple[float, Floats, CRFGradients | None]:
-        tags, _ = padded(batch.targets, fill=-1)
+    def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
+        loss, (gradient, *_) = self._of_tags(output, batch)
+        return loss, gradient
+
+    def _of_tags(self, emissions: Floats, batch: SequenceBatch) -> tuple[float, list[Floats]]:
+        """Return the loss, and its gradients by emissions and chain."""
+        tags, _ = padded(batch.targets, fill=-1, steps=emissions.shape[1])
         if self.output == "softmax":
             loss, gradient = losses.softmax_cross_entropy(emissions, tags, device=_check.beside(self.device))
-            return loss, gradient, None
+            return loss, [gradient]
         loss, gradients = losses.crf(
             emissions, tags, **self.network.chain, lengths=batch.lengths, device=_check.beside(self.device)
         )
-        return loss, gradients.emissions, gradients
+        return loss, list(gradients)
 
-    def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
-        loss, gradient, _ = self._losses(output, batch)
-        return loss, gradient
+    def _losses(self, output: Floats, batch: SequenceBatch) -> tuple[float, list[Floats]]:
+        if (self._tag_weights == 1).all():
+            return self._of_tags(output, batch)
+        # Steps whose tags have one weight go together.
+        tags, _ = padded(batch.targets, fill=-1, steps=output.shape[1])
+        steps = np.append(self._tag_weights, 0.0)[tags]  # the last is that of padding
+        total, gradient = 0.0, np.zeros_like(output)
+        for weight in np.unique(steps[steps > 0]):
+            loss, own = losses.softmax_cross_entropy(
+                output,
+                np.where(steps == weight, tags, -1),
+                reduction="sum",
+                device=_check.beside(self.device),
+            )
+            share = float(weight) / max(batch.scored, 1)
+            total += share * loss
+            gradient += cast(Any, own) * share
+        return total, [gradient]
 
     def learn(
         self,
@@ -261,10 +280,7 @@ class SequenceTagger(SequenceModel):
     ) -> tuple[float, float, State | None]:
         """Make one training step; :class:`seqrs.training.Trainer` calls this."""
         emissions, _, tape = self.network.forward(batch.inputs, batch.lengths, update)
-        loss, gradient, chain = self._losses(emissions, batch)
-        weights = batch.weights[:, None] * self._tag_weights[padded(batch.targets, fill=-1)[0]]
-        if (weights != 1).any():
-            gradient = cast(Floats, (gradient * weights[:, :, None]).astype(gradient.dtype))
+        loss, (gradient, *chain) = weighted(self._losses, emissions, batch)
         flat = self.network.backward(tape, gradient, chain)
         return loss, self.network.update(flat, optimizer, lr), state
 
@@ -400,7 +416,7 @@ class SequenceTagger(SequenceModel):
             words = {"characters": None if characters is None else characters.to_json()}
         return {"classes": self._classes.to_json(), "words": words}
 
-    def _targets_from_json(self, values: Mapping[str, Any]) -> None:
+    def _targets_from_json(self, values: Mapping[str, Any], tokenizer: Tokenizer | None) -> None:  # noqa: ARG002
         self._take_classes(Classes.from_json(values["classes"]))
         if values["words"]:
             characters = values["words"]["characters"]

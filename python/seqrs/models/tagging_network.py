@@ -1,6 +1,6 @@
 """The network of a tagger: words and their characters in, a score for each tag at each step out, and a chain."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from seqrs import _check, _native, nn
 from seqrs._check import Floats
-from seqrs.losses import CRFGradients
 from seqrs.models.words import NONE
 
 
@@ -92,8 +91,8 @@ class TaggingNetwork:
         y, _, tape = self.main.forward(vectors, lengths=lengths, training=training, step=step)
         return y, None, _Tape(tape, words_tape, characters_tape, places, counted)
 
-    def backward(self, tape: _Tape, demissions: Floats, dchain: CRFGradients | None) -> Floats:
-        """Return the gradient of all weights, in the order of :meth:`values`."""
+    def backward(self, tape: _Tape, demissions: Floats, dchain: Sequence[Floats]) -> Floats:
+        """Return the gradient of all weights, in their order; `dchain` is that of :attr:`chain`."""
         g = self.main.backward(tape.main, demissions)
         flats = [g.flat]
         if self.spelling is not None:
@@ -107,8 +106,7 @@ class TaggingNetwork:
             summed = np.zeros((int(tape.places.max(initial=-1)) + 1, each.shape[1]), self.dtype)
             np.add.at(summed, tape.places, each)
             flats.append(self.spelling.characters.backward(tape.characters, cast(Floats, summed)).flat)
-        own = [] if dchain is None else [dchain.start, dchain.transitions.reshape(-1), dchain.end]
-        return cast(Floats, np.concatenate([*flats, *own]))
+        return cast(Floats, np.concatenate([*flats, *(part.reshape(-1) for part in dchain)]))
 
     # Weights
 

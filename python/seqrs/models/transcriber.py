@@ -19,6 +19,7 @@ from seqrs.models.language_scores import LanguageScores
 from seqrs.models.pooling import pooled
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.sequence_options import Seeds
+from seqrs.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -118,8 +119,8 @@ class Transcriber(SequenceModel):
         # 0 is the blank.
         return [1 + self._classes.encode(f"{name}[{i}]", list(row)) for i, row in enumerate(_rows(name, y))]
 
-    def _counts(self, targets: list[Any]) -> NDArray[np.int64]:
-        return np.array([max(1, len(labels)) for labels in targets], np.int64)
+    def _counts(self, examples: Examples) -> NDArray[np.int64]:
+        return np.array([max(1, len(labels)) for labels in examples.targets], np.int64)
 
     def _decoded(self, labels: NDArray[np.integer[Any]]) -> Labels:
         found = self._classes.decode(labels - 1)
@@ -307,7 +308,7 @@ class Transcriber(SequenceModel):
     def _targets_to_json(self) -> dict[str, Any]:
         return {"classes": self._classes.to_json(), "text": self._text}
 
-    def _targets_from_json(self, values: Mapping[str, Any]) -> None:
+    def _targets_from_json(self, values: Mapping[str, Any], tokenizer: Tokenizer | None) -> None:  # noqa: ARG002
         self._classes = Classes.from_json(values["classes"])
         self.classes_, self._text = self._classes.values, bool(values["text"])
 

@@ -1,8 +1,7 @@
 """From one sequence of tokens to another of any length: an encoder, and a decoder that attends to it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,12 @@ from seqrs._check import Floats
 from seqrs.models.beam import Hypothesis, Search
 from seqrs.models.encoder_decoder import EncoderDecoder, Sizes
 from seqrs.models.examples import Examples, SequenceBatch, groups
-from seqrs.models.inputs import Sequence_, kind_of, padded, sequences
+from seqrs.models.inputs import Sequence_, padded
+from seqrs.models.learner import weighted
 from seqrs.models.sequence_model import SequenceModel
-from seqrs.text.codec import level_of, tokenizer_of
+from seqrs.models.target_text import TargetText
+from seqrs.models.translation import Translation
+from seqrs.text.codec import tokenizer_of
 from seqrs.text.tokenizers import Tokenizer
 from seqrs.text.vocabulary import UNK, Vocabulary
 from seqrs.training import Options, State
@@ -24,43 +26,9 @@ if TYPE_CHECKING:
 
     from seqrs.models.sequence_options import Common
 
-__all__ = ["Translation", "Translator"]
+__all__ = ["Translator"]
 
 SCORES = ("additive", "dot", "general")
-
-
-@dataclass(frozen=True, eq=False)
-class Translation:
-    """One translation of one source.
-
-    Attributes
-    ----------
-    text : str or list of str
-        In the form of the targets that the model was trained on.
-    tokens, source_tokens : list of str
-        Of the translation, and of the source.
-    score : float
-        What translations of one source are ranked by; see :meth:`Translator.translate`.
-    log_prob : float
-        Log-probability of the tokens and their end, in nats.
-    attention : ndarray of shape (T, S)
-        How much each token of the translation looked at each token of the source; rows sum to 1.
-
-    Examples
-    --------
-    >>> import seqrs
-    >>> model = seqrs.Translator(level="char", hidden_size=8, epochs=1, random_state=0)
-    >>> ((best,),) = model.fit(["ab", "ba"], ["ba", "ab"]).translate(["ab"])
-    >>> best.source_tokens, best.attention.shape == (len(best.tokens), 2)
-    (['a', 'b'], True)
-    """
-
-    text: Any
-    tokens: list[str]
-    source_tokens: list[str]
-    score: float
-    log_prob: float
-    attention: Floats
 
 
 class Translator(SequenceModel):
@@ -78,6 +46,9 @@ class Translator(SequenceModel):
     looks : {"before", "after"}, default "before"
         When the decoder looks: before it takes a step, which then sees what was looked at (Bahdanau),
         or after (Luong).
+    decoder_layers : int, default 1
+        Layers of the decoder. The lowest looks at the source, and those above it read what it saw
+        (Wu et al. 2016).
     tied : bool, default True
         Whether the output layer's weights are the target embedding's (Press and Wolf 2017).
     label_smoothing : float, default 0
@@ -99,7 +70,7 @@ class Translator(SequenceModel):
         or the share of translations that are the reference.
     **options
         Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`. `num_layers` and
-        `bidirectional` are the encoder's; the decoder is one layer of `hidden_size` units.
+        `bidirectional` are the encoder's; the decoder's layers have `hidden_size` units, too.
 
     Attributes
     ----------
@@ -135,13 +106,14 @@ class Translator(SequenceModel):
     kind = "translator"
     unit = "tokens"
     network: EncoderDecoder
-    target_vocabulary: Vocabulary
+    _targets: TargetText
 
     def __init__(
         self,
         *,
         attention: str = "additive",
         looks: str = "before",
+        decoder_layers: int = 1,
         tied: bool = True,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
@@ -155,6 +127,7 @@ class Translator(SequenceModel):
     ) -> None:
         self.attention = attention
         self.looks = looks
+        self.decoder_layers = decoder_layers
         self.tied = tied
         self.label_smoothing = label_smoothing
         self.teacher_forcing = teacher_forcing
@@ -170,6 +143,7 @@ class Translator(SequenceModel):
         super()._check_params()
         _check.choice("attention", self.attention, SCORES)
         _check.choice("looks", self.looks, ("before", "after"))
+        _check.integer("decoder_layers", self.decoder_layers, minimum=1)
         _check.flag("tied", self.tied)
         _check.probability("label_smoothing", self.label_smoothing)
         _check.number("teacher_forcing", self.teacher_forcing, minimum=0.0)
@@ -192,36 +166,19 @@ class Translator(SequenceModel):
     # Data
 
     def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:  # noqa: ARG002 - not by the sources
-        rows = sequences("y", y)
-        kind = kind_of("y", rows)
-        if kind not in ("text", "words"):
-            raise TypeError(f"y: expected strings, or sequences of tokens (str), got sequences of {kind}")
         level = self.level if self.target_level is None else self.target_level
-        self._target_tokenizer = tokenizer_of(level) if kind == "text" else None
-        every = (token for row in rows for token in self._cut(row))
-        self.target_vocabulary = Vocabulary.build(
-            every, min_count=self.min_count, max_size=self.max_vocab, unk=True, eos=True
-        )
+        self._targets = TargetText.learn(y, level, min_count=self.min_count, max_vocab=self.max_vocab)
 
-    def _cut(self, row: Any) -> list[str]:
-        if isinstance(row, str) and self._target_tokenizer is not None:
-            return list(self._target_tokenizer.tokenize(row))
-        return list(row)
+    @property
+    def target_vocabulary(self) -> Vocabulary:
+        """What it can write."""
+        return self._targets.vocabulary
 
     def _read_targets(self, name: str, y: Any, inputs: list[Sequence_]) -> list[Any]:  # noqa: ARG002
-        rows = list(y)
-        text = self._target_tokenizer is not None
-        for i, row in enumerate(rows):
-            if isinstance(row, str) is not text:
-                expected = "a str" if text else "a sequence of tokens (str)"
-                raise TypeError(
-                    f"{name}[{i}]: expected {expected}, as in training, got {_check.describe(row)}"
-                )
-        end = np.array([self.target_vocabulary.eos], np.int32)
-        return [np.concatenate([self.target_vocabulary.encode(self._cut(row)), end]) for row in rows]
+        return self._targets.encode(name, y)
 
-    def _counts(self, targets: list[Any]) -> NDArray[np.int64]:
-        return np.array([len(target) for target in targets], np.int64)
+    def _counts(self, examples: Examples) -> NDArray[np.int64]:
+        return np.array([len(target) for target in examples.targets], np.int64)
 
     # Training
 
@@ -235,6 +192,7 @@ class Translator(SequenceModel):
             self.embedding_size or 0,
             self.hidden_size,
             self.num_layers,
+            self.decoder_layers,
             self.bidirectional,
             self.attention,
             self.looks,
@@ -263,11 +221,7 @@ class Translator(SequenceModel):
             true = np.random.default_rng([seed, update]).random(given.shape) < self.teacher_forcing
             given = np.where(true, given, own)
         logits, tape = network.forward(batch.inputs, batch.lengths, given, lengths, update)
-        loss, gradient = losses.softmax_cross_entropy(
-            logits, targets, lengths=lengths, label_smoothing=self.label_smoothing
-        )
-        factors = batch.weights.astype(gradient.dtype).reshape(-1, 1, 1)
-        gradient = cast(Floats, cast(Any, gradient) * factors)
+        loss, (gradient,) = weighted(self._losses, logits, batch)
         norm = optimizer.update(network.weights, network.backward(tape, gradient), lr)
         network.put()
         return loss, norm, state
@@ -280,9 +234,15 @@ class Translator(SequenceModel):
         """Put back some of what :meth:`weights` returned."""
         self.network.set(weights)
 
-    def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
-        targets, lengths = padded(batch.targets, fill=-1)
-        return losses.softmax_cross_entropy(output, targets, lengths=lengths)
+    def _losses(self, output: Floats, batch: SequenceBatch) -> tuple[float, list[Floats]]:
+        loss, gradient = self._loss(output, batch, self.label_smoothing)
+        return loss, [gradient]
+
+    def _loss(self, output: Floats, batch: SequenceBatch, smoothing: float = 0.0) -> tuple[float, Floats]:
+        targets, lengths = padded(batch.targets, fill=-1, steps=output.shape[1])
+        return losses.softmax_cross_entropy(
+            output, targets, lengths=lengths, label_smoothing=smoothing, device=_check.beside(self.device)
+        )
 
     def _validate(self, examples: Examples, pause: Callable[[], None]) -> dict[str, float]:
         total, count = 0.0, 0
@@ -364,12 +324,12 @@ class Translator(SequenceModel):
             _check.number("coverage_penalty", beta, minimum=0.0),
         )
         replace = self.replace_unk if replace_unk is None else _check.flag("replace_unk", replace_unk)
-        inputs = self.reader.read(X)
+        inputs = self._read(X)
         cut = [self._source_tokens(row) for row in X]
         results: list[list[Translation]] = [[] for _ in inputs]
         for rows in groups(np.array([len(row) for row in inputs], np.int64)):
             memory = self.network.read(*padded([inputs[i] for i in rows]))
-            for row, found in zip(rows, search.run(self.network, memory, self._end), strict=True):
+            for row, found in zip(rows, search.run(self.network, memory, self._targets.end), strict=True):
                 results[row] = [self._translation(one, cut[row], replace) for one in found[:count]]
         return results
 
@@ -416,8 +376,8 @@ class Translator(SequenceModel):
         ValueError, TypeError, RuntimeError
             As :meth:`translate`, or if there is not one reference for each source.
         """
-        if len(X) != len(y):
-            raise ValueError(f"y: expected one reference for each of {len(X)} sources, got {len(y)}")
+        self._check_fitted()
+        self._examples(X, y)  # refuses what does not fit before anything is translated
         found = self.predict(X)
         if self.metric == "bleu":
             return metrics.bleu(y, found)
@@ -425,12 +385,6 @@ class Translator(SequenceModel):
             own == (true if isinstance(true, str) else list(true)) for own, true in zip(found, y, strict=True)
         )
         return float(np.mean(list(same)))
-
-    @property
-    def _end(self) -> int:
-        end = self.target_vocabulary.eos
-        assert end is not None  # it was built with one
-        return end
 
     def _source_tokens(self, row: Any) -> list[str]:
         tokenizer = self.reader.tokenizer
@@ -443,30 +397,23 @@ class Translator(SequenceModel):
             tokens = [
                 source[s] if token == UNK else token for token, s in zip(tokens, looked_at, strict=True)
             ]
-        text = tokens if self._target_tokenizer is None else self._target_tokenizer.detokenize(tokens)
-        return Translation(text, tokens, source, found.score, found.log_prob, found.attention)
+        return Translation(
+            self._targets.joined(tokens), tokens, source, found.score, found.log_prob, found.attention
+        )
 
     # Files
 
     @staticmethod
     def _options_to_json(options: dict[str, Any]) -> dict[str, Any]:
-        # An object among them had no effect, for targets that are lists of tokens; else nothing is saved.
+        # An object among them is passed again, as that of the sources is.
         level = options["target_level"]
         return options | {"target_level": level if isinstance(level, str) else None}
 
     def _targets_to_json(self) -> dict[str, Any]:
-        tokenizer = self._target_tokenizer
-        level = None if tokenizer is None else level_of(tokenizer)
-        if level == "custom":
-            raise ValueError(
-                "target_level: a file cannot hold a tokenizer object; give the targets as token lists"
-            )
-        return {"level": level, "vocabulary": self.target_vocabulary.to_json()}
+        return self._targets.to_json()
 
-    def _targets_from_json(self, values: Mapping[str, Any]) -> None:
-        level = values["level"]
-        self._target_tokenizer = None if level is None else tokenizer_of(level)
-        self.target_vocabulary = Vocabulary.from_json(values["vocabulary"])
+    def _targets_from_json(self, values: Mapping[str, Any], tokenizer: Tokenizer | None) -> None:
+        self._targets = TargetText.from_json(values, tokenizer)
 
 
 def _given(targets: NDArray[np.int32]) -> NDArray[np.int32]:

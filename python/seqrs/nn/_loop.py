@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from seqrs._native import Optimizer
 from seqrs.exceptions import TapeError
-from seqrs.nn.cell import Cell, Trace, run, run_backward
+from seqrs.nn.cell import Cell, Trace, run, run_backward, weights
 
 __all__ = ["Loop", "LoopTape"]
 
@@ -56,10 +56,7 @@ class Loop:
         rng = np.random.default_rng(seed)
         for k, cell in enumerate(cells):
             for suffix in (f"_l{k}", f"_l{k}_reverse")[:directions]:
-                params = {
-                    name: np.asarray(value, dtype)
-                    for name, value in cell.parameters(self._widths[k], rng).items()
-                }
+                params = weights(cell, self._widths[k], rng, dtype)
                 self._cells.append(cell)
                 self._names.append({name: name + suffix for name in params})
                 initial |= {name + suffix: value for name, value in params.items()}

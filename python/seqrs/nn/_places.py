@@ -84,7 +84,7 @@ def row_numbers(rows: ArrayLike | slice, batch: int) -> NDArray[np.int64]:
     """Return the numbers of the rows that an index means."""
     if isinstance(rows, slice):
         return np.arange(batch)[rows]
-    array = np.asarray(rows)
+    array = _check.as_array("rows", rows)
     if array.size == 0 and not hasattr(rows, "dtype"):
         array = array.astype(np.int64)  # an empty list has no dtype of its own
     if array.dtype.kind == "b":

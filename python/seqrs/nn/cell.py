@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+
+from seqrs import _check
 
 __all__ = ["Cell"]
 
@@ -109,6 +111,38 @@ class Cell(Protocol):
         """
 
 
+def widths(cell: Cell) -> tuple[int, ...]:
+    """Return the widths of the parts of a cell's state; refuse what is no cell."""
+    needed = ("state_sizes", "parameters", "step", "step_backward")
+    lacking = [name for name in needed if not hasattr(cell, name)]
+    if isinstance(cell, type) or lacking:
+        got = f"the class {cell.__name__}" if isinstance(cell, type) else type(cell).__name__
+        without = f" without {', '.join(lacking)}" if lacking else " itself, not an object of it"
+        raise TypeError(f"cell: expected an object with {', '.join(needed)}, got {got}{without}")
+    name = f"{type(cell).__name__}.state_sizes"
+    if not isinstance(cell.state_sizes, (tuple, list)):
+        raise TypeError(f"{name}: expected a tuple of widths, got {_check.describe(cell.state_sizes)}")
+    sizes = tuple(_check.integer(name, size, minimum=1) for size in cell.state_sizes)
+    if not sizes:
+        raise ValueError(f"{name}: expected at least one width, that of the output, got none")
+    return sizes
+
+
+def weights(cell: Cell, input_size: int, rng: np.random.Generator, dtype: DTypeLike) -> dict[str, Array]:
+    """Return the weights of one layer in one direction at their start."""
+    name, given = f"{type(cell).__name__}.parameters", cell.parameters(input_size, rng)
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name}: expected a dict of arrays by name, got {_check.describe(given)}")
+    arrays = {}
+    for key, value in given.items():
+        array: Array = np.asarray(value)
+        if not isinstance(key, str) or array.dtype.kind not in "fiu":
+            raise TypeError(f"{name}: expected real numbers by name, got {key!r}: {_check.describe(value)}")
+        arrays[key] = array.astype(dtype)
+        _check.finite_everywhere(f"{name}: {key}", arrays[key])
+    return arrays
+
+
 def run(
     cell: Cell, p: Mapping[str, Array], x: Array, counts: Array, state: Iterable[Array], backwards: bool
 ) -> tuple[Array, list[Array], Trace]:
@@ -125,7 +159,8 @@ def run(
         rows = np.flatnonzero(counts[:, t])
         if not rows.size:
             continue
-        after, saved = cell.step(p, x[rows, t], tuple(part[rows] for part in state))
+        result = cell.step(p, x[rows, t], tuple(part[rows] for part in state))
+        after, saved = _returned("step", cell, result, ("state", "saved"))
         _store("step: state", cell, state, rows, after)
         y[rows, t] = after[0]
         trace.append((t, rows, saved))
@@ -146,10 +181,16 @@ def run_backward(
     for t, rows, saved in reversed(trace):
         dafter = [part[rows] for part in dstate]
         dafter[0] += dy[rows, t]
-        dx_t, dbefore, dp_t = cell.step_backward(p, saved, tuple(dafter))
+        result = cell.step_backward(p, saved, tuple(dafter))
+        dx_t, dbefore, dp_t = _returned("step_backward", cell, result, ("by x", "by state", "by weights"))
         _store("step_backward: gradient by state", cell, dstate, rows, dbefore)
         _check_shape("step_backward: gradient by x", cell, dx_t, (len(rows), dx.shape[2]))
         dx[rows, t] += dx_t
+        if not isinstance(dp_t, Mapping):
+            raise TypeError(
+                f"{type(cell).__name__}.step_backward: expected a dict of gradients by weight, "
+                f"got {_check.describe(dp_t)}"
+            )
         if dp_t.keys() != dp.keys():
             raise ValueError(
                 f"{type(cell).__name__}.step_backward: expected gradients by {sorted(dp)}, got {sorted(dp_t)}"
@@ -160,8 +201,20 @@ def run_backward(
     return dstate
 
 
+def _returned(method: str, cell: Cell, result: Any, parts: tuple[str, ...]) -> Any:
+    """Return what a method of the cell returned, which must be a tuple of so many parts."""
+    if not isinstance(result, tuple) or len(result) != len(parts):
+        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else _check.describe(result)
+        raise TypeError(f"{type(cell).__name__}.{method}: expected a tuple ({', '.join(parts)}), got {got}")
+    return result
+
+
 def _store(what: str, cell: Cell, state: list[Array], rows: Array, parts: Sequence[Array]) -> None:
     """Put parts of a state in their rows."""
+    if not isinstance(parts, (tuple, list)):
+        raise TypeError(
+            f"{type(cell).__name__}.{what}: expected a tuple of {len(state)} arrays, got {_check.describe(parts)}"
+        )
     if len(parts) != len(state):
         raise ValueError(f"{type(cell).__name__}.{what}: expected {len(state)} parts, got {len(parts)}")
     for i, (whole, part) in enumerate(zip(state, parts, strict=True)):

@@ -10,7 +10,7 @@ from seqrs._native import Network, Tape
 from seqrs.nn._layout import StateLayout
 from seqrs.nn._loop import Loop, LoopTape
 from seqrs.nn._summary import Row
-from seqrs.nn.cell import Cell
+from seqrs.nn.cell import Cell, widths
 from seqrs.nn.layer import Layer
 from seqrs.nn.options import MERGES
 
@@ -108,7 +108,7 @@ class Custom(Layer[Any]):
         self.cells = given if isinstance(cell, Sequence) else given * self.num_layers
         self.bidirectional = _check.flag("bidirectional", bidirectional)
         self.merge = _check.choice("merge", merge, MERGES)
-        sizes = [_sizes(cell) for cell in self.cells]
+        sizes = [widths(cell) for cell in self.cells]
         if len({len(parts) for parts in sizes}) > 1:
             raise ValueError(f"cell: expected cells with as many parts of the state, got state_sizes {sizes}")
         count = len(sizes[0])
@@ -151,12 +151,3 @@ class Custom(Layer[Any]):
             f"Custom({cells}, {self.input_size}, num_layers={self.num_layers}, "
             f"bidirectional={self.bidirectional}, merge={self.merge!r})"
         )
-
-
-def _sizes(cell: Cell) -> tuple[int, ...]:
-    """Return the widths of the parts of a cell's state."""
-    name = f"{type(cell).__name__}.state_sizes"
-    sizes = tuple(_check.integer(name, size, minimum=1) for size in cell.state_sizes)
-    if not sizes:
-        raise ValueError(f"{name}: expected at least one width, that of the output, got none")
-    return sizes

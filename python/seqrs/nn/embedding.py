@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from seqrs import _check
@@ -103,7 +102,7 @@ class Embedding(Layer[None]):
         >>> table([2])[0].tolist(), table.num_trainable
         ([[0.0, 0.0, 1.0]], 0)
         """
-        array = np.asarray(vectors)
+        array = _check.as_array("vectors", vectors)
         if array.ndim != 2 or array.dtype.kind != "f":
             raise ValueError(
                 f"vectors: expected an array of floats of shape (V, E), got {array.dtype} of shape {array.shape}"

@@ -463,7 +463,7 @@ class Layer(Generic[StateT]):
 
     def _inputs(self, x: ArrayLike, axes: tuple[str, ...]) -> tuple[NDArray[Any], bool]:
         """Return the input with a batch axis, and whether it came with one."""
-        array = np.asarray(x)
+        array = _check.as_array("x", x)
         if self._any_width and not self._within and array.ndim > 0 and array.shape[-1] != self.input_size:
             self._build(array.shape[-1])
         size = self.input_size if self.input_size is not None else "I"
@@ -495,7 +495,7 @@ class Layer(Generic[StateT]):
                 raise TypeError(f"dy: expected a pair (forward, backward) of arrays, got {type(dy).__name__}")
             names, parts, width = ["dy[0]", "dy[1]"], list(dy), width // 2
         shape: _check.Shape = ("B", width) if kind == "sequence" else ("B", "T", width)
-        batched = np.ndim(parts[0]) != len(shape) - 1
+        batched = _check.as_array(names[0], parts[0]).ndim != len(shape) - 1
         checked = [
             _check.floats(name, part, self.dtype, shape if batched else shape[1:], finite=self.check_finite)
             for name, part in zip(names, parts, strict=True)

@@ -1,194 +1,61 @@
 """The training loop: epochs of steps, validation, the best model so far, and a safe stop at any time."""
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from types import FrameType, TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-from seqrs import _check, _native
+from seqrs import _native
 from seqrs._check import Floats
-from seqrs.callbacks import Callback
 from seqrs.exceptions import DivergenceError
-
-OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
-SCHEDULES = ("cosine", "constant", "step")
-MONITORS = ("loss", "score")
+from seqrs.io import ModelFile
+from seqrs.training.interrupt import Interrupt, Interrupted
+from seqrs.training.options import Options
+from seqrs.training.progress import Progress
+from seqrs.training.trainable import Batch, Batches, State, Trainable
 
 # A loss so many times that of the untrained model will not come back.
 _HOPELESS = 10.0
 # Seconds after which the weights to return to, if the loss explodes, are taken anew.
 _KEEP_EVERY = 30.0
+# What a checkpoint holds besides the weights.
+_OPTIMIZER, _STATE, _BEST = "optimizer.", "state.", "best."
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a run is to do; :meth:`seqrs.LanguageModel.fit` documents each.
+class Callback:
+    """Base class of what is told of a run's events; override what you need.
 
-    `seq_len` is None where sequences are not cut into windows. `monitor` says what makes an epoch
-    the best: the lowest validation ``"loss"``, or the highest validation ``"score"``.
+    Each method gets the run, a :class:`seqrs.training.Trainer`: its `progress` (epoch, step,
+    history), `loss`, `lr`, `model` and so on. The methods may look at everything, and change
+    nothing that training depends on.
+
+    Examples
+    --------
+    >>> import seqrs
+    >>> from seqrs.callbacks import Callback
+    >>> class Losses(Callback):
+    ...     def __init__(self):
+    ...         self.values = []
+    ...     def on_step(self, run):
+    ...         self.values.append(run.loss)
+    >>> losses = Losses()
+    >>> model = seqrs.LanguageModel(hidden_size=8, num_layers=1, seed=0)
+    >>> _ = model.fit("so it goes. " * 50, epochs=3, seq_len=20, callbacks=[losses], progress=False)
+    >>> losses.values[-1] < losses.values[0]
+    True
     """
 
-    epochs: int
-    seq_len: int | None
-    batch_size: int
-    optimizer: str
-    lr: float
-    schedule: str
-    warmup: int
-    step_size: int
-    gamma: float
-    momentum: float
-    weight_decay: float
-    clip: float | None
-    patience: int | None
-    seed: int
-    monitor: str = "loss"
+    def on_start(self, run: "Trainer") -> None:
+        """Before the first step."""
 
-    def __post_init__(self) -> None:
-        _check.integer("epochs", self.epochs, minimum=0)
-        if self.seq_len is not None:
-            _check.integer("seq_len", self.seq_len, minimum=1)
-        _check.integer("batch_size", self.batch_size, minimum=1)
-        _check.choice("optimizer", self.optimizer, OPTIMIZERS)
-        _check.number("lr", self.lr, above=0.0)
-        _check.choice("schedule", self.schedule, SCHEDULES)
-        _check.integer("warmup", self.warmup, minimum=0)
-        _check.integer("step_size", self.step_size, minimum=1)
-        _check.number("gamma", self.gamma, above=0.0)
-        _check.probability("momentum", self.momentum)
-        _check.number("weight_decay", self.weight_decay, minimum=0.0)
-        if self.clip is not None:
-            _check.number("clip", self.clip, above=0.0)
-        if self.patience is not None:
-            _check.integer("patience", self.patience, minimum=1)
-        _check.choice("monitor", self.monitor, MONITORS)
+    def on_step(self, run: "Trainer") -> None:
+        """After each step."""
 
-    def new_optimizer(self, size: int, dtype: str) -> _native.Optimizer:
-        """Return an optimizer of so many numbers, at its start."""
-        return _native.Optimizer(
-            size,
-            dtype,
-            self.optimizer,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            clip_norm=self.clip,
-        )
+    def on_epoch(self, run: "Trainer") -> None:
+        """After each epoch and its validation."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the options as values for JSON."""
-        return asdict(self) | {"seed": str(self.seed)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Options":
-        """Return the options that :meth:`to_json` wrote."""
-        return cls(**(values | {"seed": int(values["seed"])}))
-
-
-@dataclass
-class Progress:
-    """How far a run is: with the weights, the optimizer and the carried state, all that resuming needs.
-
-    Attributes
-    ----------
-    epoch, step : int
-        The position in the data: the number of the next step within its epoch, both from 0.
-    update : int
-        Number of updates so far, over all epochs.
-    loss_sum, scored : float, int
-        Sum of the losses of the epoch so far, and the number of tokens it is over.
-    first_loss : float or None
-        Loss of the first step, before any update.
-    best_loss, best_epoch : float or None, int
-        The lowest validation loss so far (of a run that goes by its score: minus the highest), and
-        the epoch, from 1, that reached it.
-    waited : int
-        Epochs since then.
-    finished : bool
-        Whether there is nothing left to do.
-    history : list of dict
-        For each epoch its ``"epoch"``, from 1, its ``"loss"``, and its ``"validation_loss"`` if
-        there is any, of a language model in nats a token; and of a model that has one its
-        ``"validation_score"``.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    update: int = 0
-    loss_sum: float = 0.0
-    scored: int = 0
-    first_loss: float | None = None
-    best_loss: float | None = None
-    best_epoch: int = 0
-    waited: int = 0
-    finished: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    _COUNTERS = ("update", "scored")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the progress as values for JSON."""
-        return asdict(self) | {name: str(getattr(self, name)) for name in self._COUNTERS}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Progress":
-        """Return the progress that :meth:`to_json` wrote."""
-        return cls(**(values | {name: int(values[name]) for name in cls._COUNTERS}))
-
-
-class Batch(Protocol):
-    """What one training step reads."""
-
-    @property
-    def fresh(self) -> bool:
-        """Whether the recurrent state starts anew here, rather than from where the step before ended."""
-
-    @property
-    def scored(self) -> int:
-        """Over how many tokens, or whatever the model counts in, its loss is the mean."""
-
-
-class Batches(Protocol):
-    """Where the data come from: a function of the position alone."""
-
-    def steps(self, epoch: int) -> int:
-        """Return the number of steps in an epoch."""
-
-    def batch(self, epoch: int, step: int) -> Batch:
-        """Return what a step reads."""
-
-
-State = tuple[Floats, ...]
-
-
-class Trainable(Protocol):
-    """What the loop asks of a model: what a step does, and where its weights are."""
-
-    #: What losses are the mean over, such as ``"tokens"``.
-    unit: str
-
-    def new_optimizer(self, options: Options) -> _native.Optimizer:
-        """Return an optimizer of the model's weights, at its start."""
-
-    def learn(
-        self, batch: Any, state: State | None, optimizer: _native.Optimizer, lr: float, seed: int, update: int
-    ) -> tuple[float, float, State | None]:
-        """Make one step; return its mean loss, the gradient's norm before clipping, and the state after.
-
-        Where loss or norm is not finite, the weights stay as they are.
-        """
-
-    def weights(self) -> dict[str, Floats]:
-        """Return a copy of all that is trained."""
-
-    def set_weights(self, weights: Mapping[str, Floats]) -> None:
-        """Put back some of what :meth:`weights` returned."""
-
-    def save(self, path: str, weights: Mapping[str, Floats] | None = None) -> None:
-        """Write the model, with its own weights or with others."""
+    def on_end(self, run: "Trainer") -> None:
+        """At the end, whichever it is: ``run.ending`` says."""
 
 
 class Trainer:
@@ -252,7 +119,7 @@ class Trainer:
         self.improved = False
         self.total = sum(batches.steps(epoch) for epoch in range(options.epochs))
         self.ending = ""
-        self._interrupt = _Interrupt()
+        self._interrupt = Interrupt()
         self._good: dict[str, Floats] | None = None
 
     def run(self) -> None:
@@ -275,7 +142,7 @@ class Trainer:
                     self._run_epoch()
                 self.progress.finished = True
                 self.ending = "finished"
-        except _Interrupted:
+        except Interrupted:
             self.ending = "interrupted"
             raise KeyboardInterrupt from None
         except DivergenceError:
@@ -284,6 +151,23 @@ class Trainer:
             raise
         finally:
             self._tell("on_end")
+
+    def checkpoint(self) -> tuple[dict[str, Floats], dict[str, Any]]:
+        """Return what a file needs beside model and progress for a run to go on from here: arrays, and JSON."""
+        tensors = {f"{_OPTIMIZER}{name}": value for name, value in self.optimizer.state().items()}
+        tensors |= {f"{_STATE}{number}": value for number, value in enumerate(self.state or ())}
+        tensors |= {f"{_BEST}{name}": value for name, value in (self.best or {}).items()}
+        return tensors, {
+            "options": self.options.to_json(),
+            "optimizer_steps": str(self.optimizer.steps),
+        }
+
+    def restore(self, file: ModelFile) -> None:
+        """Go on from where the run was whose :meth:`checkpoint` a file has; model and progress are as then."""
+        self.optimizer.load_state(int(file.training["optimizer_steps"]), file.part(_OPTIMIZER))
+        # Flat, as the core takes it; files of older versions have the same numbers as (L, B, H).
+        self.state = tuple(value.reshape(-1) for _, value in sorted(file.part(_STATE).items())) or None
+        self.best = best_weights(file)
 
     def _done(self) -> bool:
         patience = self.options.patience
@@ -371,37 +255,13 @@ class Trainer:
             getattr(callback, event)(self)
 
 
-class _Interrupted(Exception):  # noqa: N818 - no error: someone asked for it
-    pass
+def without_checkpoint(tensors: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return the arrays of a file that are not what :meth:`Trainer.checkpoint` gave it."""
+    return {
+        name: value for name, value in tensors.items() if not name.startswith((_OPTIMIZER, _STATE, _BEST))
+    }
 
 
-class _Interrupt:
-    """Makes the first Ctrl-C wait for a moment between two steps."""
-
-    def __init__(self) -> None:
-        self._requested = False
-        self._installed = False
-
-    def check(self) -> None:
-        """Stop here if Ctrl-C was pressed."""
-        if self._requested:
-            raise _Interrupted
-
-    def __enter__(self) -> None:
-        # Signals reach the main thread alone, and a handler of the program's own stays.
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            signal.signal(signal.SIGINT, self._request)
-            self._installed = True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _request(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler's arguments
-        self._requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def best_weights(file: ModelFile) -> dict[str, Floats] | None:
+    """Return the best weights of a checkpoint, or None where no epoch was validated."""
+    return file.part(_BEST) or None
