@@ -3,6 +3,7 @@
 use super::adapters;
 use super::context::Context;
 use crate::error::{Error, GpuTrouble, Result};
+use std::cell::RefCell;
 
 /// The largest tensors that a refusal names.
 const NAMED: usize = 3;
@@ -11,9 +12,35 @@ const NAMED: usize = 3;
 #[derive(Default)]
 pub(super) struct Budget(Vec<(String, u64)>);
 
+thread_local! {
+    /// What this thread would have allocated, while it only asks.
+    static ASKED: RefCell<Option<Budget>> = const { RefCell::new(None) };
+}
+
+/// Notes a tensor and says so, while its thread is in [`Budget::of`].
+pub(super) fn only_asked(name: &str, numbers: usize) -> bool {
+    ASKED.with_borrow_mut(|asked| asked.as_mut().map(|budget| budget.add(name, numbers)).is_some())
+}
+
 impl Budget {
+    /// What `make` allocates, without allocating it: buffers are of a few numbers meanwhile.
+    pub fn of<R>(make: impl FnOnce() -> Result<R>) -> Result<Self> {
+        /// Ends the asking, after a panic too.
+        struct End;
+        impl Drop for End {
+            fn drop(&mut self) {
+                ASKED.set(None);
+            }
+        }
+        ASKED.set(Some(Self::default()));
+        let _end = End;
+        let made = make();
+        let budget = ASKED.take().unwrap_or_default();
+        made.map(|_| budget)
+    }
+
     /// Adds a tensor of this many numbers of 4 bytes.
-    pub fn add(&mut self, name: impl Into<String>, numbers: usize) {
+    fn add(&mut self, name: impl Into<String>, numbers: usize) {
         self.0.push((name.into(), 4 * numbers as u64));
     }
 

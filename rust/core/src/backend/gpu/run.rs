@@ -4,6 +4,7 @@
 //! first ([`super::recording::Recording`]).
 
 use super::Gpu;
+use super::budget::Budget;
 use super::recording::{Recorder, Recording, Shared, Signature};
 use crate::backend::Quantity;
 use crate::error::{Error, Result};
@@ -54,6 +55,8 @@ impl Work {
             Some(i) => self.recordings[..=i].rotate_right(1),
             None => {
                 self.recordings.truncate(KEPT - 1);
+                Budget::of(|| Recorder::record(net, &self.shared, signature))?
+                    .check(net.context, "reduce the batch or its steps")?;
                 let recording = Recorder::record(net, &self.shared, signature)?;
                 self.recordings.insert(0, recording);
             }
