@@ -3,7 +3,7 @@
 //! The model reads x⟨1⟩ = 0 (token −1) from the state a⟨0⟩ = 0, a token is drawn from its
 //! distribution and read next, until a stop token or for as long as one likes.
 
-use crate::backend::Decoder;
+use crate::backend::{Decoder, Drawing, Drawn};
 use crate::device::{Element, enter, num_threads};
 use crate::error::{Error, Result};
 use crate::network::Network;
@@ -122,7 +122,10 @@ impl<T: Element> Generator<T> {
     }
 
     /// A text's state after all tokens read so far; the last drawn one is not among them.
-    pub fn state(&self, text: usize) -> Vec<T> {
+    ///
+    /// # Errors
+    /// If it is on a device that has been lost.
+    pub fn state(&self, text: usize) -> Result<Vec<T>> {
         let [group, number] = self.places[text];
         self.groups[group].state(number)
     }
@@ -219,6 +222,9 @@ impl<T: Element> Group<T> {
 
     fn take(&mut self, network: &Network<T>, n: usize) -> Result<()> {
         self.texts.iter_mut().for_each(|text| text.drawn.clear());
+        if self.decoder.draws() {
+            return self.take_on_device(network, n);
+        }
         for _ in 0..n {
             if self.rows.is_empty() {
                 break;
@@ -232,34 +238,57 @@ impl<T: Element> Group<T> {
                 text.drawn.push(draw);
                 self.tokens[row] = draw.token;
                 if text.stop == Some(draw.token) {
-                    self.end(row);
+                    self.end(row)?;
                 }
             }
         }
         Ok(())
     }
 
+    /// The same by the decoder itself.
+    fn take_on_device(&mut self, network: &Network<T>, n: usize) -> Result<()> {
+        let of = |&text: &usize| {
+            let Text { stream, count, stop, .. } = self.texts[text];
+            Drawn { stream, count, stop }
+        };
+        let texts: Vec<_> = self.rows.iter().map(of).collect();
+        let drawing = Drawing { sampler: &self.sampler, tokens: &self.tokens, texts: &texts, n };
+        let drawn = self.decoder.draw(network.backend(), &drawing)?;
+        for (row, draws) in drawn.into_iter().enumerate().rev() {
+            let text = &mut self.texts[self.rows[row]];
+            text.count += draws.len() as u64;
+            text.drawn.extend(&draws);
+            let Some(last) = draws.last() else { continue };
+            self.tokens[row] = last.token;
+            if text.stop == Some(last.token) {
+                self.end(row)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps the state of the text in a row, which the last one then takes.
-    fn end(&mut self, row: usize) {
-        self.decoder.save(row, &mut self.state);
+    fn end(&mut self, row: usize) -> Result<()> {
+        self.decoder.save(row, &mut self.state)?;
         self.texts[self.rows[row]].ended = Some(self.state.clone());
         self.rows.swap_remove(row);
         self.tokens.swap_remove(row);
         if row < self.rows.len() {
-            self.decoder.save(self.rows.len(), &mut self.state);
+            self.decoder.save(self.rows.len(), &mut self.state)?;
             self.decoder.load(row, &self.state);
         }
+        Ok(())
     }
 
-    fn state(&self, text: usize) -> Vec<T> {
+    fn state(&self, text: usize) -> Result<Vec<T>> {
         let row = self.rows.iter().position(|&of| of == text);
         let mut state = self.state.clone();
         match (row, &self.texts[text].ended) {
-            (Some(row), _) => self.decoder.save(row, &mut state),
+            (Some(row), _) => self.decoder.save(row, &mut state)?,
             (None, Some(ended)) => state.copy_from_slice(ended),
             (None, None) => unreachable!("a text without a row has ended"),
         }
-        state
+        Ok(state)
     }
 }
 

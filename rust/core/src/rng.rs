@@ -111,6 +111,12 @@ impl Stream {
         Self { key: [low(seed), high(seed), (kind as u32) << 24 | site, low(step)], step_high: high(step) }
     }
 
+    /// The words of its seed.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn seed(&self) -> [u32; 2] {
+        [self.key[0], self.key[1]]
+    }
+
     /// The four words at a position, for example `[unit / 4, row, t]`.
     #[must_use]
     #[inline(always)]

@@ -115,6 +115,18 @@ impl Sampler {
         })
     }
 
+    /// Tokens that may be drawn.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn allowed(&self) -> impl Iterator<Item = usize> + '_ {
+        self.allowed.iter().cloned().flatten()
+    }
+
+    /// Temperature, k and p, as they were given; k and p of no cut are all tokens and 1.
+    #[cfg(feature = "wgpu")]
+    pub(crate) fn settings(&self) -> (f64, usize, f64) {
+        (self.temperature, self.top_k, self.top_p)
+    }
+
     /// Draw a token from `logits` (V,) with `u`, uniform in [0, 1): a function of the two alone.
     ///
     /// # Errors

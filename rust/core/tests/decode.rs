@@ -72,7 +72,7 @@ fn check<T: Element + Float>(what: &str, model: &LanguageModel, device: Device) 
             let far = (draw.log_prob - want).abs();
             assert!(far < 10.0 * tolerance::<T>(), "{what}, text {number}: {} for {want}", draw.log_prob);
         }
-        for (x, want) in texts.state(number).iter().zip(&run.state) {
+        for (x, want) in texts.state(number).expect("a state").iter().zip(&run.state) {
             let far = (x.to_f64() - want).abs();
             assert!(
                 far < 10.0 * tolerance::<T>() * want.abs().max(1.0),
@@ -137,7 +137,7 @@ fn draw_wide(network: &Network<f32>, starts: &[Start<'_, f32>], n: usize) -> Vec
     let sampler = Sampler::new(1500, 1.0, None, None, &[]).expect("a sampler");
     let mut texts = Generator::together(network, starts, &sampler).expect("a generator");
     texts.take(network, n).expect("tokens");
-    (0..starts.len()).map(|text| (texts.drawn(text).to_vec(), texts.state(text))).collect()
+    (0..starts.len()).map(|text| (texts.drawn(text).to_vec(), texts.state(text).expect("a state"))).collect()
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_text_ends_at_its_stop_token_and_the_others_go_on() {
         }
         assert_eq!(texts.drawn(number), draws, "text {number}");
         assert_eq!(texts.ended(number), draws.last().is_some_and(|draw| Some(draw.token) == start.stop));
-        assert_eq!(texts.state(number), alone.state(0), "state of text {number}");
+        assert_eq!(texts.state(number).ok(), alone.state(0).ok(), "state of text {number}");
         ended += usize::from(texts.ended(number));
     }
     assert!(ended > 5 && !texts.done());
@@ -205,7 +205,7 @@ fn a_text_goes_on_from_a_state_and_sees_new_weights() {
     let mut network =
         network::<f32>(&model(stack_of(CELLS[11], 20), None), Device::open("cpu").expect("cpu"));
     let first = texts(&network, 9);
-    let state = first.state(0);
+    let state = first.state(0).expect("a state");
     let last = first.drawn(0)[8].token;
     let prompt = [last];
     let from = |network: &Network<f32>| {
@@ -227,7 +227,7 @@ fn a_text_goes_on_from_a_state_and_sees_new_weights() {
     assert_ne!(before, fresh.log_prob);
     // The generator from before has read one token by the old weights and reads the next by the new.
     let mut late =
-        Generator::new(&network, Start { state: Some(&old.state(0)), ..start(&[again.token], 7) }, sampler())
+        Generator::new(&network, Start { state: Some(&old.state(0).expect("a state")), ..start(&[again.token], 7) }, sampler())
             .expect("a generator");
     let (next, want) = (old.draw(&network).expect("a token"), late.draw(&network).expect("a token"));
     assert!(next.token != want.token || next.log_prob == want.log_prob);

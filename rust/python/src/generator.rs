@@ -54,11 +54,12 @@ impl Generator {
         let sizes = self.network.state_sizes(1);
         let state = py.detach(|| {
             let generator = self.generator.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*generator {
-                Either::F32(generator) => Either::F32(generator.state(0)),
-                Either::F64(generator) => Either::F64(generator.state(0)),
-            }
+            seqrs::Result::Ok(match &*generator {
+                Either::F32(generator) => Either::F32(generator.state(0)?),
+                Either::F64(generator) => Either::F64(generator.state(0)?),
+            })
         });
+        let state = state.into_python()?;
         either!(state, state => new_state(py, state, &sizes))
     }
 }

@@ -60,8 +60,9 @@ impl<T: Float> Decoder<T> for ByRun<T> {
         &self.logits[row * self.widths[1]..][..self.widths[1]]
     }
 
-    fn save(&self, row: usize, state: &mut [T]) {
+    fn save(&self, row: usize, state: &mut [T]) -> Result<()> {
         state.copy_from_slice(&self.states[row * self.widths[0]..][..self.widths[0]]);
+        Ok(())
     }
 
     fn load(&mut self, row: usize, state: &[T]) {

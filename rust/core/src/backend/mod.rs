@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::optim::Optimizer;
 use crate::program::Batch;
+use crate::rng::Stream;
+use crate::sampling::{Draw, Sampler};
 use crate::shape::Shape;
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,9 +107,40 @@ pub trait Decoder<T>: Send + Sync {
     /// The logits after a row's last token, (V).
     fn logits(&self, row: usize) -> &[T];
     /// Copies a row's state: all h, scan by scan, then all c.
-    fn save(&self, row: usize, state: &mut [T]);
+    fn save(&self, row: usize, state: &mut [T]) -> Result<()>;
     /// Replaces it.
     fn load(&mut self, row: usize, state: &[T]);
+    /// Whether it draws by itself, so that logits need not come here.
+    fn draws(&self) -> bool {
+        false
+    }
+    /// Reads and draws tokens in the first rows, where [`Decoder::draws`].
+    fn draw(&mut self, _backend: &dyn Backend<T>, _drawing: &Drawing<'_>) -> Result<Vec<Vec<Draw>>> {
+        Err(Error::Unsupported("drawing without logits".to_owned()))
+    }
+}
+
+/// What is to be drawn in the first rows of a decoder.
+pub struct Drawing<'a> {
+    /// How.
+    pub sampler: &'a Sampler,
+    /// What each row reads first.
+    pub tokens: &'a [i32],
+    /// Each row's text.
+    pub texts: &'a [Drawn],
+    /// How many tokens of each; fewer where a text ends.
+    pub n: usize,
+}
+
+/// A text of which some tokens have been drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn {
+    /// Its random numbers.
+    pub stream: Stream,
+    /// Of which the next one has this number.
+    pub count: u64,
+    /// The token that ends it.
+    pub stop: Option<i32>,
 }
 
 /// A program on a device, with its weights.

@@ -95,6 +95,8 @@ impl Calls {
         });
         context.queue.write_buffer(&words, 0, bytemuck::cast_slice(&self.words));
         // The steps of a layer are many calls with the same buffers.
+        // A buffer is hashed by which one it is, not by what it holds.
+        #[allow(clippy::mutable_key_type)]
         let mut groups: HashMap<_, wgpu::BindGroup> = HashMap::new();
         let mut steps = Vec::with_capacity(self.list.len());
         for (i, Call { kernel, buffers, grid }) in self.list.into_iter().enumerate() {
@@ -149,10 +151,16 @@ impl Recorded {
 
     /// Submits all calls. Each sees what those before it have written.
     pub fn submit(&self, context: &Context) {
-        for steps in self.steps.chunks(TOGETHER) {
+        Self::submit_in_turn(context, &[self], 1);
+    }
+
+    /// Submits the lists one after the other, all of that `times` times.
+    pub fn submit_in_turn(context: &Context, lists: &[&Self], times: usize) {
+        let mut steps = (0..times).flat_map(|_| lists.iter().flat_map(|list| &list.steps)).peekable();
+        while steps.peek().is_some() {
             let mut encoder = context.device.create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            for Step { kernel, group, offset, grid: [x, y, z] } in steps {
+            for Step { kernel, group, offset, grid: [x, y, z] } in steps.by_ref().take(TOGETHER) {
                 pass.set_pipeline(&kernel.pipeline);
                 pass.set_bind_group(0, group, &[*offset]);
                 pass.dispatch_workgroups(*x, *y, *z);

@@ -12,6 +12,7 @@ mod buffers;
 mod calls;
 mod context;
 mod cross_entropy;
+mod decode;
 mod dropout;
 mod embedding;
 mod guarded;
@@ -33,11 +34,12 @@ pub use adapters::Adapter;
 pub(crate) use adapters::{adapters, choose};
 pub(crate) use context::{Context, finish, reset};
 
-use super::{Backend, ByRun, Decoder, Plan, Quantity, Upstream, WEIGHTS_CHANGED, next_version};
+use super::{Backend, Decoder, Plan, Quantity, Upstream, WEIGHTS_CHANGED, next_version};
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
 use crate::program::{Batch, Program};
 use crate::shape::Shape;
+use decode::Texts;
 use guarded::Guarded;
 use run::Work;
 use update::Update;
@@ -108,7 +110,7 @@ impl Backend<f32> for Gpu {
     }
 
     fn decoder(&self, rows: usize) -> Result<Box<dyn Decoder<f32>>> {
-        Ok(Box::new(ByRun::new(self, &self.program, &self.weights()?, rows)?))
+        Ok(Box::new(Texts::new(self, rows)?))
     }
 
     fn shared_operations(&self, _rows: usize) -> f64 {

@@ -66,6 +66,14 @@ impl Work {
 
     /// Brings a batch to the device and runs it.
     pub fn forward(&mut self, net: &Gpu, batch: &Batch<'_, f32>) -> Result<()> {
+        self.prepare(net, batch)?;
+        self.recordings[0].forward.submit(net.context);
+        self.has_run = Some(net.version);
+        net.context.check()
+    }
+
+    /// Brings a batch to the device.
+    pub fn prepare(&mut self, net: &Gpu, batch: &Batch<'_, f32>) -> Result<()> {
         let (context, shape) = (net.context, batch.shape);
         batch.check(&net.program, &mut self.counted)?;
         let signature = Signature {
@@ -121,9 +129,7 @@ impl Work {
             self.counted.lengths.iter().map(|n| n.saturating_sub(1)).sum::<usize>() as u32,
         ];
         context.write(&shared.run, 0, &run);
-        self.recordings[0].forward.submit(context);
-        self.has_run = Some(net.version);
-        context.check()
+        Ok(())
     }
 
     /// Each step that counts: its place here, its row, and where it was in (B, T).

@@ -227,7 +227,7 @@ impl<T: Elementary> Decoder<T> for Steps<T> {
         self.head.logits(row)
     }
 
-    fn save(&self, row: usize, state: &mut [T]) {
+    fn save(&self, row: usize, state: &mut [T]) -> Result<()> {
         let mut rest = state;
         for part in [Layer::h, Layer::c] {
             for (rows, width) in self.layers.iter().map(part) {
@@ -236,6 +236,7 @@ impl<T: Elementary> Decoder<T> for Steps<T> {
                 rest = after;
             }
         }
+        Ok(())
     }
 
     fn load(&mut self, row: usize, state: &[T]) {
