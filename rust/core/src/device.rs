@@ -103,7 +103,6 @@ impl Gpu {
         if adapter.is_software() {
             return Err(format!("{} is the processor itself", adapter.name));
         }
-        gpu::check(program).map_err(why)?;
         Ok(format!("{} for {work:.0e} multiplications by recurrent weights in a step", adapter.name))
     }
 

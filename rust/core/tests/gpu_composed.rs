@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use seqrs::prelude::*;
-use seqrs::program::Program;
+use seqrs::program::{Program, Score, When};
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -62,7 +62,13 @@ const SIZES: [[usize; 4]; 6] =
 fn hold(device: Device, draw: &mut Draw, stack: &Recurrent, [batch, steps, input]: [usize; 3]) {
     let program = stack.program(input).expect("a stack");
     let tokens = draw.share() < 0.3;
-    let data = Data::<f32>::draw(draw, &program, Shape { batch, steps }, tokens);
+    let mut data = Data::<f32>::draw(draw, &program, Shape { batch, steps }, tokens);
+    if let Some((width, steps, values, Some(lengths))) = &mut data.memory {
+        // What is behind the steps of a row is nobody's concern.
+        for (row, &length) in lengths.iter().enumerate() {
+            values[(row * *steps + length) * *width..(row + 1) * *steps * *width].fill(f32::NAN);
+        }
+    }
     let want = outcome(&network(&program, Device::Reference), &data);
     let got = outcome(&network(&program, device), &data);
     assert_eq!(got.len(), want.len());
@@ -98,4 +104,37 @@ fn projections() {
 #[test]
 fn layer_normalisation() {
     each_cell("layer_norm");
+}
+
+#[test]
+fn attention() {
+    let Some((device, _one)) = gpu() else { return };
+    let mut draw = Draw::new(7);
+    for (number, cell) in CELLS.into_iter().enumerate() {
+        for (k, look) in LOOKS.into_iter().enumerate() {
+            let [batch, steps, input, hidden] = SIZES[(number + k) % SIZES.len()];
+            // Of kinds of sequence: few units suffice, and every length of memory is drawn in some case.
+            let stack = attending(&mut draw, cell, hidden.min(40), look);
+            hold(device, &mut draw, &stack, [batch, steps, input]);
+        }
+    }
+}
+
+/// Batches of one shape whose memories are of several lengths, one after the other on the same network.
+#[test]
+fn memories_in_turn() {
+    let Some((device, _one)) = gpu() else { return };
+    let mut draw = Draw::new(8);
+    let look = (Score::Additive, When::Before);
+    let program = attending(&mut draw, CELLS[4], 6, look).program(3).expect("a stack");
+    let networks = [device, Device::Reference].map(|device| network(&program, device));
+    for steps in [2, 5, 2, 0, 5] {
+        let mut data = Data::<f32>::draw(&mut draw, &program, Shape { batch: 3, steps: 4 }, false);
+        let width = program.memory.expect("a memory");
+        data.memory = Some((width, steps, draw.numbers(3 * steps * width), None));
+        let [got, want] = networks.each_ref().map(|network| outcome(network, &data));
+        for ((name, got), (_, want)) in got.iter().zip(&want) {
+            assert_within(&format!("{name} with {steps} steps of a memory"), got, want, CLOSE);
+        }
+    }
 }

@@ -7,6 +7,7 @@
 mod activate;
 mod adapters;
 mod arrange;
+mod attended;
 mod budget;
 mod buffers;
 mod calls;
@@ -60,11 +61,6 @@ struct Scratch {
     update: Option<Update>,
 }
 
-/// Refuses a program with an op that is not here yet.
-pub(crate) fn check(program: &Program) -> Result<()> {
-    program.ops.iter().try_for_each(|op| ops::check(program, op))
-}
-
 /// A number that a backend of this device can be asked for.
 pub(crate) trait Number: Sized {
     /// The program on the device, its weights all 0.
@@ -73,7 +69,6 @@ pub(crate) trait Number: Sized {
 
 impl Number for f32 {
     fn backend(context: &'static Context, program: Program) -> Result<Box<dyn Backend<Self>>> {
-        check(&program)?;
         let values = context.guard(|| context.buffer("weights", program.parameters.len()))?;
         Ok(Box::new(Guarded(Gpu { context, program, values, version: next_version() })))
     }

@@ -66,11 +66,3 @@ fn record(r: &mut Recorder<'_>, op: &Op) -> Result<()> {
         Op::CrossEntropy { logits } => cross_entropy::record(r, logits),
     }
 }
-
-/// Refuses what this device has no kernels for.
-pub(super) fn check(program: &Program, op: &Op) -> Result<()> {
-    match op {
-        Op::Scan(recurrence) => scan::check(program, recurrence),
-        _ => Ok(()),
-    }
-}

@@ -2,6 +2,7 @@
 
 use super::Gpu;
 use super::arrange::scaled;
+use super::attended::Attended;
 use super::calls::{Calls, Recorded, words};
 use super::context::Context;
 use super::kernel::over;
@@ -24,6 +25,8 @@ pub(super) struct Signature {
     pub learns: bool,
     /// Whether there are targets.
     pub scores: bool,
+    /// S, steps of the memory.
+    pub memory: usize,
     /// Whether the state starts from the program's own.
     pub starts_itself: bool,
 }
@@ -57,8 +60,17 @@ pub(super) struct Recording {
     pub d_slots: Vec<wgpu::Buffer>,
     /// Of the slots that are the input, or the input reversed, where that is tokens.
     pub tokens: Vec<Option<Tokens>>,
+    /// Where a layer attends to one.
+    pub memory: Option<Attended>,
     pub forward: Recorded,
     pub backward: Recorded,
+}
+
+impl Recording {
+    /// The memory of a program that attends to one.
+    pub fn attended(&self) -> Result<&Attended> {
+        self.memory.as_ref().ok_or(Error::Tape("no layer attends to a memory"))
+    }
 }
 
 /// A recording in the making: an op adds its calls forward, and those of its way back.
@@ -67,6 +79,7 @@ pub(super) struct Recorder<'a> {
     pub shared: &'a Shared,
     pub signature: Signature,
     pub forward: Calls,
+    pub memory: Option<Attended>,
     slots: Vec<wgpu::Buffer>,
     d_slots: Vec<wgpu::Buffer>,
     tokens: Vec<Option<Tokens>>,
@@ -94,6 +107,7 @@ impl<'a> Recorder<'a> {
             shared,
             signature,
             forward: Calls::default(),
+            memory: Attended::new(net.context, &net.program, signature)?,
             slots: buffers("slot", true)?,
             d_slots: buffers("gradient of slot", signature.learns)?,
             cleared: (0..slots.len())
@@ -153,6 +167,7 @@ impl<'a> Recorder<'a> {
             slots: self.slots,
             d_slots: self.d_slots,
             tokens: self.tokens,
+            memory: self.memory,
             forward: self.forward.finish(context, &self.shared.run),
             backward: backward.finish(context, &self.shared.run),
         })

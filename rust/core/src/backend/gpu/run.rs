@@ -4,6 +4,7 @@
 //! first ([`super::recording::Recording`]).
 
 use super::Gpu;
+use super::attended::Attended;
 use super::budget::Budget;
 use super::recording::{Recorder, Recording, Shared, Signature};
 use crate::backend::Quantity;
@@ -81,6 +82,7 @@ impl Work {
             tokens: matches!(batch.input, Input::Tokens(_)),
             learns: batch.training.is_some(),
             scores: batch.targets.is_some(),
+            memory: batch.memory.map_or(0, |memory| memory.steps),
             starts_itself: matches!(batch.start, StartState::Zero),
         };
         self.has_run = None;
@@ -102,6 +104,9 @@ impl Work {
                 let x = self.to_places(shape, width, x, 0.0);
                 context.write(&recording.slots[net.program.input], 0, &x);
             }
+        }
+        if let Some((attended, memory)) = recording.memory.as_ref().zip(batch.memory) {
+            attended.write(context, &memory, shape.batch);
         }
         let lengths: Vec<u32> = self.counted.lengths.iter().map(|&n| n as u32).collect();
         context.write(&shared.lengths, 0, &lengths);
@@ -208,8 +213,14 @@ impl Work {
                 out.copy_from_slice(&context.read::<f32>(&self.shared.d_state, 0, out.len())?);
             }
             Quantity::Penalty => out.copy_from_slice(&context.read::<f32>(&self.shared.outcome, 2, 1)?),
-            Quantity::MemoryGradient | Quantity::Attention => {
-                return Err(Error::Unsupported("attention on device=\"gpu\"; use device=\"cpu\"".to_owned()));
+            Quantity::MemoryGradient => {
+                let attended = recording.attended()?;
+                out.copy_from_slice(&context.read::<f32>(&attended.d, 0, out.len())?);
+            }
+            Quantity::Attention => {
+                let Attended { steps, ref shares, .. } = *recording.attended()?;
+                let shares = context.read(shares, 0, shape.rows() * steps)?;
+                self.to_times(shape, steps, &shares, out);
             }
         }
         Ok(())

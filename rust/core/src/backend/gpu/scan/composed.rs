@@ -9,6 +9,7 @@ use super::super::kernel::{Kernel, over};
 use super::super::product::{Matrix, product, product_in, scratch_len};
 use super::super::recording::{Recorder, fill};
 use super::cell::{self, Part};
+use super::look::Look;
 use super::norm::{Group, Normed};
 use super::texts::{Text, columns, runs};
 use super::{Layer, at};
@@ -47,7 +48,7 @@ struct Ready<'a> {
 
 impl Layer<'_> {
     /// A matrix of all steps, at one of them.
-    fn at<'b>(&self, all: Matrix<'b>, t: usize) -> Matrix<'b> {
+    pub fn at<'b>(&self, all: Matrix<'b>, t: usize) -> Matrix<'b> {
         Matrix { at: all.at + t * self.batch * all.rows, ..all }
     }
 
@@ -169,7 +170,7 @@ impl Composed {
         r.forward.append(calls);
     }
 
-    pub fn forward(&self, r: &mut Recorder<'_>, layer: &Layer<'_>) {
+    pub fn forward(&self, r: &mut Recorder<'_>, layer: &Layer<'_>, look: Option<&Look>) {
         self.input(r, layer);
         let (out, mut calls) = (r.slot(layer.scans[0].out), Calls::default());
         let ready =
@@ -177,6 +178,10 @@ impl Composed {
         let (reset, end) = (layer.layout.resets().then(|| ready(Part::Reset)), ready(Part::End));
         let cell: Vec<_> = self.cell().iter().map(|&part| ready(part)).collect();
         for t in 0..layer.steps {
+            if let Some(look) = look {
+                look.forward(r, &mut calls, layer.at(layer.hidden(), t), t * layer.batch, layer.batch);
+                look.seen(r, layer, &mut calls, t);
+            }
             for product in layer.layout.products {
                 if let Some(reset) = reset.as_ref().filter(|_| product.operand == Operand::ResetH) {
                     self.run(r, layer, &mut calls, reset, t);
@@ -237,7 +242,13 @@ impl Composed {
     }
 
     /// As [`Layer::backward`].
-    pub fn backward(&self, r: &Recorder<'_>, layer: &Layer<'_>, back: &mut Calls) -> Result<()> {
+    pub fn backward(
+        &self,
+        r: &Recorder<'_>,
+        layer: &Layer<'_>,
+        look: Option<&Look>,
+        back: &mut Calls,
+    ) -> Result<()> {
         let scan = layer.scans[0];
         let (batch, h, width, dy) = (layer.batch, scan.hidden, scan.width, r.d_slot(scan.out));
         let ready = |part| self.ready(r, layer, part, cell::backward(scan, layer.features, part), &dy);
@@ -274,6 +285,11 @@ impl Composed {
                 let numbers =
                     words![batch, width, 0u32, layer.state(r, 0, layer.scans[0]), site, limit, scale, true];
                 back.add(&kernel, &[&self.d_seen, &r.shared.d_state], numbers, over(batch * width));
+            }
+            if let Some(look) = look {
+                look.seen_backward(r, layer, back, t);
+                let d_h = Matrix::new(&r.shared.d_state, layer.state(r, 0, scan), width);
+                look.backward(r, back, [layer.at(layer.hidden(), t), d_h], t * batch, batch);
             }
         }
         self.input_backward(r, layer, back);

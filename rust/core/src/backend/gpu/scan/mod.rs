@@ -5,6 +5,7 @@
 
 mod cell;
 mod composed;
+mod look;
 mod norm;
 mod texts;
 mod weights;
@@ -14,30 +15,21 @@ use super::kernel::{Kernel, over};
 use super::product::{Matrix, product, sum_rows};
 use super::recording::{Recorder, copy, fill};
 use crate::cells::{Layout, Operand, Seen};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::params::ParamId;
-use crate::program::{Program, Recurrence};
+use crate::program::{Program, Recurrence, When};
 use crate::rng::Kind;
 use composed::Composed;
+use look::Look;
 use norm::Normed;
 use std::sync::Arc;
 use texts::{Features, Half, Team, Text};
 use weights::Weights;
 
-/// Refuses what this device has no kernels for.
-pub(super) fn check(_program: &Program, scan: &Recurrence) -> Result<()> {
-    let refuse = |what: &str| {
-        Err(Error::Unsupported(format!("{what} of a recurrent layer on device=\"gpu\"; use device=\"cpu\"")))
-    };
-    if scan.attention.is_some() {
-        return refuse("attention");
-    }
-    Ok(())
-}
-
 /// Whether a step is several calls: see [`composed`].
 fn is_composed(scan: &Recurrence) -> bool {
-    scan.weights.hr.is_some() || scan.weights.norm.is_some()
+    let looks = scan.attention.is_some_and(|attention| attention.when == When::Before);
+    scan.weights.hr.is_some() || scan.weights.norm.is_some() || looks
 }
 
 /// Whether two layers are the directions of one: of one form, so that a call can do a step of each.
@@ -47,7 +39,8 @@ pub(super) fn are_one(program: &Program, a: &Recurrence, b: &Recurrence) -> bool
         let given = [weights.bias_ih, weights.bias_hh, weights.ch].map(|id: Option<ParamId>| id.is_some());
         (scan.cell, scan.hidden, scan.width, scan.noise, given, program.slots[scan.input].width())
     };
-    !is_composed(a) && !is_composed(b) && form(a) == form(b)
+    let alone = |scan: &Recurrence| is_composed(scan) || scan.attention.is_some();
+    !alone(a) && !alone(b) && form(a) == form(b)
 }
 
 /// The buffers of a layer: those of one direction, then those of the other. What a layer does not need is of
@@ -91,16 +84,36 @@ pub(super) fn record(r: &mut Recorder<'_>, scans: &[&Recurrence]) -> Result<()> 
         layer.input(r, normed, direction, scan)?;
         layer.start(r, direction, scan);
     }
+    let look = Look::new(r, &layer)?;
+    let [before, after] = [true, false].map(|before| look.as_ref().filter(|look| look.is_before() == before));
+    if let Some(look) = &look {
+        look.start(r)?;
+    }
     match composed {
-        Some(composed) => composed.forward(r, &layer),
+        Some(composed) => composed.forward(r, &layer, before),
         None => layer.forward(r),
+    }
+    // What looks after all steps have as h, and the gradient of that.
+    let [out, d_out] = [r.slot(scans[0].out), r.d_slot(scans[0].out)];
+    let [h, d_h] = [&out, &d_out].map(|slot| Matrix::new(slot, 0, scans[0].width));
+    if let Some(look) = after {
+        let mut calls = Calls::default();
+        look.forward(r, &mut calls, h, 0, layer.rows);
+        r.forward.append(calls);
     }
     scans.iter().enumerate().for_each(|(direction, scan)| layer.end(r, direction, scan));
     let mut back = Calls::default();
     if r.signature.learns {
+        if let Some(look) = after {
+            look.backward(r, &mut back, [h, d_h], 0, layer.rows);
+            look.weights_backward(r, &layer, &mut back, h)?;
+        }
         match composed {
-            Some(composed) => composed.backward(r, &layer, &mut back)?,
+            Some(composed) => composed.backward(r, &layer, before, &mut back)?,
             None => layer.backward(r, &mut back),
+        }
+        if let Some(look) = before {
+            look.weights_backward(r, &layer, &mut back, layer.hidden())?;
         }
         for (direction, scan) in scans.iter().enumerate() {
             layer.input_backward(r, normed, &mut back, direction, scan)?;
@@ -381,6 +394,11 @@ impl<'a> Layer<'a> {
             let (kernel, buffers) = &kernels[0];
             back.add(kernel, buffers, &numbers(u32::MAX, 0, 1), self.grid());
         }
+    }
+
+    /// h before each step, not masked; of the first direction.
+    fn hidden(&self) -> Matrix<'_> {
+        Matrix::new(&self.tape.h, 0, self.scans[0].width)
     }
 
     /// What a recurrent product multiplied, of all steps.

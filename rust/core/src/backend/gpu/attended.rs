@@ -1,0 +1,54 @@
+//! The memory that a layer attends to, brought to the device.
+
+use super::context::Context;
+use super::recording::Signature;
+use crate::error::Result;
+use crate::program::{Memory, Program};
+
+/// A memory of S steps a row, and what comes back of it.
+#[derive(Clone)]
+pub(super) struct Attended {
+    /// S.
+    pub steps: usize,
+    /// (B, S, D), zeros behind the steps of each row.
+    pub values: wgpu::Buffer,
+    /// Steps of each row, (B).
+    pub lengths: wgpu::Buffer,
+    /// Of each step of the memory its share, (T, B, S).
+    pub shares: wgpu::Buffer,
+    /// The gradient, (B, S, D).
+    pub d: wgpu::Buffer,
+}
+
+impl Attended {
+    /// Room for one, if the program attends to any.
+    pub fn new(context: &Context, program: &Program, signature: Signature) -> Result<Option<Self>> {
+        let Some(width) = program.memory else { return Ok(None) };
+        let (shape, steps) = (signature.shape, signature.memory);
+        let numbers = shape.batch * steps * width;
+        Ok(Some(Self {
+            steps,
+            values: context.buffer("memory", numbers)?,
+            lengths: context.buffer("lengths of the memory", shape.batch)?,
+            shares: context.buffer("shares of the memory", shape.rows() * steps)?,
+            d: context.buffer("gradient of the memory", if signature.learns { numbers } else { 0 })?,
+        }))
+    }
+
+    /// Brings a batch's memory there. What is behind the steps of a row may be anything, and is left out.
+    pub fn write(&self, context: &Context, memory: &Memory<'_, f32>, batch: usize) {
+        let lengths: Vec<u32> = (0..batch).map(|row| memory.length(row) as u32).collect();
+        context.write(&self.lengths, 0, &lengths);
+        if memory.lengths.is_none() {
+            context.write(&self.values, 0, memory.values);
+            return;
+        }
+        let mut values = memory.values.to_vec();
+        let row_len = values.len() / batch.max(1);
+        for (row, values) in values.chunks_exact_mut(row_len.max(1)).enumerate() {
+            let counted = memory.length(row) * (row_len / memory.steps.max(1));
+            values[counted..].fill(0.0);
+        }
+        context.write(&self.values, 0, &values);
+    }
+}

@@ -1,0 +1,335 @@
+//! A layer's attention: its looks at the memory, the equations of [`crate::program::Attention`], and back.
+//!
+//! A look before a step is of that step's rows; looks after it read the layer's output, and are of all steps
+//! at once.
+
+use super::super::attended::Attended;
+use super::super::calls::{Calls, words};
+use super::super::kernel::{GRID, over};
+use super::super::product::{Matrix, product, product_in, scratch_len, sum_rows};
+use super::super::recording::{Recorder, fill};
+use super::{Layer, at};
+use crate::error::Result;
+use crate::program::{Attention, Score, When};
+
+/// Terms of a sum that one call adds.
+const CHUNK: usize = 16_384;
+
+/// What looks keep for the way back. Those that a form lacks are of a few numbers.
+pub(super) struct Look {
+    attention: Attention,
+    memory: Attended,
+    /// U m (B, S, A).
+    keys: wgpu::Buffer,
+    d_keys: wgpu::Buffer,
+    /// W h (T, B, A).
+    queries: wgpu::Buffer,
+    d_queries: wgpu::Buffer,
+    /// e of one look, and the gradients of its shares.
+    scores: wgpu::Buffer,
+    /// The gradients of e, (T, B, S).
+    d_scores: wgpu::Buffer,
+    /// What each step of the memory adds to the gradient of v, (B, S, A).
+    d_vector: wgpu::Buffer,
+    /// Of the looks' products.
+    scratch: wgpu::Buffer,
+    /// Numbers in h, B and T.
+    width: usize,
+    batch: usize,
+    steps: usize,
+}
+
+impl Look {
+    pub fn new(r: &Recorder<'_>, layer: &Layer<'_>) -> Result<Option<Self>> {
+        let scan = layer.scans[0];
+        let Some((attention, memory)) = scan.attention.zip(r.memory.clone()) else { return Ok(None) };
+        let (batch, steps, width, size) = (layer.batch, layer.steps, scan.width, attention.size);
+        let (learns, weights) = (r.signature.learns, attention.weights);
+        let buffer = |name: &str, wanted: bool, len: usize| r.buffer(name, if wanted { len } else { 0 });
+        let at_once = if attention.when == When::Before { batch } else { layer.rows };
+        let (of_memory, of_steps) = (batch * memory.steps, layer.rows * memory.steps);
+        let additive = attention.score == Score::Additive;
+        let (fed, d) = (layer.widths()[1], attention.memory);
+        let sizes = [[at_once, size, width], [at_once, width, size], [batch, fed, d], [batch, d, fed]];
+        let has_key = weights.key.is_some();
+        Ok(Some(Self {
+            keys: buffer("keys", has_key, of_memory * size)?,
+            d_keys: buffer("gradient of keys", has_key && learns, of_memory * size)?,
+            queries: buffer("queries", additive, layer.rows * size)?,
+            d_queries: buffer("gradient of queries", additive && learns, layer.rows * size)?,
+            scores: buffer("scores", true, at_once * memory.steps)?,
+            d_scores: buffer("gradient of scores", learns, of_steps)?,
+            d_vector: buffer("gradient of the score's vector", additive && learns, of_memory * size)?,
+            scratch: r.buffer("parts of products", sizes.into_iter().map(scratch_len).max().unwrap_or(0))?,
+            attention,
+            memory,
+            width,
+            batch,
+            steps,
+        }))
+    }
+
+    /// Whether the cell sees the context.
+    pub fn is_before(&self) -> bool {
+        self.attention.when == When::Before
+    }
+
+    fn is_additive(&self) -> bool {
+        self.attention.score == Score::Additive
+    }
+
+    /// The keys: the memory itself for a dot product with h.
+    fn keys(&self) -> &wgpu::Buffer {
+        if self.attention.weights.key.is_some() { &self.keys } else { &self.memory.values }
+    }
+
+    /// Of queries made of `h`, from some place on: where they are.
+    fn queries<'b>(&'b self, h: Matrix<'b>, place: usize) -> Matrix<'b> {
+        let size = self.attention.size;
+        if self.is_additive() { Matrix::new(&self.queries, place * size, size) } else { h }
+    }
+
+    /// The keys of a run.
+    pub fn start(&self, r: &mut Recorder<'_>) -> Result<()> {
+        let Some(id) = self.attention.weights.key else { return Ok(()) };
+        let (context, Attention { memory: d, size, .. }) = (r.context(), self.attention);
+        let of_memory = [self.batch * self.memory.steps, size, d];
+        let (m, u) = (Matrix::new(&self.memory.values, 0, d), Matrix::new(&r.net.values, r.at(id), d).t());
+        let keys = Matrix::new(&self.keys, 0, size);
+        product(context, &mut r.forward, of_memory, m, u, None, keys, false)
+    }
+
+    /// The looks of `rows` rows from a place on, with `h` of the first.
+    pub fn forward(&self, r: &Recorder<'_>, calls: &mut Calls, h: Matrix<'_>, place: usize, rows: usize) {
+        let (context, Attention { memory: d, size, .. }) = (r.context(), self.attention);
+        let (steps, q) = (self.memory.steps, self.queries(h, place));
+        if let Some(id) = self.attention.weights.query {
+            let w = Matrix::new(&r.net.values, r.at(id), self.width).t();
+            product_in(context, calls, &self.scratch, [rows, size, self.width], h, w, None, q, false);
+        }
+        self.scores(r, calls, self.is_additive(), [q, Matrix::new(self.keys(), 0, size)], rows);
+        let kernel = context.kernel("shares of a memory", SHARES);
+        let buffers = [&self.scores, &self.memory.lengths, &self.memory.shares];
+        let numbers = words![rows, self.batch, steps, place];
+        calls.add(&kernel, &buffers, numbers, [rows.min(GRID), rows.div_ceil(GRID), 1]);
+        let (slot, m) = (r.slot(self.attention.context), Matrix::new(&self.memory.values, 0, d));
+        let c = Matrix::new(&slot, place * d, d);
+        self.sum(r, calls, None, (&self.memory.shares, m), [place, rows], c, false);
+    }
+
+    /// How queries meet keys: added up number by number.
+    fn scores(
+        &self,
+        r: &Recorder<'_>,
+        calls: &mut Calls,
+        additive: bool,
+        [q, keys]: [Matrix<'_>; 2],
+        n: usize,
+    ) {
+        let term = if additive {
+            "values[p.vector + k] * tanh_of(q[q_at + k] + keys[key_at + k])"
+        } else {
+            "q[q_at + k] * keys[key_at + k]"
+        };
+        let text = include_str!("../wgsl/look_scores.wgsl").replace("/*term*/", term);
+        let kernel = r.context().kernel("scores", &text);
+        let (steps, vector) = (self.memory.steps, at(r, self.attention.weights.vector));
+        for first in (0..q.rows).step_by(CHUNK) {
+            let end = q.rows.min(first + CHUNK);
+            let numbers = words![n, self.batch, steps, q.rows, first, end, first > 0, q.at, vector];
+            calls.add(
+                &kernel,
+                &[q.buffer, keys.buffer, &r.net.values, &self.scores],
+                numbers,
+                over(n * steps),
+            );
+        }
+    }
+
+    /// y (+)= Σ_s a_s k_s for each of `n` queries from a place on; of an additive score, given its queries, the
+    /// gradient of them.
+    fn sum(
+        &self,
+        r: &Recorder<'_>,
+        calls: &mut Calls,
+        additive: Option<Matrix<'_>>,
+        (a, keys): (&wgpu::Buffer, Matrix<'_>),
+        [place, n]: [usize; 2],
+        y: Matrix<'_>,
+        add: bool,
+    ) {
+        let (term, bindings) = match additive {
+            Some(_) => (
+                "slope(values[p.vector + k], q[p.q + i] + key)",
+                concat!(
+                    "@group(0) @binding(5) var<storage, read> q: array<f32>;\n",
+                    "@group(0) @binding(6) var<storage, read> values: array<f32>;\n",
+                    "fn slope(v: f32, x: f32) -> f32 {\n    let u = tanh_of(x);\n    return v * (1.0 - u * u);\n}",
+                ),
+            ),
+            None => ("key", ""),
+        };
+        let text = include_str!("../wgsl/look_sum.wgsl").replace("/*term*/", term);
+        let kernel = r.context().kernel("sum over a memory", &text.replace("/*bindings*/", bindings));
+        let mut buffers = vec![a, keys.buffer, y.buffer];
+        buffers.extend(additive.iter().flat_map(|q| [q.buffer, &r.net.values]));
+        let (steps, vector) = (self.memory.steps, at(r, self.attention.weights.vector));
+        let q_at = additive.map_or(0, |q| q.at);
+        // Without steps a sum is 0 still.
+        for first in (0..steps.max(1)).step_by(CHUNK) {
+            let (end, add) = (steps.min(first + CHUNK), add || first > 0);
+            let numbers = words![n, self.batch, steps, keys.rows, place, first, end, add, q_at, vector, y.at];
+            calls.add(&kernel, &buffers, numbers, over(n * keys.rows));
+        }
+    }
+
+    /// z += W_ch c of the rows of a step.
+    pub fn seen(&self, r: &Recorder<'_>, layer: &Layer<'_>, calls: &mut Calls, t: usize) {
+        let Some(id) = self.attention.weights.context else { return };
+        let (d, slot, [_, fed]) = (self.attention.memory, r.slot(self.attention.context), layer.widths());
+        let (c, w) = (layer.at(Matrix::new(&slot, 0, d), t), Matrix::new(&r.net.values, r.at(id), d).t());
+        let (size, z) = ([self.batch, fed, d], layer.at(layer.z(0, 0), t));
+        product_in(r.context(), calls, &self.scratch, size, c, w, None, z, true);
+    }
+
+    /// From the gradient of z to that of the context, beside what reads it from above.
+    pub fn seen_backward(&self, r: &Recorder<'_>, layer: &Layer<'_>, back: &mut Calls, t: usize) {
+        let Some(id) = self.attention.weights.context else { return };
+        let (d, slot, [_, fed]) = (self.attention.memory, r.d_slot(self.attention.context), layer.widths());
+        let (dc, w) = (layer.at(Matrix::new(&slot, 0, d), t), Matrix::new(&r.net.values, r.at(id), d));
+        let (size, dz) = ([self.batch, d, fed], layer.at(layer.z(0, 0), t));
+        product_in(r.context(), back, &self.scratch, size, dz, w, None, dc, true);
+    }
+
+    /// From the gradients of contexts to those of scores and queries; adds to `d_h`, that of the first row's h.
+    pub fn backward(
+        &self,
+        r: &Recorder<'_>,
+        back: &mut Calls,
+        [h, d_h]: [Matrix<'_>; 2],
+        place: usize,
+        rows: usize,
+    ) {
+        let (context, Attention { memory: d, size, .. }) = (r.context(), self.attention);
+        let (steps, slot) = (self.memory.steps, r.d_slot(self.attention.context));
+        // da_s = m_s · dc, de = a ⊙ (da − a · da).
+        let dc = Matrix::new(&slot, place * d, d);
+        self.scores(r, back, false, [dc, Matrix::new(&self.memory.values, 0, d)], rows);
+        let kernel = context.kernel("shares of a memory backward", SHARES_BACKWARD);
+        let buffers = [&self.memory.shares, &self.scores, &self.d_scores];
+        let grid = [rows.min(GRID), rows.div_ceil(GRID), 1];
+        back.add(&kernel, &buffers, words![rows, steps, place], grid);
+        // dq = Σ_s de_s k_s, or Σ_s de_s v ⊙ (1 − u_s²).
+        let (terms, at) = ((&self.d_scores, Matrix::new(self.keys(), 0, size)), [place, rows]);
+        let Some(id) = self.attention.weights.query else {
+            return self.sum(r, back, None, terms, at, d_h, true);
+        };
+        let dq = Matrix::new(&self.d_queries, place * size, size);
+        self.sum(r, back, Some(self.queries(h, place)), terms, at, dq, false);
+        let w = Matrix::new(&r.net.values, r.at(id), self.width);
+        product_in(context, back, &self.scratch, [rows, self.width, size], dq, w, None, d_h, true);
+    }
+
+    /// Gradients of the memory and of all weights, over all steps; `h` is of all of them.
+    pub fn weights_backward(
+        &self,
+        r: &Recorder<'_>,
+        layer: &Layer<'_>,
+        back: &mut Calls,
+        h: Matrix<'_>,
+    ) -> Result<()> {
+        let (context, gradient) = (r.context(), &r.shared.gradient);
+        let (Attention { memory: d, size, weights, .. }, rows) = (self.attention, layer.rows);
+        let of_memory = self.batch * self.memory.steps;
+        let (d_slot, slot) = (r.d_slot(self.attention.context), r.slot(self.attention.context));
+        fill(context, back, &self.memory.d, 0, of_memory * d);
+        self.over_steps(
+            r,
+            back,
+            Term::Query,
+            &self.memory.shares,
+            Matrix::new(&d_slot, 0, d),
+            &self.memory.d,
+        );
+        let q = self.queries(h, 0);
+        if let Some(id) = weights.key {
+            fill(context, back, &self.d_keys, 0, of_memory * size);
+            let term = if self.is_additive() { Term::Slope } else { Term::Query };
+            self.over_steps(r, back, term, &self.d_scores, q, &self.d_keys);
+            let (dk, m) = (Matrix::new(&self.d_keys, 0, size), Matrix::new(&self.memory.values, 0, d));
+            let (u, du) = (Matrix::new(&r.net.values, r.at(id), d), Matrix::new(gradient, r.at(id), d));
+            let dm = Matrix::new(&self.memory.d, 0, d);
+            product(context, back, [size, d, of_memory], dk.t(), m, None, du, true)?;
+            product(context, back, [of_memory, d, size], dk, u, None, dm, true)?;
+        } else {
+            self.over_steps(r, back, Term::Query, &self.d_scores, q, &self.memory.d);
+        }
+        if let Some(id) = weights.vector {
+            fill(context, back, &self.d_vector, 0, of_memory * size);
+            self.over_steps(r, back, Term::Unit, &self.d_scores, q, &self.d_vector);
+            let d_vector = Matrix::new(&self.d_vector, 0, size);
+            sum_rows(context, back, [of_memory, size], d_vector, (gradient, r.at(id)))?;
+        }
+        if let Some(id) = weights.query {
+            let (dq, dw) =
+                (Matrix::new(&self.d_queries, 0, size), Matrix::new(gradient, r.at(id), self.width));
+            product(context, back, [size, self.width, rows], dq.t(), h, None, dw, true)?;
+        }
+        if let Some(id) = weights.context {
+            let ([_, fed], c) = (layer.widths(), Matrix::new(&slot, 0, d));
+            let dw = Matrix::new(gradient, r.at(id), d);
+            product(context, back, [fed, d, rows], layer.z(0, 0).t(), c, None, dw, true)?;
+        }
+        Ok(())
+    }
+
+    /// y += Σ_t a⟨t⟩ term⟨t⟩ for each step of the memory.
+    fn over_steps(
+        &self,
+        r: &Recorder<'_>,
+        back: &mut Calls,
+        term: Term,
+        a: &wgpu::Buffer,
+        x: Matrix<'_>,
+        y: &wgpu::Buffer,
+    ) {
+        let (text, bindings) = match term {
+            Term::Query => ("query", ""),
+            Term::Unit => ("unit(query, keys[i])", BINDINGS),
+            Term::Slope => ("slope(values[p.vector + k], unit(query, keys[i]))", BINDINGS),
+        };
+        let text = include_str!("../wgsl/look_back.wgsl").replace("/*term*/", text);
+        let kernel = r.context().kernel("sum over looks", &text.replace("/*bindings*/", bindings));
+        let mut buffers = vec![a, x.buffer, y];
+        if term != Term::Query {
+            buffers.extend([self.keys(), &r.net.values]);
+        }
+        let (steps, vector) = (self.memory.steps, at(r, self.attention.weights.vector));
+        for first in (0..self.steps).step_by(CHUNK) {
+            let end = self.steps.min(first + CHUNK);
+            let numbers = words![self.batch, steps, x.rows, first, end, vector];
+            back.add(&kernel, &buffers, numbers, over(self.batch * steps * x.rows));
+        }
+    }
+}
+
+/// What a look adds to a sum over looks: its query; or of an additive score u = tanh(q + k), or v (1 − u²).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Term {
+    Query,
+    Unit,
+    Slope,
+}
+
+const BINDINGS: &str = "@group(0) @binding(5) var<storage, read> keys: array<f32>;
+@group(0) @binding(6) var<storage, read> values: array<f32>;
+fn unit(query: f32, key: f32) -> f32 {
+    return tanh_of(query + key);
+}
+fn slope(v: f32, u: f32) -> f32 {
+    return v * (1.0 - u * u);
+}";
+
+const SHARES: &str = concat!(include_str!("../wgsl/fold.wgsl"), include_str!("../wgsl/look_shares.wgsl"));
+const SHARES_BACKWARD: &str =
+    concat!(include_str!("../wgsl/fold.wgsl"), include_str!("../wgsl/look_shares_backward.wgsl"));
