@@ -226,9 +226,12 @@ fn a_text_goes_on_from_a_state_and_sees_new_weights() {
     let fresh = from(&network).draw(&network).expect("a token");
     assert_ne!(before, fresh.log_prob);
     // The generator from before has read one token by the old weights and reads the next by the new.
-    let mut late =
-        Generator::new(&network, Start { state: Some(&old.state(0).expect("a state")), ..start(&[again.token], 7) }, sampler())
-            .expect("a generator");
+    let mut late = Generator::new(
+        &network,
+        Start { state: Some(&old.state(0).expect("a state")), ..start(&[again.token], 7) },
+        sampler(),
+    )
+    .expect("a generator");
     let (next, want) = (old.draw(&network).expect("a token"), late.draw(&network).expect("a token"));
     assert!(next.token != want.token || next.log_prob == want.log_prob);
 }

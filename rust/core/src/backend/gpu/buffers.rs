@@ -61,10 +61,18 @@ impl Context {
         from: usize,
         len: usize,
     ) -> Result<Vec<T>> {
-        if len == 0 {
+        self.read_all(&[(buffer, from, len)])
+    }
+
+    /// The same of several, one behind the other, at the price of one.
+    pub(super) fn read_all<T: bytemuck::Pod>(
+        &self,
+        parts: &[(&wgpu::Buffer, usize, usize)],
+    ) -> Result<Vec<T>> {
+        let size = parts.iter().map(|(_, _, len)| 4 * *len as u64).sum();
+        if size == 0 {
             return Ok(Vec::new());
         }
-        let size = 4 * len as u64;
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read"),
             size,
@@ -72,7 +80,11 @@ impl Context {
             mapped_at_creation: false,
         });
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, 4 * from as u64, &staging, 0, size);
+        let mut to = 0;
+        for &(buffer, from, len) in parts.iter().filter(|(_, _, len)| *len > 0) {
+            encoder.copy_buffer_to_buffer(buffer, 4 * from as u64, &staging, to, 4 * len as u64);
+            to += 4 * len as u64;
+        }
         self.queue.submit([encoder.finish()]);
         let (send, receive) = mpsc::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |mapped| {

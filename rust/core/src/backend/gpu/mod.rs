@@ -150,7 +150,8 @@ impl Backend<f32> for Gpu {
         let Scratch { work, update } = plan.work_mut()?;
         let shared = &work.shared;
         Update::submit(update, self, [&shared.gradient, &shared.outcome, &shared.run], optimizer, lr)?;
-        let [_, norm] = self.finish(&shared.outcome, optimizer)?;
+        let read = self.context.read(&shared.outcome, 0, 2)?;
+        let [_, norm] = self.finish([read[0], read[1]], optimizer);
         Ok(norm)
     }
 
@@ -160,7 +161,8 @@ impl Backend<f32> for Gpu {
         let outcome = self.context.buffer("outcome", 4)?;
         let run = self.context.uniform("run", 8)?;
         Update::submit(&mut None, self, [&outside, &outcome, &run], optimizer, lr)?;
-        let [_, norm] = self.finish(&outcome, optimizer)?;
+        let read = self.context.read(&outcome, 0, 2)?;
+        let [_, norm] = self.finish([read[0], read[1]], optimizer);
         Ok(norm)
     }
 
@@ -176,22 +178,26 @@ impl Backend<f32> for Gpu {
         let Scratch { work, update } = plan.work_mut()?;
         let shared = &work.shared;
         Update::submit(update, self, [&shared.gradient, &shared.outcome, &shared.run], optimizer, lr)?;
-        self.finish(&shared.outcome, optimizer)
+        let states = self.program.state_width() * batch.shape.batch;
+        // One look of the host a step: at what comes next to it, the state, as well.
+        let mut read = self.context.read_all(&[(&shared.outcome, 0, 2), (&shared.state, 0, states)])?;
+        work.state = Some(read.split_off(2));
+        Ok(self.finish([read[0], read[1]], optimizer))
     }
 }
 
 impl Gpu {
-    /// Waits for an update: the loss, and the norm of the gradients, NaN where the loss is not finite.
-    fn finish(&mut self, outcome: &wgpu::Buffer, optimizer: &mut Optimizer<f32>) -> Result<[f64; 2]> {
-        let read = self.context.read::<f32>(outcome, 0, 2)?;
-        let [loss, norm] = [read[0], read[1]].map(f64::from);
+    /// What an update came to, as it was read: the loss, and the norm of the gradients, NaN where the loss is
+    /// not finite.
+    fn finish(&mut self, read: [f32; 2], optimizer: &mut Optimizer<f32>) -> [f64; 2] {
+        let [loss, norm] = read.map(f64::from);
         if !loss.is_finite() {
-            return Ok([loss, f64::NAN]);
+            return [loss, f64::NAN];
         }
         if norm.is_finite() {
             optimizer.count();
             self.version = next_version();
         }
-        Ok([loss, norm])
+        [loss, norm]
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Work {
     pub shared: Shared,
     recordings: Vec<Recording>,
     pub counted: Counted,
+    /// The state after the last run, where it came with something else.
+    pub state: Option<Vec<f32>>,
     /// The weights' version of a run that no backward run has followed yet.
     pub has_run: Option<u64>,
 }
@@ -41,7 +43,7 @@ impl Work {
             outcome: context.buffer("outcome", 4)?,
             gradient: context.buffer("gradient", net.program.parameters.len())?,
         };
-        Ok(Self { shared, recordings: Vec::new(), counted: Counted::default(), has_run: None })
+        Ok(Self { shared, recordings: Vec::new(), counted: Counted::default(), state: None, has_run: None })
     }
 
     /// The recording of the last run.
@@ -85,7 +87,7 @@ impl Work {
             memory: batch.memory.map_or(0, |memory| memory.steps),
             starts_itself: matches!(batch.start, StartState::Zero),
         };
-        self.has_run = None;
+        (self.has_run, self.state) = (None, None);
         self.find(net, signature)?;
         let (shared, recording) = (&self.shared, &self.recordings[0]);
         match batch.input {
@@ -208,7 +210,10 @@ impl Work {
             Quantity::Output => slot(&recording.slots[program.output], program.slots[program.output])?,
             Quantity::LogProbs => slot(&self.shared.log_probs, Slot::Features(1))?,
             Quantity::InputGradient => slot(&recording.d_slots[program.input], program.slots[program.input])?,
-            Quantity::State => out.copy_from_slice(&context.read::<f32>(&self.shared.state, 0, out.len())?),
+            Quantity::State => match &self.state {
+                Some(state) => out.copy_from_slice(state),
+                None => out.copy_from_slice(&context.read::<f32>(&self.shared.state, 0, out.len())?),
+            },
             Quantity::StateGradient => {
                 out.copy_from_slice(&context.read::<f32>(&self.shared.d_state, 0, out.len())?);
             }
