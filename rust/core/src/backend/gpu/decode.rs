@@ -75,7 +75,7 @@ impl Texts {
             let texts = context.buffer("texts", rows * TEXT)?;
             let allowed = context.buffer("tokens that may be drawn", classes)?;
             let drawn = context.buffer("drawn tokens", rows * (DRAW * AT_ONCE + 1))?;
-            let kernel = context.kernel("sample", include_str!("wgsl/sample.wgsl"));
+            let kernel = context.kernel("sample", SAMPLE);
             let logits = &recording.slots[net.program.output];
             let buffers = [logits, &allowed, &texts, &tokens.values, &self.work.shared.lengths, &drawn];
             let mut calls = Calls::default();
@@ -222,3 +222,5 @@ impl Decoder<f32> for Texts {
         })
     }
 }
+
+const SAMPLE: &str = concat!(include_str!("wgsl/fold.wgsl"), include_str!("wgsl/sample.wgsl"));

@@ -94,22 +94,29 @@ impl<'a> Recorder<'a> {
     pub fn record(net: &'a Gpu, shared: &'a Shared, signature: Signature) -> Result<Recording> {
         let Program { slots, .. } = &net.program;
         let tokens = (0..slots.len()).map(|slot| tokens(net, signature, slot)).collect::<Result<Vec<_>>>()?;
-        let buffers = |name: &str, wanted: bool| -> Result<Vec<wgpu::Buffer>> {
+        let buffers = |name: &str, wanted: &dyn Fn(SlotId) -> bool| -> Result<Vec<wgpu::Buffer>> {
             let buffer = |(i, &slot): (usize, &Slot)| {
-                let wanted = wanted && tokens[i].is_none();
+                let wanted = wanted(i) && tokens[i].is_none();
                 let len = if wanted { numbers(slot, signature.shape) } else { 0 };
                 net.context.buffer(&format!("{name} {i}"), len)
             };
             slots.iter().enumerate().map(buffer).collect()
         };
+        let values = buffers("slot", &|_| true)?;
+        let in_place = |slot| signature.scores && slot == net.program.output;
+        let mut gradients = buffers("gradient of slot", &|slot| signature.learns && !in_place(slot))?;
+        if signature.scores {
+            // The gradient of the logits takes their place.
+            gradients[net.program.output] = values[net.program.output].clone();
+        }
         let mut recorder = Self {
             net,
             shared,
             signature,
             forward: Calls::default(),
             memory: Attended::new(net.context, &net.program, signature)?,
-            slots: buffers("slot", true)?,
-            d_slots: buffers("gradient of slot", signature.learns)?,
+            slots: values,
+            d_slots: gradients,
             cleared: (0..slots.len())
                 .filter(|&slot| tokens[slot].is_none())
                 .filter(|&slot| !net.program.has_one_reader(slot) && slot != net.program.output)

@@ -184,6 +184,8 @@ impl Work {
         match output {
             Some(dy) if slot.is_pooled() => context.write(buffer, 0, dy),
             Some(dy) => context.write(buffer, 0, &self.to_places(shape, slot.width(), dy, 0.0)),
+            // The loss makes all of it.
+            None if recording.signature.scores => {}
             None => context.clear([buffer]),
         }
         match state {

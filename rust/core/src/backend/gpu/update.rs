@@ -108,9 +108,9 @@ fn record(
     let parts = len.div_ceil(CHUNK);
     let squares = context.buffer("squares", parts)?;
     let mut calls = Calls::default();
-    let kernel = context.kernel("squares", include_str!("wgsl/squares.wgsl"));
+    let kernel = context.kernel("squares", SQUARES_TEXT);
     calls.add(&kernel, &[gradient, &squares], &[], [parts.max(1), 1, 1]);
-    let kernel = context.kernel("norm", include_str!("wgsl/norm.wgsl"));
+    let kernel = context.kernel("norm", NORM_TEXT);
     calls.add(&kernel, &[&squares, outcome], words![parts], [1, 1, 1]);
     let kernel = context.kernel("update", include_str!("wgsl/update.wgsl"));
     let [first, second] = &averages.buffers;
@@ -136,3 +136,6 @@ fn rule_words(len: usize, bound: f32, numbers: &Numbers, lr: f64) -> [u32; 13] {
         words![len, rule, bound, limit, numbers.added, numbers.kept, a, 1.0 - a, b, 1.0 - b, eps, rate, root];
     *words
 }
+
+const SQUARES_TEXT: &str = concat!(include_str!("wgsl/fold.wgsl"), include_str!("wgsl/squares.wgsl"));
+const NORM_TEXT: &str = concat!(include_str!("wgsl/fold.wgsl"), include_str!("wgsl/norm.wgsl"));

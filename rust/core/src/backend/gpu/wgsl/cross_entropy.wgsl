@@ -1,26 +1,10 @@
-// log p = z_y - max z - ln sum exp(z - max z), one workgroup a row; 0 where there is no target.
+// log p = z_y - ln sum exp(z), one workgroup a row, and ln sum exp(z); log p is 0 where there is no target.
 struct P { rows: u32, classes: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(2) var<storage, read> logits: array<f32>;
 @group(0) @binding(3) var<storage, read> targets: array<i32>;
 @group(0) @binding(4) var<storage, read_write> log_probs: array<f32>;
-
-var<workgroup> parts: array<f32, THREADS>;
-
-fn fold(local: u32, x: f32, largest: bool) -> f32 {
-    parts[local] = x;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if local < half {
-            let other = parts[local + half];
-            parts[local] = select(parts[local] + other, max(parts[local], other), largest);
-        }
-    }
-    workgroupBarrier();
-    let y = parts[0];
-    workgroupBarrier();
-    return y;
-}
+@group(0) @binding(5) var<storage, read_write> log_sums: array<f32>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -35,17 +19,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var j = local; j < p.classes; j += THREADS) {
         top = max(top, logits[first + j]);
     }
-    top = fold(local, top, true);
+    top = largest_of(local, top);
     var sum = 0.0;
     for (var j = local; j < p.classes; j += THREADS) {
         sum += exp(logits[first + j] - top);
     }
-    sum = fold(local, sum, false);
+    sum = sum_of(local, sum);
     if local == 0u {
         var y = 0.0;
         if target_of >= 0 {
             y = logits[first + u32(target_of)] - top - log(sum);
         }
         log_probs[row] = y;
+        log_sums[row] = top + log(sum);
     }
 }

@@ -4,22 +4,14 @@ struct P { rows: u32 }
 @group(0) @binding(2) var<storage, read> log_probs: array<f32>;
 @group(0) @binding(3) var<storage, read_write> outcome: array<f32>;
 
-var<workgroup> parts: array<f32, THREADS>;
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) local: u32) {
     var sum = 0.0;
     for (var row = local; row < p.rows; row += THREADS) {
         sum -= log_probs[row];
     }
-    parts[local] = sum;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if local < half {
-            parts[local] += parts[local + half];
-        }
-    }
+    let all = sum_of(local, sum);
     if local == 0u {
-        outcome[0] = parts[0] / max(f32(run.scored), 1.0);
+        outcome[0] = all / max(f32(run.scored), 1.0);
     }
 }

@@ -4,22 +4,14 @@ struct P { parts: u32 }
 @group(0) @binding(2) var<storage, read> squares: array<f32>;
 @group(0) @binding(3) var<storage, read_write> outcome: array<f32>;
 
-var<workgroup> parts: array<f32, THREADS>;
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) local: u32) {
     var sum = 0.0;
     for (var i = local; i < p.parts; i += THREADS) {
         sum += squares[i];
     }
-    parts[local] = sum;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if local < half {
-            parts[local] += parts[local + half];
-        }
-    }
+    let all = sum_of(local, sum);
     if local == 0u {
-        outcome[1] = sqrt(parts[0]);
+        outcome[1] = sqrt(all);
     }
 }

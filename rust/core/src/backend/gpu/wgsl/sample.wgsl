@@ -19,21 +19,6 @@ const SAMPLE = 0x3000000u;
 const LEAST = -87.0;
 var<workgroup> parts: array<f32, THREADS>;
 
-fn fold(local: u32, x: f32, largest: bool) -> f32 {
-    parts[local] = x;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if local < half {
-            let other = parts[local + half];
-            parts[local] = select(parts[local] + other, max(parts[local], other), largest);
-        }
-    }
-    workgroupBarrier();
-    let y = parts[0];
-    workgroupBarrier();
-    return y;
-}
-
 // A number's place in the order of floats.
 fn key(x: f32) -> u32 {
     let bits = bitcast<u32>(x);
@@ -63,7 +48,7 @@ fn amount(r: Row, cut: Cut, within: Cut, weighs: bool) -> f32 {
             sum += select(1.0, weight(r, j), weighs);
         }
     }
-    return fold(r.local, sum, false);
+    return sum_of(r.local, sum);
 }
 
 // The first cut within another before which there is enough.
@@ -104,14 +89,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         top = max(top, x);
         most = max(most, select(-3.4e38, x, allowed[j] != 0u));
     }
-    broken = fold(local, broken, false);
-    top = fold(local, top, true);
-    r.most = fold(local, most, true);
+    broken = sum_of(local, broken);
+    top = largest_of(local, top);
+    r.most = largest_of(local, most);
     var all = 0.0;
     for (var j = local; j < p.classes; j += THREADS) {
         all += exp(logits[r.first + j] - top);
     }
-    let log_sum = log(fold(local, all, false));
+    let log_sum = log(sum_of(local, all));
 
     var within = Cut(0u, p.classes);
     if p.temperature == 0.0 {

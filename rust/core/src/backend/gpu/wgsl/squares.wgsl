@@ -5,8 +5,6 @@ struct P { len: u32, bound: f32 }
 @group(0) @binding(3) var<storage, read_write> squares: array<f32>;
 
 const EACH = 64u;
-var<workgroup> parts: array<f32, THREADS>;
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     var sum = 0.0;
@@ -18,14 +16,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum += cut * cut;
         }
     }
-    parts[local] = sum;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if local < half {
-            parts[local] += parts[local + half];
-        }
-    }
+    let all = sum_of(local, sum);
     if local == 0u {
-        squares[group.x] = parts[0];
+        squares[group.x] = all;
     }
 }
