@@ -3,7 +3,6 @@
 //!
 //! The two directions of a bidirectional layer share each call: they have one half each of every buffer.
 
-mod cell;
 mod composed;
 mod look;
 mod norm;

@@ -1,5 +1,5 @@
 // A part of a composed step of a recurrent layer, of all rows, number by number: a cell's equations forward or
-// back, or what ends a step. Written by scan/cell.rs.
+// back, or what ends a step. Written by scan/composed.
 struct P {
     t: u32, batch: u32, hidden: u32, width: u32, columns: u32, d_h: u32, d_c: u32, last: u32,
     // As in step.wgsl, of one direction.

@@ -3,17 +3,17 @@
 //! A look before a step is of that step's rows; looks after it read the layer's output, and are of all steps
 //! at once.
 
-use super::super::attended::Attended;
-use super::super::calls::{Calls, words};
-use super::super::kernel::{GRID, over};
-use super::super::product::{Matrix, product, product_in, scratch_len, sum_rows};
-use super::super::recording::{Recorder, fill};
-use super::{Layer, at};
+mod sums;
+
+use super::Layer;
+use crate::backend::gpu::attended::Attended;
+use crate::backend::gpu::calls::{Calls, words};
+use crate::backend::gpu::kernel::GRID;
+use crate::backend::gpu::product::{Matrix, product, product_in, scratch_len, sum_rows};
+use crate::backend::gpu::recording::{Recorder, fill};
 use crate::error::Result;
 use crate::program::{Attention, Score, When};
-
-/// Terms of a sum that one call adds.
-const CHUNK: usize = 16_384;
+use sums::Term;
 
 /// What looks keep for the way back. Those that a form lacks are of a few numbers.
 pub(super) struct Look {
@@ -117,72 +117,6 @@ impl Look {
         self.sum(r, calls, None, (&self.memory.shares, m), [place, rows], c, false);
     }
 
-    /// How queries meet keys: added up number by number.
-    fn scores(
-        &self,
-        r: &Recorder<'_>,
-        calls: &mut Calls,
-        additive: bool,
-        [q, keys]: [Matrix<'_>; 2],
-        n: usize,
-    ) {
-        let term = if additive {
-            "values[p.vector + k] * tanh_of(q[q_at + k] + keys[key_at + k])"
-        } else {
-            "q[q_at + k] * keys[key_at + k]"
-        };
-        let text = include_str!("../wgsl/look_scores.wgsl").replace("/*term*/", term);
-        let kernel = r.context().kernel("scores", &text);
-        let (steps, vector) = (self.memory.steps, at(r, self.attention.weights.vector));
-        for first in (0..q.rows).step_by(CHUNK) {
-            let end = q.rows.min(first + CHUNK);
-            let numbers = words![n, self.batch, steps, q.rows, first, end, first > 0, q.at, vector];
-            calls.add(
-                &kernel,
-                &[q.buffer, keys.buffer, &r.net.values, &self.scores],
-                numbers,
-                over(n * steps),
-            );
-        }
-    }
-
-    /// y (+)= Σ_s a_s k_s for each of `n` queries from a place on; of an additive score, given its queries, the
-    /// gradient of them.
-    fn sum(
-        &self,
-        r: &Recorder<'_>,
-        calls: &mut Calls,
-        additive: Option<Matrix<'_>>,
-        (a, keys): (&wgpu::Buffer, Matrix<'_>),
-        [place, n]: [usize; 2],
-        y: Matrix<'_>,
-        add: bool,
-    ) {
-        let (term, bindings) = match additive {
-            Some(_) => (
-                "slope(values[p.vector + k], q[p.q + i] + key)",
-                concat!(
-                    "@group(0) @binding(5) var<storage, read> q: array<f32>;\n",
-                    "@group(0) @binding(6) var<storage, read> values: array<f32>;\n",
-                    "fn slope(v: f32, x: f32) -> f32 {\n    let u = tanh_of(x);\n    return v * (1.0 - u * u);\n}",
-                ),
-            ),
-            None => ("key", ""),
-        };
-        let text = include_str!("../wgsl/look_sum.wgsl").replace("/*term*/", term);
-        let kernel = r.context().kernel("sum over a memory", &text.replace("/*bindings*/", bindings));
-        let mut buffers = vec![a, keys.buffer, y.buffer];
-        buffers.extend(additive.iter().flat_map(|q| [q.buffer, &r.net.values]));
-        let (steps, vector) = (self.memory.steps, at(r, self.attention.weights.vector));
-        let q_at = additive.map_or(0, |q| q.at);
-        // Without steps a sum is 0 still.
-        for first in (0..steps.max(1)).step_by(CHUNK) {
-            let (end, add) = (steps.min(first + CHUNK), add || first > 0);
-            let numbers = words![n, self.batch, steps, keys.rows, place, first, end, add, q_at, vector, y.at];
-            calls.add(&kernel, &buffers, numbers, over(n * keys.rows));
-        }
-    }
-
     /// z += W_ch c of the rows of a step.
     pub fn seen(&self, r: &Recorder<'_>, layer: &Layer<'_>, calls: &mut Calls, t: usize) {
         let Some(id) = self.attention.weights.context else { return };
@@ -282,54 +216,9 @@ impl Look {
         }
         Ok(())
     }
-
-    /// y += Σ_t a⟨t⟩ term⟨t⟩ for each step of the memory.
-    fn over_steps(
-        &self,
-        r: &Recorder<'_>,
-        back: &mut Calls,
-        term: Term,
-        a: &wgpu::Buffer,
-        x: Matrix<'_>,
-        y: &wgpu::Buffer,
-    ) {
-        let (text, bindings) = match term {
-            Term::Query => ("query", ""),
-            Term::Unit => ("unit(query, keys[i])", BINDINGS),
-            Term::Slope => ("slope(values[p.vector + k], unit(query, keys[i]))", BINDINGS),
-        };
-        let text = include_str!("../wgsl/look_back.wgsl").replace("/*term*/", text);
-        let kernel = r.context().kernel("sum over looks", &text.replace("/*bindings*/", bindings));
-        let mut buffers = vec![a, x.buffer, y];
-        if term != Term::Query {
-            buffers.extend([self.keys(), &r.net.values]);
-        }
-        let (steps, vector) = (self.memory.steps, at(r, self.attention.weights.vector));
-        for first in (0..self.steps).step_by(CHUNK) {
-            let end = self.steps.min(first + CHUNK);
-            let numbers = words![self.batch, steps, x.rows, first, end, vector];
-            back.add(&kernel, &buffers, numbers, over(self.batch * steps * x.rows));
-        }
-    }
 }
 
-/// What a look adds to a sum over looks: its query; or of an additive score u = tanh(q + k), or v (1 − u²).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Term {
-    Query,
-    Unit,
-    Slope,
-}
-
-const BINDINGS: &str = "@group(0) @binding(5) var<storage, read> keys: array<f32>;
-@group(0) @binding(6) var<storage, read> values: array<f32>;
-fn unit(query: f32, key: f32) -> f32 {
-    return tanh_of(query + key);
-}
-fn slope(v: f32, u: f32) -> f32 {
-    return v * (1.0 - u * u);
-}";
-
-const SHARES: &str = concat!(include_str!("../wgsl/fold.wgsl"), include_str!("../wgsl/look_shares.wgsl"));
+const SHARES: &str =
+    concat!(include_str!("../../wgsl/fold.wgsl"), include_str!("../../wgsl/look_shares.wgsl"));
 const SHARES_BACKWARD: &str =
-    concat!(include_str!("../wgsl/fold.wgsl"), include_str!("../wgsl/look_shares_backward.wgsl"));
+    concat!(include_str!("../../wgsl/fold.wgsl"), include_str!("../../wgsl/look_shares_backward.wgsl"));

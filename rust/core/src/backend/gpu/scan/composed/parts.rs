@@ -1,151 +1,10 @@
 //! The kernels of a composed step, number by number: the cell's equations between a step's products, and what
 //! ends a step. All that a product or a normalisation gives is in `z` when the cell reads it.
 
-use super::super::symbol::{Symbol, traced};
-use super::texts::{Features, Parts, Team, Text, before, columns, share, unit, unit_text};
-use crate::cells::{Layout, Seen, State, Step, Visit};
+use super::super::texts::{Features, Text, share};
+use super::equations::{Body, Known, Part, trace};
+use crate::cells::{Layout, Seen};
 use crate::program::Recurrence;
-use std::fmt::Write;
-
-/// A part of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// Up to r ⊙ h, where a product waits for it.
-    Reset,
-    /// The cell's step, or what is left of it.
-    Step,
-    /// Where the memory is normalised: up to that,
-    Memory,
-    /// and from there to h.
-    Emit,
-    /// Zoneout of h, rows that are over, h as the next step sees it.
-    End,
-}
-
-/// The text of a kernel in the making: what it binds, each with whether it is written, and its statements.
-#[derive(Default)]
-struct Body(Vec<(&'static str, bool)>, String);
-
-impl Body {
-    fn reads(&mut self, name: &'static str) {
-        self.binds(name, false);
-    }
-
-    fn writes(&mut self, name: &'static str) {
-        self.binds(name, true);
-    }
-
-    fn binds(&mut self, name: &'static str, written: bool) {
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known |= written,
-            None => self.0.push((name, written)),
-        }
-    }
-
-    fn add(&mut self, statement: impl AsRef<str>) {
-        let _ = writeln!(self.1, "    {}", statement.as_ref());
-    }
-
-    /// `z0`, `z1`, …
-    fn load(&mut self, layout: &Layout) {
-        self.reads("z");
-        self.add(format!("let start = at * {}u * p.hidden + u;", layout.slots));
-        for (slot, column) in columns(layout).iter().enumerate() {
-            self.add(format!("let z{slot} = z[start + {column}u * p.hidden];"));
-        }
-    }
-
-    fn store(&mut self, layout: &Layout, names: &[String]) {
-        self.writes("z");
-        for (column, name) in columns(layout).iter().zip(names) {
-            self.add(format!("z[start + {column}u * p.hidden] = {name};"));
-        }
-    }
-
-    /// `h_before`, `c_before` and what else the cell knows of a unit.
-    fn unit(&mut self, layout: &Layout, features: Features, known: Known) {
-        if known.h {
-            self.reads("h");
-            self.add("let h_before = h[at * p.width + u];");
-        }
-        if known.c {
-            self.reads("c");
-            self.add("let c_before = c[at * p.hidden + u];");
-        }
-        if !layout.peepholes.is_empty() {
-            self.reads("values");
-        }
-        self.1.push_str(&unit_text(layout, features));
-    }
-
-    fn text(self, scan: &Recurrence) -> Text {
-        let mut buffers = vec![("lengths", false)];
-        buffers.extend(self.0);
-        let [start, products] = [(); 2].map(|()| String::new());
-        let team = Team::of(scan);
-        let parts = Parts { team, buffers: &buffers, sums: 0, told: 0, start, products, cell: self.1 };
-        parts.fill(include_str!("../wgsl/composed.wgsl"))
-    }
-}
-
-/// Which parts of the state before a step the cell's equations may name.
-#[derive(Clone, Copy)]
-struct Known {
-    h: bool,
-    c: bool,
-}
-
-impl Known {
-    fn of(scan: &Recurrence) -> Self {
-        Self { h: scan.weights.hr.is_none(), c: scan.cell.has_memory() }
-    }
-
-    fn state(self) -> State<Symbol> {
-        let State { h, c } = before(self.c);
-        State { h: if self.h { h } else { Symbol::Zero }, c }
-    }
-}
-
-/// The equations of a part, traced.
-struct Trace {
-    layout: Layout,
-    features: Features,
-    part: Part,
-    known: Known,
-    back: bool,
-}
-
-impl Visit for Trace {
-    type Out = (String, Vec<String>);
-
-    /// The names of the slots, and behind them those of what the equations return.
-    fn visit<const S: usize, C: Step<S>>(self, cell: C) -> Self::Out {
-        let Self { part, known, back, .. } = self;
-        traced(|| {
-            let mut z: [Symbol; S] = std::array::from_fn(|slot| Symbol::named(format!("z{slot}")));
-            let (unit, prev) = (unit(&self.layout, self.features), known.state());
-            let named = |name: &str| Symbol::named(name);
-            let d = || State { h: named("dh"), c: if known.c { named("dc") } else { Symbol::Zero } };
-            let state = |State { h, c }: State<Symbol>| vec![h, c];
-            let out = match (part, back) {
-                (Part::Reset, false) => vec![cell.reset(&mut z, named("seen_before"))],
-                (Part::Step | Part::End, false) => state(cell.step(&mut z, prev, &unit)),
-                (Part::Memory, false) => vec![Symbol::Zero, cell.memory(&mut z, prev, &unit)],
-                (Part::Emit, false) => vec![cell.emit(&z, named("normed"))],
-                (Part::Reset, true) => vec![cell.reset_backward(&mut z, named("seen_before"), named("d"))],
-                (Part::Step | Part::End, true) => state(cell.step_backward(&mut z, prev, d(), &unit)),
-                (Part::Memory, true) => state(cell.memory_backward(&mut z, prev, named("dc"), &unit)),
-                (Part::Emit, true) => vec![cell.emit_backward(&mut z, named("normed"), named("dh"))],
-            };
-            z.into_iter().chain(out).collect()
-        })
-    }
-}
-
-fn trace(scan: &Recurrence, features: Features, part: Part, back: bool) -> (String, Vec<String>) {
-    let layout = scan.cell.layout();
-    scan.cell.visit(Trace { layout, features, part, known: Known::of(scan), back })
-}
 
 /// h as the products see it.
 fn seen_before(b: &mut Body, features: Features) {
@@ -171,7 +30,7 @@ pub(super) fn forward(scan: &Recurrence, features: Features, part: Part) -> Text
         b.unit(&layout, features, known);
     }
     let (statements, names) = trace(scan, features, part, false);
-    b.1.push_str(&statements);
+    b.statements.push_str(&statements);
     if part != Part::Emit {
         b.store(&layout, &names);
     }
@@ -191,7 +50,7 @@ pub(super) fn forward(scan: &Recurrence, features: Features, part: Part) -> Text
         b.add(format!("let c_made = {};", out[1]));
         b.add("var c_after = c_made;");
         if features.zoneout[1] {
-            b.1.push_str(&share("c_new", "c", features.draws));
+            b.statements.push_str(&share("c_new", "c", features.draws));
             b.add("c_after = c_before + c_new * (c_made - c_before);");
         }
         b.add("c[(at + p.batch) * p.hidden + u] = select(c_before, c_after, live);");
@@ -214,7 +73,7 @@ fn end(scan: &Recurrence, features: Features) -> Text {
     b.add("let h_before = h[at * p.width + u];");
     b.add(format!("var h_after = {made}[row * p.width + u];"));
     if features.zoneout[0] {
-        b.1.push_str(&share("h_new", "h", features.draws));
+        b.statements.push_str(&share("h_new", "h", features.draws));
         b.add("h_after = h_before + h_new * (h_after - h_before);");
     }
     b.add("h_after = select(h_before, h_after, live);");
@@ -271,7 +130,7 @@ pub(super) fn backward(scan: &Recurrence, features: Features, part: Part) -> Tex
         b.add("let c_at = p.d_c + row * p.hidden + u;");
         b.add("var dc = d_state[c_at];\n    var c_kept = 0.0;");
         if features.zoneout[1] {
-            b.1.push_str(&share("c_new", "c", features.draws));
+            b.statements.push_str(&share("c_new", "c", features.draws));
             b.add("c_kept = (1.0 - c_new) * dc;\n    dc *= c_new;");
         }
         if part == Part::Memory {
@@ -280,7 +139,7 @@ pub(super) fn backward(scan: &Recurrence, features: Features, part: Part) -> Tex
         }
     }
     let (statements, names) = trace(scan, features, part, true);
-    b.1.push_str(&statements);
+    b.statements.push_str(&statements);
     b.store(&layout, &names);
     let out = &names[layout.slots..];
     match part {
@@ -330,7 +189,7 @@ fn end_backward(scan: &Recurrence, features: Features) -> Text {
     b.add("if live {");
     b.add("    dh = d_state[h_at] + dy[at * p.width + u];");
     if features.zoneout[0] {
-        b.1.push_str(&share("h_new", "h", features.draws));
+        b.statements.push_str(&share("h_new", "h", features.draws));
         b.add("    d_state[h_at] = (1.0 - h_new) * dh;");
         b.add("    dh *= h_new;");
     } else {
