@@ -14,22 +14,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if row >= p.rows {
         return;
     }
-    let from = row * p.width;
+    let base = row * p.width;
     var sum = 0.0;
     for (var j = local; j < p.width; j += THREADS) {
-        sum += x[from + j];
+        sum += x[base + j];
     }
     let mean = sum_of(local, sum) / f32(p.width);
     sum = 0.0;
     for (var j = local; j < p.width; j += THREADS) {
-        let centred = x[from + j] - mean;
+        let centred = x[base + j] - mean;
         sum += centred * centred;
     }
     let scale = 1.0 / sqrt(sum_of(local, sum) / f32(p.width) + p.eps);
     for (var j = local; j < p.width; j += THREADS) {
-        let normed = (x[from + j] - mean) * scale;
-        n[from + j] = normed;
-        y[from + j] = normed * values[p.gain + j] + values[p.bias + j];
+        let normed = (x[base + j] - mean) * scale;
+        n[base + j] = normed;
+        y[base + j] = normed * values[p.gain + j] + values[p.bias + j];
     }
     if local == 0u {
         scales[row] = scale;

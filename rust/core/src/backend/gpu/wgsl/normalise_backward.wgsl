@@ -13,19 +13,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if row >= p.rows {
         return;
     }
-    let from = row * p.width;
+    let base = row * p.width;
     var sum = 0.0;
     var along = 0.0;
     for (var j = local; j < p.width; j += THREADS) {
-        let d = dy[from + j] * values[p.gain + j];
+        let d = dy[base + j] * values[p.gain + j];
         sum += d;
-        along += d * n[from + j];
+        along += d * n[base + j];
     }
     let mean = sum_of(local, sum) / f32(p.width);
     along = sum_of(local, along) / f32(p.width);
     for (var j = local; j < p.width; j += THREADS) {
-        let d = dy[from + j] * values[p.gain + j];
-        let before = select(0.0, dx[from + j], p.add != 0u);
-        dx[from + j] = before + (d - mean - along * n[from + j]) * scales[row];
+        let d = dy[base + j] * values[p.gain + j];
+        let before = select(0.0, dx[base + j], p.add != 0u);
+        dx[base + j] = before + (d - mean - along * n[base + j]) * scales[row];
     }
 }

@@ -22,17 +22,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if p.how == 4u {
             d = dy[at] / f32(length);
         } else {
-            var from = length - 1u;
+            var taken = length - 1u;
             if p.how == 5u {
-                from = chosen[at];
+                taken = chosen[at];
             } else if p.how == 1u && unit >= p.width / 2u {
-                from = 0u;
+                taken = 0u;
             } else if p.how == 2u {
-                from = (length - 1u) / 2u;
+                taken = (length - 1u) / 2u;
             } else if p.how == 3u {
-                from = length / 2u;
+                taken = length / 2u;
             }
-            d = select(0.0, dy[at], step == from);
+            d = select(0.0, dy[at], step == taken);
         }
     }
     let before = select(0.0, dx[i], p.add != 0u);
