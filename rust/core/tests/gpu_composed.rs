@@ -120,7 +120,8 @@ fn attention() {
     }
 }
 
-/// Batches of one shape whose memories are of several lengths, one after the other on the same network.
+/// Batches of one shape whose memories are of several lengths, one after the other on the same network; and each
+/// again, to the same bits.
 #[test]
 fn memories_in_turn() {
     let Some((device, _one)) = gpu() else { return };
@@ -136,5 +137,7 @@ fn memories_in_turn() {
         for ((name, got), (_, want)) in got.iter().zip(&want) {
             assert_within(&format!("{name} with {steps} steps of a memory"), got, want, CLOSE);
         }
+        // Nothing is added up in an order of its own.
+        assert_eq!(outcome(&networks[0], &data), got);
     }
 }
