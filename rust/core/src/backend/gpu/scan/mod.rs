@@ -6,6 +6,9 @@
 mod composed;
 mod look;
 mod norm;
+mod step;
+mod sums;
+mod team;
 mod texts;
 mod weights;
 
@@ -22,7 +25,8 @@ use composed::Composed;
 use look::Look;
 use norm::Normed;
 use std::sync::Arc;
-use texts::{Features, Half, Team, Text};
+use team::Team;
+use texts::{Features, Half, Text};
 use weights::Weights;
 
 /// Whether a step is several calls: see [`composed`].
@@ -325,7 +329,7 @@ impl<'a> Layer<'a> {
         let Recurrence { hidden, width, .. } = *self.scans[0];
         let out: Vec<_> = self.scans.iter().map(|scan| r.slot(scan.out)).collect();
         let kernel =
-            |&half: &Half| self.kernel(r, "step", texts::forward(self.scans[0], self.features, half), &out);
+            |&half: &Half| self.kernel(r, "step", step::forward(self.scans[0], self.features, half), &out);
         let kernels: Vec<_> = self.halves().iter().map(kernel).collect();
         let bias = self.each(|scan| at(r, scan.weights.bias_hh));
         let peephole = self.each(|scan| at(r, scan.weights.ch));
@@ -364,7 +368,7 @@ impl<'a> Layer<'a> {
         let Recurrence { hidden, width, .. } = *self.scans[0];
         let dy: Vec<_> = self.scans.iter().map(|scan| r.d_slot(scan.out)).collect();
         let kernel = |&half: &Half| {
-            self.kernel(r, "step backward", texts::backward(self.scans[0], self.features, half), &dy)
+            self.kernel(r, "step backward", step::backward(self.scans[0], self.features, half), &dy)
         };
         let kernels: Vec<_> = self.halves().iter().map(kernel).collect();
         let peephole = self.each(|scan| at(r, scan.weights.ch));

@@ -1,6 +1,7 @@
 //! The equations of a composed step's parts as statements: the cell's, traced, and what they read and write.
 
-use super::super::texts::{Features, Parts, Team, Text, before, columns, unit, unit_text};
+use super::super::team::Team;
+use super::super::texts::{Features, Parts, Text, before, columns, unit, unit_text};
 use crate::backend::gpu::symbol::{Symbol, traced};
 use crate::cells::{Layout, State, Step, Visit};
 use crate::program::Recurrence;
