@@ -37,7 +37,7 @@ impl Team {
         40_000 / iterations
     }
 
-    fn text(self) -> String {
+    pub fn text(self) -> String {
         let Self { units, slices, rows, .. } = self;
         let threads = units * slices;
         format!(
