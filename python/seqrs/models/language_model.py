@@ -470,6 +470,17 @@ class LanguageModel(SavedLanguageModel):
     def _form(self) -> str:
         return {"lstm": self.peephole, "gru": self.reset, "rnn": self.nonlinearity}[self.cell]
 
+    # A pickle, or a deep copy, holds the weights; the network is built again.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "network": self.weights()} if "network" in vars(self) else vars(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "network" in state:
+            self.network = self._new_network(0)
+            self.set_weights(state["network"])
+
     def _new_network(self, seed: int, batch: int = 32) -> _native.Network:
         network = _native.Network.language_model(
             cell=self.cell,

@@ -128,6 +128,7 @@ class SequenceRegressor(SequenceModel):
 
     def _numbers(self, name: str, y: Any, inputs: list[Sequence_]) -> list[NDArray[np.float64]]:
         """Return what is to be predicted of each sequence: (), (K,), (T,) or (T, K)."""
+        y = y.to_numpy() if hasattr(y, "to_numpy") else y  # a DataFrame or Series
         rows = list(y) if isinstance(y, np.ndarray) and y.dtype != object else sequences(name, y)
         if len(rows) != len(inputs):
             raise ValueError(f"{name}: expected one for each of {len(inputs)} sequences, got {len(rows)}")

@@ -441,6 +441,20 @@ class Layer(Generic[StateT]):
             _check.parameters(expected, state_dict, self.dtype, owner=repr(self), finite=self.check_finite)
         )
 
+    # A pickle, or a deep copy, holds what the layer was made with and its weights; the rest is built again.
+
+    def __getstate__(self) -> dict[str, Any]:
+        network = self._network
+        weights = None if network is None else {name: network.get(name) for name, *_ in network.parameters()}
+        return {**vars(self), "_network": weights}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        weights, self._network = self._network, None
+        if weights is not None:
+            self._build(cast(int, self.input_size))
+            cast(Any, self._network).set(weights)
+
     def __str__(self) -> str:
         """Return a table of layers, the shapes of their outputs and the sizes of their parameters."""
         parameters = [
