@@ -18,7 +18,7 @@ FACADE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help build demo test test-rust test-python lint check bench golden wheel smoke docs clean
+.PHONY: help build demo test test-rust test-python lint check bench bench-gpu golden wheel smoke docs clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ check: lint docs test smoke ## Everything that must hold before a change lands; 
 
 bench: build ## Measure speed against other libraries, each in an environment of its own (BENCH="--quick": a trial)
 	$(BIN)/python bench/run.py $(BENCH)
+
+bench-gpu: build ## Check and measure device="gpu" on this machine's best adapter (BENCH="--quick": a trial)
+	$(BIN)/python bench/gpu.py --output bench/results $(BENCH)
 
 golden: target/golden-peers/.installed ## Make tests/golden anew with other libraries (downloads them into an environment of their own)
 	rm -f tests/golden/*.npz

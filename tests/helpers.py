@@ -1,12 +1,14 @@
 """What several test files use: the list of cells and of their options, random cases, how close is close."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
-from seqrs import nn
+from seqrs import gpu, nn
 
 # Every cell in every form.
 FORMS = [
@@ -205,3 +207,12 @@ def assert_gradients_close(actual: nn.Gradients, expected: nn.Gradients, *, tole
     assert actual.params.keys() == expected.params.keys()
     for name, gradient in actual.params.items():
         assert_close(gradient, expected.params[name], name, tolerance=tolerance)
+
+
+def need_gpu() -> None:
+    """Skip the test where ``device="gpu"`` finds nothing; fail where SEQRS_TEST_GPU says that it must."""
+    found = gpu.info()
+    if found.chosen is None:
+        if os.environ.get("SEQRS_TEST_GPU") == "require":
+            pytest.fail(f"SEQRS_TEST_GPU=require, and {found}")
+        pytest.skip(f"no graphics processor: {found.why}")

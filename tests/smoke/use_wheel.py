@@ -18,7 +18,7 @@ WHEEL = Path(sys.argv[1])
 COMMAND = Path(sys.prefix, "bin", "seqrs")
 
 size = WHEEL.stat().st_size
-assert size < 5_000_000, f"{WHEEL} has {size} bytes"
+assert size < 10_000_000, f"{WHEEL} has {size} bytes"
 assert Path(seqrs.__file__).is_relative_to(sys.prefix), f"{seqrs.__file__} is not the wheel's"
 
 # A layer: in and out, and back.
@@ -27,6 +27,9 @@ y, _, tape = layer.forward(np.ones((2, 5, 3), np.float32))
 gradients = layer.backward(tape, np.ones_like(y))
 assert y.shape == (2, 5, 8)
 assert np.abs(gradients.x).max() > 0
+
+# The loader of graphics drivers is opened when asked for; where there is none, that is the answer.
+print(seqrs.gpu.info())
 
 # A model: it learns, writes, and is the same after a trip through a file.
 model = seqrs.LanguageModel(hidden_size=32, num_layers=1, seed=0)

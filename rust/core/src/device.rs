@@ -146,6 +146,12 @@ const NAMES: &str = if cfg!(feature = "wgpu") {
 const WORTH_IT: f64 = 5e5;
 
 impl Device {
+    /// A graphics processor that checks what it is told to do, and does nothing.
+    #[cfg(all(test, feature = "wgpu"))]
+    pub(crate) fn noop() -> Self {
+        Self::Gpu(Gpu(gpu::Context::noop()))
+    }
+
     /// The device by its name: "cpu", "reference", and with the feature `wgpu` "gpu" or "gpu:" and part of
     /// an adapter's name. "auto" is "cpu" here; [`Device::for_program`] knows more.
     ///

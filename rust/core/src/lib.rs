@@ -60,6 +60,13 @@ pub mod decode;
 pub mod sampling;
 pub mod search;
 
+// The models of tests/, for unit tests of what is private.
+#[cfg(all(test, feature = "wgpu"))]
+#[path = "../tests/common/mod.rs"]
+mod common;
+#[cfg(all(test, feature = "wgpu"))]
+extern crate self as seqrs;
+
 pub use error::{Error, Result};
 
 /// What most programs use.

@@ -73,26 +73,44 @@ impl Context {
         let (info, limits) = (known.adapter.get_info(), wanted(&known.adapter.limits()));
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("seqrs"),
-            required_limits: limits.clone(),
+            required_limits: limits,
             ..wgpu::DeviceDescriptor::default()
         };
         let (device, queue) = pollster::block_on(known.adapter.request_device(&descriptor))
             .map_err(|error| unavailable(format!("{} cannot be opened: {error}", info.name)))?;
+        Ok(Self::of(device, queue, info))
+    }
+
+    /// A device that checks what it is told to do, and does nothing.
+    #[cfg(test)]
+    pub(crate) fn noop() -> &'static Self {
+        let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor {
+            required_limits: wanted(&Limits {
+                max_storage_buffers_per_shader_stage: 16,
+                ..Limits::defaults()
+            }),
+            ..Default::default()
+        });
+        let info = device.adapter_info();
+        Box::leak(Box::new(Self::of(device, queue, info)))
+    }
+
+    fn of(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Self {
         let health = Arc::new(Health::default());
         let of = health.clone();
         device.on_uncaptured_error(Arc::new(move |error| of.note(error)));
         let of = health.clone();
         device.set_device_lost_callback(move |reason, message| of.lose(format!("{reason:?}: {message}")));
-        Ok(Self {
+        Self {
+            limits: device.limits(),
             device,
             queue,
-            software: known.about.is_software(),
+            software: info.device_type == wgpu::DeviceType::Cpu,
             info,
-            limits,
             kernels: Default::default(),
             health,
             turn: Mutex::new(()),
-        })
+        }
     }
 
     /// Computes something while nobody else does. Errors that wgpu has reported on the side come before the

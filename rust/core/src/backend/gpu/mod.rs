@@ -28,6 +28,8 @@ mod recording;
 mod run;
 mod scan;
 mod symbol;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod update;
 

@@ -1,0 +1,92 @@
+//! Every kernel of every model, checked by wgpu on a device that does nothing: the texts, what they bind,
+//! and the sizes of their grids. Whether they compute what they should needs an adapter (tests/gpu.rs).
+
+use super::context::Context;
+use crate::common::{CELLS, Data, Draw, MODELS, SETTINGS, fits, outcome, stack_of};
+use crate::device::Device;
+use crate::layers::Spec;
+use crate::network::Network;
+use crate::optim::{Optimizer, Rule};
+use crate::program::{Batch, DropoutKey, Input, Program, StartState};
+use crate::shape::Shape;
+
+/// Runs a program forward and back; without those ops that the device does not have.
+fn validate(device: Device, program: Program, tokens: bool, what: &str) -> bool {
+    if super::check(&program).is_err() {
+        return false;
+    }
+    let shape = Shape { batch: 3, steps: 5 };
+    let data = Data::<f32>::draw(&mut Draw::new(1), &program, shape, tokens);
+    let network = Network::new(program, device, 0).unwrap_or_else(|error| panic!("{what}: {error}"));
+    outcome(&network, &data);
+    true
+}
+
+#[test]
+fn every_kernel_is_valid() {
+    let device = Device::noop();
+    let mut valid = 0;
+    for cell in CELLS {
+        let features = |stack: &crate::layers::Recurrent| stack.program(3).expect("a program");
+        valid += usize::from(validate(device, features(&stack_of(cell, 5)), false, cell));
+        for (name, set) in SETTINGS.into_iter().filter(|(name, _)| fits(cell, name)) {
+            let mut stack = stack_of(cell, 3);
+            set(&mut stack);
+            validate(device, features(&stack), false, &format!("{cell}, {name}"));
+        }
+    }
+    for model in MODELS {
+        let program = Spec::parse(model).and_then(|spec| spec.program()).expect("a program");
+        valid += usize::from(validate(device, program, model.contains("tokens"), model));
+    }
+    assert!(valid > 20, "only {valid} programs have all their ops here");
+}
+
+#[test]
+fn a_step_of_learning_is_valid_by_every_rule() {
+    let layers = stack_of(CELLS[10], 4);
+    let model = crate::models::LanguageModel { vocab_size: 7, embedding_size: Some(3), layers };
+    let program = model.program().expect("a program");
+    let rules = [
+        Rule::Sgd { momentum: 0.0 },
+        Rule::Sgd { momentum: 0.5 },
+        Rule::RmsProp { rho: 0.9, eps: 1e-6 },
+        Rule::Adam { betas: (0.9, 0.999), eps: 1e-8 },
+    ];
+    for rule in rules {
+        let mut network: Network<f32> = Network::new(program.clone(), Device::noop(), 0).expect("a network");
+        let mut optimizer =
+            Optimizer::new(rule, 0.1, Some(1.0), Some(1.0), network.num_trainable()).expect("an optimizer");
+        let batch = Batch {
+            shape: Shape { batch: 2, steps: 3 },
+            input: Input::Tokens(&[-1, 1, 2, 3, 4, 5]),
+            targets: Some(&[0, 1, 2, 3, 4, -1]),
+            lengths: None,
+            mask: None,
+            memory: None,
+            start: StartState::Zero,
+            training: Some(DropoutKey { seed: 1, step: 2 }),
+        };
+        network.train_step(&batch, &mut optimizer, 0.1).expect("a step");
+    }
+}
+
+#[test]
+fn a_lost_device_says_so_until_the_end() {
+    let context = Context::noop();
+    assert!(context.guard(|| Ok(())).is_ok());
+    let failed = context.guard(|| -> crate::Result<()> { panic!("of a driver") });
+    assert!(failed.expect_err("it panicked").to_string().contains("of a driver"));
+    let message = context.guard(|| Ok(())).expect_err("it is lost").to_string();
+    assert!(message.contains("wgpu panicked: of a driver") && message.contains("reset"), "{message}");
+}
+
+#[test]
+fn an_invalid_text_is_an_internal_error() {
+    let context = Context::noop();
+    let made = context.guard(|| Ok(context.kernel("wrong", "fn main() { nonsense }")));
+    let message = made.expect_err("no kernel").to_string();
+    assert!(message.contains("wrong"), "{message}");
+    // Only once: the next call is another matter.
+    assert!(context.guard(|| Ok(())).is_ok());
+}
