@@ -1,6 +1,6 @@
 """Graphics processors from outside: which is chosen, what is said where there is none, and how they end.
 
-What they compute is held against the other devices in test_gpu_backend.py.
+What they compute is held against the other devices by test_gpu_models.py and by the core's own tests.
 """
 
 import logging

@@ -17,8 +17,6 @@ pub(crate) struct Context {
     pub(super) info: wgpu::AdapterInfo,
     /// Of the device: what was asked for and granted.
     pub(super) limits: Limits,
-    /// Whether the processor plays the adapter.
-    pub(super) software: bool,
     pub(super) kernels: super::kernel::Kernels,
     health: Arc<Health>,
     /// Whoever computes holds it: work is submitted from one thread at a time.
@@ -105,7 +103,6 @@ impl Context {
             limits: device.limits(),
             device,
             queue,
-            software: info.device_type == wgpu::DeviceType::Cpu,
             info,
             kernels: Default::default(),
             health,
