@@ -352,8 +352,8 @@ def test_inspect_reads_lines_for_a_classifier(folder: Path) -> None:
 def test_inspect_shows_where_a_translation_looked(folder: Path) -> None:
     from seqrs import Translator
 
-    model = Translator(level="char", hidden_size=4, embedding_size=4, epochs=1, random_state=0)
-    model.fit(["ab", "ba"] * 4, ["xy", "yx"] * 4).save(folder / "translator.seqrs")
+    model = Translator(level="char", hidden_size=8, embedding_size=4, epochs=40, lr=0.03, random_state=0)
+    model.fit(["ab", "ba", "b"] * 4, ["xy", "yx", ""] * 4).save(folder / "translator.seqrs")
     command = ["inspect", "translator.seqrs", "--show"]
     out = seqrs(*command, "attention", "--json", folder=folder, input="abb\nb\n").stdout
     best = model.translate(["abb"])[0][0]
@@ -363,7 +363,11 @@ def test_inspect_shows_where_a_translation_looked(folder: Path) -> None:
     assert all(sum(row.values()) == pytest.approx(1) for row in rows)
     seqrs(*command, "attention", "-o", "attention.png", folder=folder, input="ab")
     assert (folder / "attention.png").read_bytes().startswith(b"\x89PNG")
-    assert "cannot be looked at yet" in seqrs(*command, "gates", folder=folder, input="ab", code=2).stderr
+    found = seqrs(*command, "attention", "-o", "none.png", folder=folder, input="b", code=2)
+    assert "source, target: expected at least one token each, got 1 and 0" in found.stderr
+    assert {
+        row.split()[2] for row in seqrs(*command, "gates", folder=folder, input="ab").stdout.splitlines()[1:]
+    } == set("ifo")
 
 
 def test_info(folder: Path) -> None:

@@ -14,7 +14,10 @@ from helpers import FORMS, make_layer, single_options
 import seqrs
 from seqrs import educational as ed
 from seqrs import inspect, nn
+from seqrs.inspect._reading import read
 from seqrs.inspect._stack import histories
+from seqrs.inspect.gates import gates
+from seqrs.models.inputs import padded
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 7, 2))
@@ -131,6 +134,41 @@ def test_gates_are_the_notes(cell: str, form: str, options: dict[str, Any]) -> N
     assert any(shut.any() for shut in result.shut.values())
 
 
+def normalised(z: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    return gain * (z - z.mean(-1, keepdims=True)) / np.sqrt(z.var(-1, keepdims=True) + 1e-5)
+
+
+def test_gates_of_normalised_lstms_make_the_state() -> None:
+    layer = nn.LSTM(2, 3, layer_norm=True, dtype="float64", seed=4)
+    rng = np.random.default_rng(0)
+    layer.load_state_dict({name: rng.normal(size=value.shape) for name, value in layer.state_dict().items()})
+    (history,) = read(layer, X, None, None).histories()
+    found, w = gates(history), layer.state_dict()
+    z = normalised(X @ w["weight_ih_l0"].T, w["gain_ih_l0"]) + w["bias_ih_l0"] + w["bias_hh_l0"]
+    z = z + normalised(history.before["h"] @ w["weight_hh_l0"].T, w["gain_hh_l0"])
+    c = found["f"] * history.before["c"] + found["i"] * np.tanh(z[..., 6:9])
+    np.testing.assert_allclose(c, history.after["c"], atol=1e-12)
+    h = found["o"] * np.tanh(normalised(c, w["gain_c_l0"]) + w["bias_c_l0"])
+    np.testing.assert_allclose(h, history.after["h"], atol=1e-12)
+    mean = inspect.gate_statistics(layer, X).mean["layer 0", "o"]
+    np.testing.assert_allclose(mean, found["o"].mean(axis=(0, 2)))
+
+
+@pytest.mark.parametrize("reset", ["after", "before", "none"])
+def test_gates_of_normalised_grus_make_the_state(reset: str) -> None:
+    layer = nn.GRU(2, 3, layer_norm=True, reset=reset, dtype="float64", seed=4)
+    rng = np.random.default_rng(0)
+    layer.load_state_dict({name: rng.normal(size=value.shape) for name, value in layer.state_dict().items()})
+    (history,) = read(layer, X, None, None).histories()
+    found, w, h = gates(history), layer.state_dict(), history.before["h"]
+    last = slice(-3, None)
+    x_part = normalised(X @ w["weight_ih_l0"][last].T, w["gain_ih_l0"][last]) + w["bias_ih_l0"][last]
+    seen = found["r"] * h if reset == "before" else h
+    h_part = normalised(seen @ w["weight_hh_l0"][last].T, w["gain_hh_l0"][last]) + w["bias_hh_l0"][last]
+    n = np.tanh(x_part + (found["r"] * h_part if reset == "after" else h_part))
+    np.testing.assert_allclose((1 - found["z"]) * n + found["z"] * h, history.after["h"], atol=1e-12)
+
+
 def test_gates_of_tokens_are_those_of_their_one_hot_vectors() -> None:
     layer = nn.LSTM(6, 4, bidirectional=True, dtype="float64", seed=1)
     tokens = np.array([[0, 5, -1, 2], [3, 3, 0, 0]])
@@ -186,6 +224,85 @@ def test_gradient_by_lag_counts_back_from_each_rows_last_step() -> None:
     short = inspect.gradient_by_lag(layer, X, lengths=LENGTHS, lags=3)
     assert short.lags.tolist() == [1, 2, 3]
     assert np.allclose(short.norms["layer 0", "h"], expected[:3])
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("options", [{"num_layers": 1}, {"num_layers": 3, "residual": True}])
+def test_gradient_by_lag_with_zoneout_is_central_differences(cell: str, options: dict[str, Any]) -> None:
+    kind: Any = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}[cell]
+    layer = kind(2, 4, zoneout=(0.4, 0.2) if cell == "lstm" else 0.4, dtype="float64", seed=3, **options)
+    lengths = np.array([5, 1, 4])
+    found = inspect.gradient_by_lag(layer, X, lengths=lengths)
+    # E by the state that the step so many steps before the last of each row finds.
+    for lag in (1, 2, 4):
+        norms: dict[tuple[str, str], list[float]] = {}
+        for row in np.flatnonzero(lengths >= lag):
+            first = int(lengths[row]) - lag
+            _, state = layer(X[row : row + 1, :first])
+            rest = X[row : row + 1, first : lengths[row]]
+            parts = list(state) if isinstance(state, tuple) else [state]
+            for number, part in enumerate("hc"[: len(parts)]):
+                slopes = np.zeros(parts[number].shape)
+                for index in np.ndindex(slopes.shape):
+                    values = []
+                    for by in (1e-6, -1e-6):
+                        moved = [of.copy() for of in parts]
+                        moved[number][index] += by
+                        y, _ = layer(rest, tuple(moved) if len(moved) > 1 else moved[0])
+                        values.append(y[0, -1].sum())
+                    slopes[index] = (values[0] - values[1]) / 2e-6
+                for k, slope in enumerate(slopes):
+                    norms.setdefault((f"layer {k}", part), []).append(float(np.linalg.norm(slope)))
+        for of, values in norms.items():
+            assert found.norms[of][lag - 1] == pytest.approx(np.mean(values), abs=1e-7)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_gradient_by_lag_of_both_directions_is_that_of_each_alone(cell: str) -> None:
+    kind: Any = {"gru": nn.GRU, "lstm": nn.LSTM}[cell]
+    both = kind(2, 3, bidirectional=True, dtype="float64", seed=3)
+    lengths = np.array([5, 1, 4])
+    found = inspect.gradient_by_lag(both, X, lengths=lengths, lags=4)
+    turned = X.copy()
+    for row, n in zip(turned, lengths, strict=True):
+        row[:n] = row[:n][::-1]
+    for suffix, name, x in (("", "layer 0", X), ("_reverse", "layer 0 reverse", turned)):
+        alone = kind(2, 3, dtype="float64")
+        weights = both.state_dict()
+        alone.load_state_dict({key: weights[key + suffix] for key in alone.state_dict()})
+        expected = inspect.gradient_by_lag(alone, x, lengths=lengths, lags=4)
+        for part in ("h", "c")[: len(expected.norms)]:
+            np.testing.assert_allclose(found.norms[name, part], expected.norms["layer 0", part], rtol=1e-9)
+    assert len(found.plot().lines) == len(found.norms)
+
+
+def test_of_a_translator_its_encoder_is_looked_at() -> None:
+    X, y = ["abc", "b", "cab"], ["cba", "b", "bac"]
+    model = seqrs.Translator(level="char", cell="lstm", hidden_size=4, embedding_size=3, bidirectional=True,
+                             epochs=1, random_state=0).fit(X, y)  # fmt: skip
+    norms = inspect.hidden_norms(model, X).norms
+    memory = model.network.read(*padded(model._read(X)))
+    h = memory.values[:, 0, :4]
+    assert norms["layer 0", "h"][0] == pytest.approx(np.linalg.norm(h, axis=1).mean(), rel=1e-5)
+    assert {gate for _, gate in inspect.gate_statistics(model, X).mean} == set("ifo")
+    assert ("layer 0 reverse", "c") in inspect.gradient_by_lag(model, X).norms
+    assert inspect.first_nan(model, X) is None
+
+
+def test_of_a_tagger_that_spells_what_reads_words_is_looked_at() -> None:
+    X = [["ab", "b", "cab"], ["b", "x"]]
+    model = seqrs.SequenceTagger(
+        char_hidden_size=2, hidden_size=4, embedding_size=3, epochs=1, random_state=0
+    )
+    model.fit(X, [["u", "v", "v"], ["v", "u"]])
+    vectors, _ = model.network.vectors(*padded(model._read(X)))
+    alone = nn.LSTM(3 + 2 * 2, 4)
+    weights = model.state_dict()
+    alone.load_state_dict({name: weights[f"0.{name}"] for name in alone.state_dict()})
+    expected = inspect.hidden_norms(alone, vectors, lengths=[3, 2]).norms
+    for of, values in inspect.hidden_norms(model, X).norms.items():
+        np.testing.assert_allclose(values, expected[of], rtol=1e-5)
+    assert {gate for _, gate in inspect.gate_statistics(model, X).mean} == set("ifo")
 
 
 def test_gradient_by_lag_of_a_model_is_that_of_its_own_loss(model: seqrs.LanguageModel) -> None:
@@ -409,6 +526,32 @@ def test_pictures_show_the_numbers(model: seqrs.LanguageModel, tmp_path: Path) -
     assert (tmp_path / "gradients.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_of_the_first_nan_shows_what_is_around_it(tmp_path: Path) -> None:
+    layer = nn.RNN(1, 2, nonlinearity="relu", bias=False)
+    layer.load_state_dict({"weight_ih_l0": np.ones((2, 1)), "weight_hh_l0": 2 * np.eye(2)})
+    found = inspect.first_nan(layer, np.ones((1, 200, 1), np.float32))
+    assert found is not None
+    assert found.around.shape == (200, 2)
+    assert found.rows() == [
+        {"quantity": "h", "layer": "layer 0", "step": 127, "row": 0, "unit": 0, "value": np.inf}
+    ]
+    axes = found.plot()
+    (image,) = axes.images
+    assert image.get_array().mask.sum() == 2 * 73  # steps from 127 on
+    assert axes.get_title() == str(found)
+    axes.figure.savefig(tmp_path / "nan.png")
+    # Of the way back, from the step that has it to the last; of a weight all its numbers; of x its row.
+    back = inspect.first_nan(layer, np.ones((1, 9, 1), np.float32), dy=np.full((1, 9, 2), np.inf, np.float32))
+    assert back is not None
+    assert (back.quantity, back.step, back.around.shape) == ("dh", 8, (1, 2))
+    assert back.plot().images[0].get_extent()[0] == 7.5
+    x = np.ones((1, 9, 1), np.float32)
+    x[0, 4] = np.nan
+    of_x = inspect.first_nan(layer, x)
+    assert of_x is not None
+    assert of_x.plot().images[0].get_array().mask.sum() == 1
+
+
 def test_attention_map_shows_the_matrix() -> None:
     weights = RNG.dirichlet(np.ones(3), 2)
     axes = inspect.attention_map(weights, "abc", ["x", "y"])
@@ -445,19 +588,11 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     ),
     (lambda: inspect.gate_statistics(nn.RNN(2, 3), F32), ValueError, "layer: expected one with gates"),
     (
-        lambda: inspect.gate_statistics(nn.GRU(2, 3, layer_norm=True), F32),
+        lambda: inspect.gradient_by_lag(
+            nn.GRU(2, 3, bidirectional=True), F32, dy=np.zeros((2, 6), np.float32)
+        ),
         ValueError,
-        "layer: expected one without layer_norm",
-    ),
-    (
-        lambda: inspect.gradient_by_lag(nn.GRU(2, 3, bidirectional=True), F32),
-        ValueError,
-        "layer: expected one that is not bidirectional",
-    ),
-    (
-        lambda: inspect.gradient_by_lag(nn.GRU(2, 3, zoneout=0.1), F32),
-        ValueError,
-        "layer: expected one without zoneout",
+        "dy: expected None for a bidirectional layer",
     ),
     (lambda: inspect.gradient_by_lag(nn.GRU(2, 3), F32, lags=0), ValueError, "lags: expected an integer of"),
     (
@@ -475,6 +610,7 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
         ValueError,
         "dy: expected None for a bidirectional layer",
     ),
+    (lambda: inspect.attention_map(np.zeros((0, 2)), "ab", ""), ValueError, "source, target: expected at"),
     (lambda: inspect.attention_map(np.eye(2), "ab", "abc"), ValueError, "weights: expected shape (3, 2)"),
     (
         lambda: inspect.attention_map([[2.0]], "a", "b"),

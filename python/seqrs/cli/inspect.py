@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -76,9 +75,11 @@ def run(options: argparse.Namespace) -> None:
     if options.show == "nan":
         found = inspect.first_nan(model, texts)
         if options.json:
-            print(json.dumps(None if found is None else asdict(found)))
+            print(json.dumps(None if found is None else found.rows()[0]))
         else:
             print("no NaN, no infinity" if found is None else found)
+        if found is not None and options.output is not None:
+            found.plot().figure.savefig(options.output)
         return
     rows, draw = _VIEWERS[options.show](model, texts, options)
     if options.output is None:

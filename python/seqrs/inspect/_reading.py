@@ -7,9 +7,10 @@ import numpy as np
 
 from seqrs import nn
 from seqrs.inspect._stack import Array, History, Stack, copy_of, histories, lengths_to_counts
-from seqrs.models import LanguageModel, SequenceGenerator
+from seqrs.models import LanguageModel, SequenceGenerator, Translator
 from seqrs.models.inputs import padded
 from seqrs.models.sequence_model import SequenceModel
+from seqrs.models.tagging_network import TaggingNetwork
 from seqrs.nn.recurrent import Recurrent
 from seqrs.text import Corpus
 
@@ -64,11 +65,15 @@ def read(layer: Any, x: Any, state: Any, lengths: Any) -> Reading:
         if state is not None or lengths is not None:
             raise ValueError("state, lengths: expected None for a model, which knows where its sequences end")
         layer._check_fitted()
-        network = _network(layer)
         if isinstance(layer, SequenceGenerator):  # reads what came a step before
             batch = layer._batch(layer._read_examples(x, None))
-            return _of_blocks(network, batch.inputs, batch.lengths)
-        return _of_blocks(network, *padded(layer.reader.read(x, name="x")))
+            return _of_blocks(layer.network, batch.inputs, batch.lengths)
+        inputs, counts = padded(layer._read(x, name="x"))
+        network: Any = layer.network
+        if isinstance(network, TaggingNetwork):  # behind the vectors of words, where it spells them
+            return _of_blocks(network.main, network.vectors(inputs, counts)[0], counts)
+        # Of a translator what reads; what writes has no states before it is told what to read.
+        return _of_blocks(network.encoder if isinstance(layer, Translator) else network, inputs, counts)
     if isinstance(layer, nn.Sequential):
         if state is not None:
             raise ValueError("state: expected None for a Sequential")
@@ -91,18 +96,6 @@ def _batch(layer: nn.Layer[Any], x: Any) -> Array:
     if 0 in inputs.shape[:2]:
         raise ValueError(f"x: expected at least one row and one step, got shape {inputs.shape}")
     return inputs
-
-
-def _network(model: SequenceModel) -> nn.Sequential:
-    """Return the network of a model."""
-    network: Any = model.network
-    if getattr(network, "spelling", None) is None:
-        network = getattr(network, "main", network)  # of a tagger
-    if not isinstance(network, nn.Sequential):
-        raise NotImplementedError(
-            f"layer: the states inside a {type(model).__name__} like this cannot be looked at yet"
-        )
-    return network
 
 
 def _of_blocks(network: nn.Sequential, x: Array, lengths: Any) -> Reading:

@@ -58,12 +58,13 @@ def copy_of(layer: Stack, **changes: Any) -> Stack:
     return copy
 
 
+def zones(layer: Stack) -> bool:
+    """Return whether training passes draw which units keep their state, as no other passes do."""
+    return layer._shared["zoneout"] not in (0.0, (0.0, 0.0))
+
+
 def calm(layer: Stack) -> Stack:
     """Return a copy whose training passes compute what its other passes do."""
-    if layer._shared["zoneout"] not in (0.0, (0.0, 0.0)):
-        raise ValueError(
-            "layer: expected one without zoneout, whose training passes draw which units keep their state"
-        )
     copy = copy_of(layer)
     copy.load_state_dict(layer.state_dict())
     return copy
@@ -96,19 +97,16 @@ def histories(layer: Stack, x: Array, state: Any, counts: Array) -> list[History
                 }
             )
             name = f"layer {k}" + direction.replace("_", " ")
-            found.append(_run(name, single, x, starts[len(found)], counts, backwards=bool(direction)))
+            found.append(_run(name, single, x, starts[len(found)], counts, reverse=bool(direction)))
             outputs.append(found[-1].after["h"])
         y = _merged(outputs, layer._shared["merge"])
         x = y + x if layer._shared["residual"] and k > 0 else y
     return found
 
 
-def _run(name: str, layer: Stack, x: Array, state: Any, counts: Array, *, backwards: bool) -> History:
-    order = np.arange(x.shape[1])[None].repeat(len(x), axis=0)
-    if backwards:  # each row from the last step that counts to its first; padding stays where it is
-        lengths = counts.sum(axis=1)[:, None]
-        order = np.where(counts, lengths - 1 - order, order)
-    seen = _ordered(x, order)
+def _run(name: str, layer: Stack, x: Array, state: Any, counts: Array, *, reverse: bool) -> History:
+    order = backwards(counts) if reverse else np.arange(x.shape[1])[None].repeat(len(x), axis=0)
+    seen = ordered(x, order)
     _, state = layer(seen[:, :0], state)  # the initial state, which the layer may have learned
     states = [_parts(state)]
     for t in range(seen.shape[1]):
@@ -116,13 +114,19 @@ def _run(name: str, layer: Stack, x: Array, state: Any, counts: Array, *, backwa
         states.append(_parts(state))
     held = {part: np.stack([of[part] for of in states], axis=1) for part in states[0]}
     before, after = (
-        {part: _ordered(value[:, of], order) for part, value in held.items()}
+        {part: ordered(value[:, of], order) for part, value in held.items()}
         for of in (slice(0, -1), slice(1, None))
     )
     return History(name, layer, x, before, after, counts)
 
 
-def _ordered(array: Array, order: Array) -> Array:
+def backwards(counts: Array) -> Array:
+    """Return the steps of each row from the last that counts to its first; padding stays where it is."""
+    order = np.arange(counts.shape[1])
+    return np.where(counts, counts.sum(axis=1)[:, None] - 1 - order, order)
+
+
+def ordered(array: Array, order: Array) -> Array:
     """Return steps in another order. The reverse within a row's length is its own inverse."""
     return array[np.arange(len(array))[:, None], order]
 

@@ -33,7 +33,7 @@ def attention_map(weights: ArrayLike, source: Sequence[str], target: Sequence[st
     Raises
     ------
     ValueError
-        If the shape does not fit the tokens, or a weight is not from 0 to 1.
+        If the shape does not fit the tokens, there are none, or a weight is not from 0 to 1.
     ImportError
         If matplotlib is not installed.
 
@@ -46,6 +46,8 @@ def attention_map(weights: ArrayLike, source: Sequence[str], target: Sequence[st
     ['la', 'bici', 'rossa']
     """
     shape = len(target), len(source)
+    if 0 in shape:
+        raise ValueError(f"source, target: expected at least one token each, got {shape[1]} and {shape[0]}")
     matrix = _check.floats("weights", np.asarray(weights, np.float64), "float64", shape, finite=True)
     outside = (matrix < 0) | (matrix > 1 + 1e-4)  # sums of rounded numbers
     if outside.any():

@@ -19,6 +19,8 @@ Key = tuple[str, str]
 _ROWS = {"rnn": "n", "gru": "rzn", "lstm": "ifgo", "mingru": "zn", "minlstm": "fin"}
 # Karpathy, Johnson and Fei-Fei (2015), section 4.2.
 _SHUT, _OPEN = 0.1, 0.9
+# What layers add to the variance that they divide by.
+_EPS = 1e-5
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,7 @@ def gate_statistics(
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, or the layer has no gates (an RNN), or normalises them
-        (``layer_norm``).
+        If an argument does not fit, or the layer has no gates (an RNN).
 
     Notes
     -----
@@ -142,10 +143,6 @@ def gate_statistics(
     reading = read(layer, x, state, lengths)
     if reading.layer._cell == "rnn":
         raise ValueError("layer: expected one with gates; an RNN has none")
-    if reading.layer._shared.get("layer_norm"):
-        raise ValueError(
-            "layer: expected one without layer_norm, whose gates are functions of normalised sums"
-        )
     rows = reading.counts.sum(axis=0)
     steps = int((rows > 0).sum())
     result = GateStatistics({}, {}, {}, rows[:steps])
@@ -172,23 +169,37 @@ def gates(history: History) -> dict[str, Array]:
     if getattr(layer, "reset", "") == "none":
         letters = letters.replace("r", "")
     H = len(weights["weight_ih_l0"]) // len(letters)
+    normed = bool(layer._shared.get("layer_norm"))
+    # Of a layer that normalises, the gates that are taken together: in a GRU all but the candidate.
+    together = letters.replace("n", "") if layer._cell == "gru" else letters
+    rows = slice(0, len(together) * H)
+    z = _times(history.x, weights["weight_ih_l0"][rows])
+    z = _normalised(z, weights["gain_ih_l0"][rows]) if normed else z
+    if "weight_hh_l0" in weights:
+        recurrent = history.before["h"] @ weights["weight_hh_l0"][rows].T
+        z = z + (_normalised(recurrent, weights["gain_hh_l0"][rows]) if normed else recurrent)
+    for bias in ("bias_ih_l0", "bias_hh_l0"):
+        if bias in weights:
+            z = z + weights[bias][rows]
     found = {}
-    for number, letter in enumerate(letters):
+    for number, letter in enumerate(together):
         if letter in "gn":
             continue
-        row = slice(number * H, (number + 1) * H)
-        z = _times(history.x, weights["weight_ih_l0"][row])
-        if "weight_hh_l0" in weights:
-            z = z + history.before["h"] @ weights["weight_hh_l0"][row].T
-        for bias in ("bias_ih_l0", "bias_hh_l0"):
-            if bias in weights:
-                z = z + weights[bias][row]
+        own = z[:, :, number * H : (number + 1) * H]
         if "weight_ch_l0" in weights:
-            z = z + _peephole(history, weights["weight_ch_l0"], letter, letters, H)
-        found[letter] = 0.5 * (1 + np.tanh(0.5 * z))
+            own = own + _peephole(history, weights["weight_ch_l0"], letter, letters, H)
+        found[letter] = 0.5 * (1 + np.tanh(0.5 * own))
     if getattr(layer, "coupled", False):
         found["f"] = 1 - found["i"]
     return found
+
+
+def _normalised(z: Array, gain: Array) -> Array:
+    """Return numbers of mean 0 and variance 1 over the last axis, times their gains (Ba et al. 2016)."""
+    centred = z - z.mean(axis=-1, keepdims=True)
+    variance = (centred**2).mean(axis=-1, keepdims=True)
+    normed: Array = centred / np.sqrt(variance + _EPS) * gain
+    return normed
 
 
 def _times(x: Array, W: Array) -> Array:

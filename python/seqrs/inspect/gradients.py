@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seqrs import _check, losses, nn
+from seqrs.inspect._back import Parts, back_by_layers, back_by_steps, in_running_order
 from seqrs.inspect._plot import new_axes
 from seqrs.inspect._reading import Reading, read
-from seqrs.inspect._stack import Array, Stack, calm
+from seqrs.inspect._stack import Array, Stack, calm, histories, zones
 
 __all__ = ["GradientByLag", "gradient_by_lag"]
 
@@ -118,9 +119,7 @@ def gradient_by_lag(
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, or the layer is bidirectional (its output at a step depends
-        on later ones as well, so there is no one state that gradients go back through) or has
-        zoneout.
+        If an argument does not fit.
 
     Notes
     -----
@@ -128,6 +127,10 @@ def gradient_by_lag(
     through them: ``backward`` of a window returns the gradient by the state before it, which is
     both what is wanted and what the window before it takes. This is exact, costs one forward and
     one backward pass, and gives all layers and lags at once.
+
+    The output of a bidirectional layer has no one last step. There each layer is looked at in each
+    direction on its own: E is the sum of its own outputs at the step it takes last, and lags count
+    back in the order in which it takes them.
 
     Examples
     --------
@@ -142,9 +145,10 @@ def gradient_by_lag(
     True
     """
     reading = read(layer, x, state, lengths)
-    if reading.layer._shared["bidirectional"]:
+    both_ways = reading.layer._shared["bidirectional"]
+    if both_ways and dy is not None:
         raise ValueError(
-            "layer: expected one that is not bidirectional, whose states depend on later steps too"
+            "dy: expected None for a bidirectional layer, whose directions end at different steps"
         )
     if lags is not None:
         lags = _check.integer("lags", lags, minimum=1)
@@ -152,11 +156,15 @@ def gradient_by_lag(
     if reading.head is not None and len(reading.x) == 1:
         reading = _windows(reading, stack, 100 if lags is None else lags)
     last = reading.counts.sum(axis=1) - 1
-    upstream = _upstream(reading, stack, last, dy)
+    if last.min() < 0:
+        raise ValueError("lengths: expected at least one step in each row")
     steps = last.max() + 1 if lags is None else min(lags, last.max() + 1)
     by_row: dict[tuple[str, str], NDArray[np.float64]] = {}
-    for t, gradient in back_by_steps(stack, reading.x, reading.state, reading.counts, upstream):
-        for of, norm in _norms(gradient.state).items():
+    found = (
+        _each_alone(reading, last) if both_ways else back(reading, stack, _upstream(reading, stack, last, dy))
+    )
+    for t, gradients in found:
+        for of, norm in _norms(gradients).items():
             norms = by_row.setdefault(of, np.full((len(last), int(steps)), np.nan))
             lag = last + 1 - t  # the state before step t is so far from the loss
             rows = np.flatnonzero((lag >= 1) & (lag <= steps))
@@ -166,35 +174,30 @@ def gradient_by_lag(
     )
 
 
-def back_by_steps(
-    layer: Stack, x: Array, state: Any, counts: Array, dy: Array
-) -> Iterator[tuple[int, nn.Gradients[Any]]]:
-    """Run forward in windows of one step, then yield each step's number and gradients, last to first.
-
-    `dy` of shape (B, T, O) is the derivative by the outputs.
-    """
-    tapes = []
-    for t in range(x.shape[1]):
-        _, state, tape = layer.forward(x[:, t : t + 1], state, counts[:, t].astype(np.int64))
-        tapes.append(tape)
-    dstate = None
-    for t in reversed(range(len(tapes))):
-        gradient = layer.backward(tapes.pop(), dy[:, t : t + 1], dstate)
-        yield t, gradient
-        dstate = gradient.state
+def back(reading: Reading, stack: Stack, upstream: Array) -> Iterator[tuple[int, dict[str, Parts]]]:
+    """Yield each step's number and its gradients by the states before it, from the last step back."""
+    if zones(stack):
+        layers = histories(stack, reading.x, reading.state, reading.counts)
+        return back_by_layers(layers, upstream, residual=stack._shared["residual"])
+    return back_by_steps(stack, reading.x, reading.state, reading.counts, upstream)
 
 
-def _norms(dstate: Any) -> dict[tuple[str, str], NDArray[np.float64]]:
+def _each_alone(reading: Reading, last: NDArray[np.int64]) -> Iterator[tuple[int, dict[str, Parts]]]:
+    """Yield what :func:`back` does for each layer in each direction, of its own last output's sum."""
+    for history in reading.histories():
+        alone = in_running_order(history)
+        width = alone.after["h"].shape[2]
+        upstream = np.zeros((*reading.counts.shape, width), reading.layer.dtype)
+        upstream[np.arange(len(last)), last] = 1
+        yield from back_by_layers([alone], upstream)
+
+
+def _norms(gradients: dict[str, Parts]) -> dict[tuple[str, str], NDArray[np.float64]]:
     """Return the length of each row's gradient, (B,), for each layer and part."""
-    parts = dict(zip("hc", dstate, strict=True)) if isinstance(dstate, tuple) else {"h": dstate}
-    layers = {
-        part: [of for array in (arrays if isinstance(arrays, list) else [arrays]) for of in array]
-        for part, arrays in parts.items()
-    }
     return {
-        (f"layer {k}", part): np.linalg.norm(layers[part][k].astype(np.float64), axis=1)
-        for k in range(len(layers["h"]))
-        for part in layers
+        (layer, part): np.linalg.norm(of.astype(np.float64), axis=1)
+        for layer, parts in gradients.items()
+        for part, of in parts.items()
     }
 
 
@@ -224,8 +227,6 @@ def _windows(reading: Reading, layer: Stack, steps: int) -> Reading:
 def _upstream(reading: Reading, layer: Stack, last: Array, dy: ArrayLike | None) -> Array:
     """Return the derivative of the loss by all outputs: zero but at each row's last step."""
     batch, steps = reading.counts.shape
-    if last.min() < 0:
-        raise ValueError("lengths: expected at least one step in each row")
     upstream = np.zeros((batch, steps, layer.output_size or 0), layer.dtype)
     rows = np.arange(batch)
     if dy is not None:

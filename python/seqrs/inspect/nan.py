@@ -1,15 +1,17 @@
 """Where numbers stop being finite."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from seqrs import _check
+from seqrs.inspect._back import Parts
+from seqrs.inspect._plot import new_axes
 from seqrs.inspect._reading import Reading, read
-from seqrs.inspect._stack import calm
-from seqrs.inspect.gradients import back_by_steps
+from seqrs.inspect._stack import Array, calm
+from seqrs.inspect.gradients import back
 
 __all__ = ["NotFinite", "first_nan"]
 
@@ -31,6 +33,9 @@ class NotFinite:
         Which number: of the state, of the features, or of a weight's numbers in a row.
     value : float
         NaN, inf or -inf.
+    around : ndarray of shape (T, P)
+        The same quantity of this row at every step, of a gradient at this step and those after it;
+        of a weight all its numbers.
 
     Examples
     --------
@@ -45,6 +50,44 @@ class NotFinite:
     row: int | None
     unit: int
     value: float
+    around: Array = field(default_factory=lambda: np.zeros((0, 0)), repr=False, compare=False)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dict, of where it is and what."""
+        return [{of.name: getattr(self, of.name) for of in fields(self) if of.name != "around"}]
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the numbers around it with matplotlib: how large they are, and in red those that are not finite.
+
+        Parameters
+        ----------
+        axes : matplotlib axes, optional
+            Where to. Default: a new figure.
+
+        Returns
+        -------
+        matplotlib axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        axes = new_axes() if axes is None else axes
+        sizes = np.abs(self.around.astype(np.float64))
+        finite = np.isfinite(sizes)
+        smallest = sizes[finite & (sizes > 0)].min(initial=1.0)
+        shown = np.ma.masked_array(np.log10(np.where(finite, np.maximum(sizes, smallest), 1.0)), ~finite)
+        begins = (self.step or 0) if self.quantity.startswith("d") else 0
+        height, width = shown.T.shape
+        extent = (begins - 0.5, begins + width - 0.5, height - 0.5, -0.5)
+        image = axes.imshow(shown.T, cmap="Greys", aspect="auto", extent=extent, interpolation="none")
+        axes.set_facecolor("red")  # which shows where nothing is drawn
+        if self.step is not None:
+            axes.plot([self.step], [self.unit], marker="o", markersize=12, color="white", fillstyle="none")
+        axes.set(xlabel="row" if self.step is None else "step", ylabel="unit", title=str(self))
+        axes.figure.colorbar(image, ax=axes, label="log10 of the size")
+        return axes
 
     def __str__(self) -> str:
         of = f" of {self.layer}" if self.layer else ""
@@ -103,10 +146,11 @@ def first_nan(
     for name, value in layer.state_dict().items() if hasattr(layer, "state_dict") else ():
         bad = np.flatnonzero(~np.isfinite(value))
         if bad.size:
-            return NotFinite(name, "", None, None, int(bad[0]), float(value.flat[bad[0]]))
+            around = value.reshape(len(value), -1)
+            return NotFinite(name, "", None, None, int(bad[0]), float(value.flat[bad[0]]), around)
     if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.ndim == 3 and not np.isfinite(x).all():
         step, row, unit = _check.first(~np.isfinite(np.swapaxes(x, 0, 1)))
-        return NotFinite("x", "", step, row, unit, float(x[row, step, unit]))
+        return NotFinite("x", "", step, row, unit, float(x[row, step, unit]), x[row])
     reading = read(layer, x, state, lengths)
     found = _in_states(reading)
     if found is None and dy is not None:
@@ -134,7 +178,9 @@ def _in_states(reading: Reading) -> NotFinite | None:
             at = (int(ran[i]), scan)
             if first is None or at < first[0]:
                 value = float(values[row[i], step[i], unit[i]])
-                first = at, NotFinite(part, history.name, int(step[i]), int(row[i]), int(unit[i]), value)
+                place = int(step[i]), int(row[i]), int(unit[i])
+                around = values[row[i], : lengths[row[i]]]
+                first = at, NotFinite(part, history.name, *place, value, around)
     return None if first is None else first[1]
 
 
@@ -148,14 +194,14 @@ def _in_gradients(reading: Reading, dy: ArrayLike) -> NotFinite | None:
     upstream = _check.floats(
         "dy", dy, layer.dtype, (*reading.counts.shape, layer.output_size or 0), finite=False
     )
-    for t, gradient in back_by_steps(layer, reading.x, reading.state, reading.counts, upstream):
-        state = gradient.state
-        parts = dict(zip("hc", state, strict=True)) if isinstance(state, tuple) else {"h": state}
-        for part, arrays in parts.items():
-            found = [of for array in (arrays if isinstance(arrays, list) else [arrays]) for of in array]
-            for k in reversed(range(len(found))):  # gradients go from the last layer down
-                bad = ~np.isfinite(found[k])
+    after: list[dict[str, Parts]] = []
+    for t, gradients in back(reading, layer, upstream):
+        after.append(gradients)
+        for part in next(iter(gradients.values())):
+            for name in reversed(gradients):  # gradients go from the last layer down
+                bad = ~np.isfinite(gradients[name][part])
                 if bad.any():
                     row, unit = _check.first(bad)
-                    return NotFinite(f"d{part}", f"layer {k}", t, row, unit, float(found[k][row, unit]))
+                    around = np.stack([of[name][part][row] for of in reversed(after)])
+                    return NotFinite(f"d{part}", name, t, row, unit, float(around[0, unit]), around)
     return None

@@ -71,9 +71,16 @@ class TaggingNetwork:
     def _pass(
         self, x: NDArray[Any], lengths: NDArray[np.int64], training: bool, step: int | None
     ) -> tuple[Floats, None, Any]:
+        vectors, read = self.vectors(x, lengths, training=training, step=step)
+        y, _, tape = self.main.forward(vectors, lengths=lengths, training=training, step=step)
+        return y, None, read._replace(main=tape)
+
+    def vectors(
+        self, x: NDArray[Any], lengths: NDArray[np.int64], training: bool = False, step: int | None = None
+    ) -> tuple[NDArray[Any], _Tape]:
+        """Return what :attr:`main` reads of an input: itself, or vectors of words beside those of their characters."""
         if self.spelling is None:
-            y, _, tape = self.main.forward(x, lengths=lengths, training=training, step=step)
-            return y, None, _Tape(tape)
+            return x, _Tape(None)
         words, characters = self.spelling
         counted = np.arange(x.shape[1]) < lengths[:, None]
         # Each distinct word is spelled once.
@@ -88,8 +95,7 @@ class TaggingNetwork:
         vectors = np.zeros((*tokens.shape, looked_up.shape[2] + spelled.shape[1]), self.dtype)
         vectors[:, :, : looked_up.shape[2]] = looked_up
         vectors[counted, looked_up.shape[2] :] = spelled[places]
-        y, _, tape = self.main.forward(vectors, lengths=lengths, training=training, step=step)
-        return y, None, _Tape(tape, words_tape, characters_tape, places, counted)
+        return vectors, _Tape(None, words_tape, characters_tape, places, counted)
 
     def backward(self, tape: _Tape, demissions: Floats, dchain: Sequence[Floats]) -> Floats:
         """Return the gradient of all weights, in their order; `dchain` is that of :attr:`chain`."""
