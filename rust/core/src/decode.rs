@@ -71,7 +71,10 @@ impl<T: Element> Generator<T> {
         let mut order: Vec<usize> = (0..starts.len()).collect();
         order.sort_by_key(|&text| Reverse(starts[text].prompt.len()));
         let (mut groups, mut places) = (Vec::new(), vec![[0; 2]; starts.len()]);
-        let size = starts.len().div_ceil(num_threads()?).clamp(1, TOGETHER);
+        let size = match network.backend().decoder_rows() {
+            Some(rows) => rows,
+            None => starts.len().div_ceil(num_threads()?).clamp(1, TOGETHER),
+        };
         for members in order.chunks(size) {
             members.iter().enumerate().for_each(|(i, &text)| places[text] = [groups.len(), i]);
             let starts: Vec<_> = members.iter().map(|&text| starts[text]).collect();

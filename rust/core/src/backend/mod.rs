@@ -153,6 +153,10 @@ pub trait Backend<T>: Any + Send + Sync {
     fn download(&self, from: usize, values: &mut [T]) -> Result<()>;
     /// For a causal program of tokens: reads `rows` texts, each from the state that the program starts from.
     fn decoder(&self, rows: usize) -> Result<Box<dyn Decoder<T>>>;
+    /// Rows that a decoder has at most, where that is no matter of the threads there are.
+    fn decoder_rows(&self) -> Option<usize> {
+        None
+    }
     /// Floating point operations that threads can share while `rows` texts read a token each.
     fn shared_operations(&self, rows: usize) -> f64;
     /// Runs the program and keeps what [`Backend::backward`] needs in the plan.

@@ -12,6 +12,8 @@ use crate::sampling::Draw;
 use crate::shape::Shape;
 use std::any::Any;
 
+/// Texts in a batch, at most: so many are read in the time of one.
+pub(super) const ROWS: usize = 64;
 /// Tokens that a text draws before the host looks at them.
 const AT_ONCE: usize = 64;
 /// Words of a text in sample.wgsl.

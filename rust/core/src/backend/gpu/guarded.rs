@@ -38,6 +38,10 @@ impl Backend<f32> for Guarded {
         self.call(|gpu| gpu.decoder(rows))
     }
 
+    fn decoder_rows(&self) -> Option<usize> {
+        self.0.decoder_rows()
+    }
+
     fn shared_operations(&self, rows: usize) -> f64 {
         self.0.shared_operations(rows)
     }

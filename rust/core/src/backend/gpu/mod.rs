@@ -110,6 +110,10 @@ impl Backend<f32> for Gpu {
         Ok(Box::new(Texts::new(self, rows)?))
     }
 
+    fn decoder_rows(&self) -> Option<usize> {
+        Some(decode::ROWS)
+    }
+
     fn shared_operations(&self, _rows: usize) -> f64 {
         0.0
     }

@@ -74,4 +74,3 @@ pub(super) fn start(values: &[String]) -> String {
     s.push_str("    }\n    workgroupBarrier();\n");
     s
 }
-
