@@ -3,6 +3,7 @@
 What they compute is held against the other devices by test_gpu_models.py and by the core's own tests.
 """
 
+import json
 import logging
 import os
 import re
@@ -280,3 +281,18 @@ def test_the_package_imports_where_there_is_no_loader() -> None:
     code = "import seqrs.nn, sys; print(seqrs.nn.LSTM(3, 4)([[[1.0, 2.0, 3.0]]])[0].shape)"
     run = python(code, VK_LOADER_DRIVERS_DISABLE="*", **NO_DRIVER)
     assert run.stdout == "(1, 1, 4)\n", run.stderr
+
+
+@pytest.mark.usefixtures("adapter")
+def test_the_benchmark_works(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "bench" / "gpu.py"
+    command = [sys.executable, str(script), "--quick", "--no-tests", "--output", str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    assert run.returncode == 0, run.stderr
+    (written,) = tmp_path.glob("gpu-quick-*.json")
+    results = json.loads(written.read_text(encoding="utf-8"))
+    assert {(row["what"], row["side"]) for row in results["times"]} >= {
+        (what, side) for what in ("forward", "training step") for side in ("gpu", "cpu")
+    }
+    assert "| training step, H 16, B 4, T 6 |" in run.stdout
+    assert str(tmp_path) not in written.read_text(encoding="utf-8")
