@@ -7,37 +7,18 @@
 
 mod common;
 
-use common::{CELLS, Data, Draw, MODELS, SETTINGS, fits, outcome, stack_of};
+use common::{CELLS, Data, Draw, MODELS, SETTINGS, fits, gpu, outcome, stack_of};
 use seqrs::Error;
 use seqrs::layers::Spec;
 use seqrs::optim::{Optimizer, Rule};
 use seqrs::prelude::*;
 use seqrs::program::{Builder, Pooling, Program, Slot};
 use seqrs::rng::{Kind, Stream};
-use std::io::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How far a number may be from the reference's, both in single precision: forward absolutely, gradients as
 /// a share of the largest of their tensor.
 const FORWARD: f64 = 5e-6;
 const BACKWARD: f64 = 1e-5;
-
-/// The adapter, for one test at a time: errors of a device are reported to whoever asks first.
-fn gpu() -> Option<(Device, MutexGuard<'static, ()>)> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    match Device::open("gpu") {
-        Ok(device) => Some((device, one)),
-        Err(error) if std::env::var("SEQRS_TEST_GPU").is_ok_and(|wish| wish == "require") => {
-            panic!("SEQRS_TEST_GPU=require: {error}")
-        }
-        Err(error) => {
-            // Written past the test harness, which hides what passing tests print.
-            writeln!(std::io::stderr(), "skipped, no adapter: {error}").expect("standard error");
-            None
-        }
-    }
-}
 
 /// Weights that start at 0 or 1 everywhere are moved off it: nothing may cancel.
 fn network(program: &Program, device: Device) -> Network<f32> {

@@ -6,26 +6,6 @@ mod common;
 use common::*;
 use seqrs::prelude::*;
 use seqrs::program::{Program, Score, When};
-use std::io::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// The adapter, for one test at a time: errors of a device are reported to whoever asks first. Without one
-/// these tests pass and say so; with `SEQRS_TEST_GPU=require` they fail then.
-fn gpu() -> Option<(Device, MutexGuard<'static, ()>)> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    match Device::open("gpu") {
-        Ok(device) => Some((device, one)),
-        Err(error) if std::env::var("SEQRS_TEST_GPU").is_ok_and(|wish| wish == "require") => {
-            panic!("SEQRS_TEST_GPU=require: {error}")
-        }
-        Err(error) => {
-            // Written past the test harness, which hides what passing tests print.
-            writeln!(std::io::stderr(), "skipped, no adapter: {error}").expect("standard error");
-            None
-        }
-    }
-}
 
 /// Weights that start at 0 or 1 everywhere are moved off it: nothing may cancel.
 fn network(program: &Program, device: Device) -> Network<f32> {

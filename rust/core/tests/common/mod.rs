@@ -9,6 +9,10 @@ use seqrs::layers::{Merge, Widths};
 use seqrs::prelude::*;
 use seqrs::program::{AttentionOptions, InitScheme, Memory, Program, Score, When};
 use seqrs::rng::{Kind, Stream};
+#[cfg(feature = "wgpu")]
+use std::io::Write;
+#[cfg(feature = "wgpu")]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Every cell in every form.
 pub const FORMS: [(&str, &str); 9] = [
@@ -349,5 +353,24 @@ pub fn assert_within<T: Float>(what: &str, got: &[T], want: &[T], times: f64) {
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
         let error = (g.to_f64() - w.to_f64()).abs();
         assert!(error <= allowed, "{what}, number {i}: {g:?} is not {w:?} ± {allowed:e}");
+    }
+}
+
+/// The graphics processor, for one test at a time. Without one its tests pass and say so; with
+/// `SEQRS_TEST_GPU=require` they fail then.
+#[cfg(feature = "wgpu")]
+pub fn gpu() -> Option<(Device, MutexGuard<'static, ()>)> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    match Device::open("gpu") {
+        Ok(device) => Some((device, one)),
+        Err(error) if std::env::var("SEQRS_TEST_GPU").is_ok_and(|wish| wish == "require") => {
+            panic!("SEQRS_TEST_GPU=require: {error}")
+        }
+        Err(error) => {
+            // Written past the test harness, which hides what passing tests print.
+            writeln!(std::io::stderr(), "skipped, no adapter: {error}").expect("standard error");
+            None
+        }
     }
 }
