@@ -36,10 +36,18 @@ def integer(name: str, value: SupportsIndex, *, minimum: int, maximum: int | Non
     number = value.__index__()
     largest = _LARGEST if maximum is None else maximum
     if not minimum <= number <= largest:
-        only_least = maximum is None and number < minimum
-        bounds = f"of at least {minimum}" if only_least else f"from {minimum} to {largest}"
+        bounds = (
+            f"of at least {minimum}"
+            if maximum is None and number < minimum
+            else f"from {minimum} to {largest}"
+        )
         raise ValueError(f"{name}: expected an integer {bounds}, got {number}")
     return number
+
+
+def num_layers(value: SupportsIndex) -> int:
+    """Return how many layers there are; more than the core takes are a mistake."""
+    return integer("num_layers", value, minimum=1, maximum=1024)
 
 
 def sizes(name: str, value: SupportsIndex | Sequence[SupportsIndex]) -> int | list[int]:
@@ -83,6 +91,13 @@ def flag(name: str, value: bool) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, got {describe(value)}")
     return bool(value)
+
+
+def many(name: str, value: Any, of: str) -> None:
+    """Refuse what is not many of something, and one text, of which the characters are not meant."""
+    if isinstance(value, (str, bytes)) or not (hasattr(value, "__len__") and hasattr(value, "__iter__")):
+        got = "one text" if isinstance(value, str) else describe(value)
+        raise TypeError(f"{name}: expected a list of {of}, got {got}")
 
 
 def text(name: str, value: str) -> str:
