@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import COMMAND, seqrs
 
@@ -376,6 +377,51 @@ def test_info(folder: Path) -> None:
     assert re.search(r"weight_hh_l0 +64 x 16", text)
     assert "training: 3 of 3 epochs" in text
     assert "This is a checkpoint" in seqrs("info", "model.last.seqrs", folder=folder).stdout
+
+
+@pytest.fixture(scope="module")
+def others(folder: Path) -> Path:
+    """The same folder, with models that are no language models, and one whose tokenizer no file holds."""
+    from seqrs import LanguageModel, SequenceClassifier, SequenceRegressor
+
+    classifier = SequenceClassifier(hidden_size=4, epochs=2, validation=0.5, random_state=0)
+    classifier.fit(["the cat", "the dog"] * 4, [0, 1] * 4, checkpoint=folder / "classes.seqrs")
+    SequenceRegressor(hidden_size=4, epochs=1, random_state=0).fit(np.ones((4, 2, 1)), np.ones(4)).save(
+        folder / "numbers.seqrs"
+    )
+
+    class Halves:
+        def tokenize(self, text: str) -> list[str]:
+            return [text[i : i + 2] for i in range(0, len(text), 2)]
+
+        def detokenize(self, tokens: list[str]) -> str:
+            return "".join(tokens)
+
+    LanguageModel(Halves(), hidden_size=4, num_layers=1, seed=0).fit(
+        TEXT, epochs=1, progress=False, checkpoint=folder / "halves.seqrs"
+    )
+    return folder
+
+
+def test_info_of_any_model(others: Path) -> None:
+    text = seqrs("info", "classes.last.seqrs", folder=others).stdout
+    assert text.startswith("classes.last.seqrs: sequence classifier\n")
+    assert re.search(r"^  hidden_size +4$", text, re.MULTILINE)
+    assert "training: 2 of 2 epochs" in text
+    assert re.search(r"epoch   1  loss \d\.\d{4}  validation \d\.\d{4}  score \d\.\d{4}", text)
+    assert "perplexity" not in text
+    assert "This is a checkpoint: the model's resume, in Python, goes on from here." in text
+    assert "training: 1 epochs" in seqrs("info", "numbers.seqrs", folder=others).stdout
+    assert re.search(r"^  level +custom$", seqrs("info", "halves.seqrs", folder=others).stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", [["sample"], ["sample", "--weights", "int8"], ["score"]])
+def test_only_a_language_model_writes_and_scores(command: list[str], others: Path) -> None:
+    run = seqrs(*command, "numbers.seqrs", folder=others, code=2, input="the cat")
+    assert run.stderr == "seqrs: error: numbers.seqrs: expected a language model, got a sequence regressor\n"
+    run = seqrs(*command, "halves.seqrs", folder=others, code=2, input="the cat")
+    (line,) = run.stderr.splitlines()
+    assert "halves.seqrs: trained with a tokenizer object, which no file holds" in line
 
 
 def test_demo_shows_a_falling_loss_and_keeps_its_model(tmp_path: Path) -> None:

@@ -349,7 +349,7 @@ class NoState(Three):
             "cell: expected 3 cells, one for each layer, got 2",
             lambda: nn.Custom([MyGRU(2)] * 2, 1, 3),
         ),
-        (ValueError, "num_layers: expected an integer of at least 1, got 0", lambda: nn.Custom([], 1)),
+        (ValueError, "num_layers: expected an integer from 1 to 1024, got 0", lambda: nn.Custom([], 1)),
         (
             ValueError,
             r"cell: expected cells with as many parts of the state, got state_sizes \[\(2,\), \(2, 2\)\]",

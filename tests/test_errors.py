@@ -55,9 +55,11 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     # Making a layer
     (ValueError, r"input_size: expected an integer of at least 1, got 0", lambda: nn.RNN(0, 5)),
     (ValueError, r"hidden_size: expected an integer of at least 1, got -5", lambda: nn.RNN(3, -5)),
-    (ValueError, r"num_layers: expected an integer of at least 1, got 0", lambda: nn.RNN(3, 5, 0)),
+    (ValueError, r"num_layers: expected an integer from 1 to 1024, got 0", lambda: nn.RNN(3, 5, 0)),
+    (ValueError, r"hidden_size: expected an integer from 1 to 9223372036854775807, got 9223372036854775808", lambda: nn.RNN(3, 2**63)),
     (TypeError, r"input_size: expected an integer, got float 3\.0", lambda: nn.RNN(3.0, 5)),
     (TypeError, r"hidden_size: expected an integer, got str '5'", lambda: nn.RNN(3, "5")),
+    (ValueError, r"num_layers: expected an integer from 1 to 1024, got 1099511627776", lambda: nn.RNN(3, 5, 2**40)),
     (TypeError, r"num_layers: expected an integer, got bool True", lambda: nn.RNN(3, 5, True)),
     (TypeError, r"num_layers: expected an integer, got an array of int64", lambda: nn.RNN(3, 5, np.array([2]))),
     (ValueError, r'nonlinearity: expected "tanh", "relu", .* or "softsign", got \'elu\'', lambda: nn.RNN(3, 5, nonlinearity="elu")),

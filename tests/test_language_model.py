@@ -319,6 +319,12 @@ def test_refused_options_are_named(options: dict[str, Any], problem: type[Except
         ({"seq_len": 0}, ValueError),
         ({"batch_size": 0}, ValueError),
         ({"optimizer": "newton"}, ValueError),
+        ({"epochs": 2**62}, ValueError),
+        ({"checkpoint": ""}, ValueError),
+        ({"checkpoint": 5}, TypeError),
+        ({"callbacks": 5}, TypeError),
+        ({"callbacks": [print]}, TypeError),
+        ({"progress": None}, TypeError),
         ({"lr": 0.0}, ValueError),
         ({"lr": math.nan}, ValueError),
         ({"lr": "fast"}, TypeError),
@@ -424,12 +430,40 @@ def test_the_seeds_of_texts_wrap_around(namer: LanguageModel) -> None:
     assert texts == [namer.sample(seed=2**64 - 1), namer.sample(seed=0)]
 
 
-@pytest.mark.parametrize(("count", "error"), [(0, ValueError), (-1, ValueError), ("two", TypeError)])
+@pytest.mark.parametrize(
+    ("count", "error"), [(0, ValueError), (-1, ValueError), (2**62, ValueError), ("two", TypeError)]
+)
 def test_how_many_texts_is_a_number_from_1_on(
     namer: LanguageModel, count: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match="num_samples: expected"):
         namer.sample(num_samples=count)
+
+
+@pytest.mark.parametrize("text", [None, 5, b"the", ["the"]])
+def test_a_text_is_a_str(parrot: LanguageModel, text: Any) -> None:
+    with pytest.raises(TypeError, match=r"^prompt: expected a str, got "):
+        parrot.sample(3, text)
+    with pytest.raises(TypeError, match=r"^text: expected a str, got "):
+        parrot.log_prob(text)
+
+
+def test_options_of_the_next_fit_leave_the_file_as_the_model_is(tmp_path: Path) -> None:
+    model = LanguageModel(**SMALL).fit(VERSE * 10, seq_len=20, epochs=1, **QUIET)
+    before = model.sample(20, seed=1)
+    model.set_params(cell="gru", hidden_size=5, dtype="float64").save(tmp_path / "model.seqrs")
+    again = seqrs.load(tmp_path / "model.seqrs")
+    assert again.sample(20, seed=1) == before
+    assert (again.cell, again.dtype) == ("lstm", "float32")
+
+
+def test_a_refused_fit_leaves_the_model_as_it_is() -> None:
+    model = LanguageModel(**SMALL).fit(VERSE * 10, seq_len=20, epochs=1, **QUIET)
+    before = model.sample(20, seed=1)
+    for options in ({"sample_every": -1}, {"checkpoint": ""}, {"callbacks": [print]}, {"epochs": -1}):
+        with pytest.raises((TypeError, ValueError)):
+            model.fit("another text " * 20, **{"seq_len": 20, **QUIET, **options})
+    assert model.sample(20, seed=1) == before
 
 
 @pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8"])

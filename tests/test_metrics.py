@@ -224,8 +224,18 @@ def test_one_text_is_not_taken_for_a_list_of_characters(metric: Callable[[Any, A
     for true, pred in ("ab", ["ab"]), (["ab"], "ab"), ("abcd", "bcda"):
         with pytest.raises(TypeError, match=r"s: expected a list of texts, got one text$"):
             metric(true, pred)
-    with pytest.raises(TypeError, match="y_true, y_pred: expected lists of sequences, got one text"):
-        metrics.exact_match("ab", "ab")
+
+
+@pytest.mark.parametrize("many", [None, 5, "ab", b"ab"])
+def test_what_is_no_list_is_refused(many: Any) -> None:
+    for metric in (metrics.accuracy, metrics.confusion_matrix, metrics.exact_match, metrics.entity_scores):
+        with pytest.raises(TypeError, match=r"^y_true: expected a list of .*, got "):
+            metric(many, many)  # type: ignore[operator]
+    with pytest.raises(TypeError, match=r"^tags: expected a list of tags, got "):
+        metrics.entities(many)
+    if not isinstance(many, str):
+        with pytest.raises(TypeError, match=r"^a: expected a list of items, got "):
+            metrics.edit_distance(many, [])
 
 
 @pytest.mark.parametrize(("call", "message"), ERRORS, ids=[message for _, message in ERRORS])

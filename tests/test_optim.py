@@ -295,6 +295,11 @@ OF_LAYER = "gradients: expected the parameters of this RNN, got "
             ValueError,
             "lr: expected a finite number of at least 0, got -1.0",
         ),
+        (
+            lambda: optim.Adam(None),
+            TypeError,
+            "layer: expected a layer, got NoneType without dtype, state_dict, load_state_dict",
+        ),
         (lambda: optim.Adam(LAYER, lr="1"), TypeError, "lr: expected a number, got str '1'"),
         (lambda: optim.Adam(LAYER, betas=0.9), TypeError, "betas: expected a pair of numbers, got 0.9"),
         (
@@ -365,6 +370,16 @@ OF_LAYER = "gradients: expected the parameters of this RNN, got "
             lambda: ADAM.step(GRADIENTS | {"bias_ih_l0": np.zeros(2)}),
             ValueError,
             OF_LAYER + "bias_ih_l0 of shape (2,) instead of (3,)",
+        ),
+        (
+            lambda: ADAM.step(None),
+            TypeError,
+            "gradients: expected what backward returned, or a mapping of names to arrays, got NoneType",
+        ),
+        (
+            lambda: ADAM.step(np.zeros(21, np.float32)),
+            TypeError,
+            "gradients: expected what backward returned, or a mapping of names to arrays, got an array of float32",
         ),
         (
             lambda: ADAM.step(GRADIENTS | {"bias_ih_l0": np.zeros(3, int)}),

@@ -5,6 +5,7 @@ form: ``name: expected ..., got ...``. A wrong value or shape is a :class:`Value
 type or dtype a :class:`TypeError`.
 """
 
+import os
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -17,6 +18,8 @@ Floats = NDArray[np.float32] | NDArray[np.float64]
 # A size, or the letter of one that is free: ("B", "T", 3).
 Shape = tuple[int | str, ...]
 
+_LARGEST = 2**63 - 1
+
 DTYPES = ("float32", "float64")
 COMPUTE_DTYPES = (*DTYPES, "bfloat16")
 # Of networks; also "gpu:" and part of an adapter's name.
@@ -26,15 +29,28 @@ ARRAY_DEVICES = ("cpu", "reference")
 
 
 def integer(name: str, value: SupportsIndex, *, minimum: int, maximum: int | None = None) -> int:
-    """Return an int between two bounds, which count as inside; NumPy's integers are accepted."""
+    """Return an int between two bounds, which count as inside; NumPy's integers are accepted.
+
+    Without a `maximum` it is the largest that the core and NumPy take for a size.
+    """
     # A bool is an integer to Python, and never what was meant.
     if isinstance(value, (bool, np.bool_, np.ndarray)) or not isinstance(value, SupportsIndex):
         raise TypeError(f"{name}: expected an integer, got {describe(value)}")
     number = value.__index__()
-    if number < minimum or (maximum is not None and number > maximum):
-        bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+    largest = _LARGEST if maximum is None else maximum
+    if not minimum <= number <= largest:
+        bounds = (
+            f"of at least {minimum}"
+            if maximum is None and number < minimum
+            else f"from {minimum} to {largest}"
+        )
         raise ValueError(f"{name}: expected an integer {bounds}, got {number}")
     return number
+
+
+def num_layers(value: SupportsIndex) -> int:
+    """Return how many layers there are; more than the core takes are a mistake."""
+    return integer("num_layers", value, minimum=1, maximum=1024)
 
 
 def sizes(name: str, value: SupportsIndex | Sequence[SupportsIndex]) -> int | list[int]:
@@ -78,6 +94,30 @@ def flag(name: str, value: bool) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, got {describe(value)}")
     return bool(value)
+
+
+def many(name: str, value: Any, of: str) -> None:
+    """Refuse what is not many of something, and one text, of which the characters are not meant."""
+    if isinstance(value, (str, bytes)) or not (hasattr(value, "__len__") and hasattr(value, "__iter__")):
+        got = "one text" if isinstance(value, str) else describe(value)
+        raise TypeError(f"{name}: expected a list of {of}, got {got}")
+
+
+def text(name: str, value: str) -> str:
+    """Return a str."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a str, got {describe(value)}")
+    return value
+
+
+def path(name: str, value: str | os.PathLike[str]) -> str:
+    """Return the path of a file, of which nothing is known but that it has a name."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name}: expected a path, got {describe(value)}")
+    found = os.fspath(value)
+    if not isinstance(found, str) or not os.path.basename(found):
+        raise ValueError(f"{name}: expected the path of a file, got {found!r}")
+    return found
 
 
 def choice(name: str, value: str, options: Collection[str]) -> str:

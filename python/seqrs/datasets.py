@@ -180,7 +180,7 @@ def reverse(
     >>> bool((x == y[:, ::-1]).all())
     True
     """
-    x = _random(n, length, _check.integer("symbols", symbols, minimum=1), seed)
+    x = _random(n, length, _check.integer("symbols", symbols, minimum=1, maximum=2**31 - 1), seed)
     return x, x[:, ::-1].copy()
 
 

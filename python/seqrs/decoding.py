@@ -154,6 +154,7 @@ def bio_constraints(
            [ True,  True,  True],
            [ True,  True,  True]])
     """
+    _check.many("tags", tags, "names")
     for i, tag in enumerate(tags):
         if not isinstance(tag, str):
             raise TypeError(f"tags: expected names, got {_check.describe(tag)} at {i}")

@@ -3,9 +3,10 @@
 import argparse
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import seqrs
+if TYPE_CHECKING:
+    from seqrs.training import Progress
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,23 +22,38 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
+    from seqrs.exceptions import ModelFileError
     from seqrs.io import ModelFile
+    from seqrs.training import Progress, without_checkpoint
 
     file = ModelFile.read(options.model)
-    weights = seqrs.load(options.model).state_dict()
+    # The models of sequences keep also what they have learned of their data, beside options and weights.
+    weights = {
+        name: tensor
+        for name, tensor in without_checkpoint(file.tensors).items()
+        if not name.startswith("reader.")
+    }
+    training = file.training
+    try:
+        progress = Progress.from_json(training["progress"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{options.model}: the metadata are damaged: {error}") from None
     print(f"{options.model}: {file.kind.replace('_', ' ')}")
-    _section("options", file.config)
+    _section("options", file.config.get("options", file.config))
     count = sum(weight.size for weight in weights.values())
     size = sum(weight.nbytes for weight in weights.values())
     _section(
         f"parameters: {count:,} ({size / 1e6:.1f} MB)",
         {name: " x ".join(map(str, weight.shape)) for name, weight in weights.items()},
     )
-    _section("training options", file.training["options"])
-    _section("text", file.training["data"])
-    _progress(file.training["progress"], int(file.training["options"]["epochs"]))
-    if "optimizer_steps" in file.training:
-        print("\nThis is a checkpoint: seqrs train --resume goes on from here.")
+    if "options" in training:
+        _section("training options", training["options"])
+    if "data" in training:
+        _section("text" if file.kind == "language_model" else "data", training["data"])
+    _progress(progress, training.get("options", {}), nats=file.kind == "language_model")
+    if "optimizer_steps" in training:
+        how = "seqrs train --resume" if file.kind == "language_model" else "the model's resume, in Python,"
+        print(f"\nThis is a checkpoint: {how} goes on from here.")
 
 
 def _section(title: str, values: dict[str, Any]) -> None:
@@ -48,13 +64,17 @@ def _section(title: str, values: dict[str, Any]) -> None:
         print(f"  {name:{width}}  {'none' if value is None or value == [] else text}")
 
 
-def _progress(progress: dict[str, Any], epochs: int) -> None:
-    state = "finished" if progress["finished"] else "not finished"
-    print(f"\ntraining: {progress['epoch']} of {epochs} epochs, {progress['update']} updates, {state}")
-    for result in progress["history"]:
+def _progress(progress: "Progress", options: dict[str, Any], *, nats: bool) -> None:
+    """Print the epochs; `nats` says that losses are nats a token, so that there is a perplexity."""
+    of = f" of {options['epochs']}" if "epochs" in options else ""
+    state = "finished" if progress.finished else "not finished"
+    print(f"\ntraining: {progress.epoch}{of} epochs, {progress.update} updates, {state}")
+    for result in progress.history:
         line = f"  epoch {result['epoch']:3}  loss {result['loss']:.4f}"
         if "validation_loss" in result:
             loss = result["validation_loss"]
-            best = "  best" if result["epoch"] == progress["best_epoch"] else ""
-            line += f"  validation {loss:.4f}  perplexity {math.exp(loss):.3f}{best}"
+            line += f"  validation {loss:.4f}"
+            line += f"  perplexity {math.exp(loss):.3f}" if nats else ""
+            line += f"  score {result['validation_score']:.4f}" if "validation_score" in result else ""
+            line += "  best" if result["epoch"] == progress.best_epoch else ""
         print(line)

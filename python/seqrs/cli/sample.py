@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import seqrs
+from seqrs.cli._models import language_model
 
 if TYPE_CHECKING:
     from seqrs.models.writing import WritingModel
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     if options.threads is not None:
         seqrs.set_num_threads(options.threads)
-    loaded = seqrs.load(options.model)
+    loaded = language_model(options.model)
     model: WritingModel = loaded if options.weights is None else loaded.quantize(options.weights)
     prompts = [options.prompt] if options.prompt is not None else _prompts()
     how = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import seqrs
+from seqrs.cli._models import language_model
 from seqrs.cli._texts import documents
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     if options.threads is not None:
         seqrs.set_num_threads(options.threads)
-    model = seqrs.load(options.model)
+    model = language_model(options.model)
     texts = documents(options.text, model.documents)
     if options.lines:
         _print_lines(model if options.weights is None else model.quantize(options.weights), texts)

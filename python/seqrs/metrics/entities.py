@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from seqrs import _check
+
 __all__ = ["EntityScores", "Score", "entities", "entity_scores"]
 
 Tags = Sequence[str]
@@ -108,6 +110,8 @@ def entity_scores(y_true: Sequence[Tags], y_pred: Sequence[Tags]) -> EntityScore
     ------
     ValueError
         If there are no tags, not as many of one as of the other, or a tag is none of these.
+    TypeError
+        If one of them is no list of lists, such as a text.
 
     Examples
     --------
@@ -118,6 +122,8 @@ def entity_scores(y_true: Sequence[Tags], y_pred: Sequence[Tags]) -> EntityScore
     >>> round(scores.f1, 3), scores.by_type["PER"].f1
     (0.667, 1.0)
     """
+    _check.many("y_true", y_true, "sequences of tags")
+    _check.many("y_pred", y_pred, "sequences of tags")
     if len(y_true) != len(y_pred):
         raise ValueError(f"y_pred: expected {len(y_true)} sequences as y_true has, got {len(y_pred)}")
     true, found, correct = Counter[str](), Counter[str](), Counter[str]()
@@ -159,6 +165,8 @@ def entities(tags: Tags) -> list[tuple[str, int, int]]:
     ------
     ValueError
         If a tag is none of these.
+    TypeError
+        If it is no list, such as a text.
 
     Examples
     --------
@@ -170,6 +178,7 @@ def entities(tags: Tags) -> list[tuple[str, int, int]]:
 
 
 def _spans(name: str, tags: Tags) -> list[tuple[str, int, int]]:
+    _check.many(name, tags, "tags")
     spans: list[tuple[str, int, int]] = []
     current: str | None = None  # the type of the entity at the step before
     for t, tag in enumerate(tags):

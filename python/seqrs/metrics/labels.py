@@ -41,6 +41,8 @@ def accuracy(
     ------
     ValueError
         If there are no labels, or not as many of one as of the other.
+    TypeError
+        If one of them is no list or array.
 
     Examples
     --------
@@ -125,7 +127,7 @@ def exact_match(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     ValueError
         If there are no sequences, or not as many of one as of the other.
     TypeError
-        If one of them is a single text.
+        If one of them is a single text, or no list.
 
     Examples
     --------
@@ -133,8 +135,8 @@ def exact_match(y_true: Sequence[Any], y_pred: Sequence[Any]) -> float:
     >>> metrics.exact_match(["1999-12-31", "2000-01-01"], ["1999-12-31", "2000-01-10"])
     0.5
     """
-    if isinstance(y_true, str) or isinstance(y_pred, str):
-        raise TypeError("y_true, y_pred: expected lists of sequences, got one text")
+    _check.many("y_true", y_true, "sequences")
+    _check.many("y_pred", y_pred, "sequences")
     if len(y_true) != len(y_pred) or len(y_true) == 0:
         raise ValueError(
             f"y_pred: expected as many sequences as y_true has, and at least one, got {len(y_pred)} and {len(y_true)}"
@@ -165,6 +167,7 @@ def _pair(y_true: Labels, y_pred: Labels, lengths: ArrayLike | None) -> tuple[ND
 
 def _flat(name: str, labels: Any, lengths: ArrayLike | None) -> list[NDArray[Any]]:
     """Return the labels of each sequence; labels without sequences are those of one."""
+    _check.many(name, labels, "labels")
     ragged = not isinstance(labels, np.ndarray) and any(
         isinstance(of, (list, tuple, np.ndarray)) and np.ndim(of) > 0 for of in labels
     )

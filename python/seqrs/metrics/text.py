@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from seqrs import _check
+
 __all__ = ["bleu", "character_error_rate", "edit_distance", "word_error_rate"]
 
 Words = str | Sequence[str]
@@ -47,7 +49,7 @@ def bleu(
         If there are no sentences, not as many of one as of the other, or sacrebleu has no such
         tokenizer.
     TypeError
-        If one of them is a single text.
+        If one of them is a single text, or no list.
 
     Notes
     -----
@@ -68,7 +70,8 @@ def bleu(
         ) from None
     if tokenize not in BLEU.TOKENIZERS:
         raise ValueError(f"tokenize: expected one of {', '.join(BLEU.TOKENIZERS)}, got {tokenize!r}")
-    _refuse_one_text(references, hypotheses)
+    _check.many("references", references, "texts")
+    _check.many("hypotheses", hypotheses, "texts")
     true, found = (
         [text if isinstance(text, str) else " ".join(text) for text in of] for of in (references, hypotheses)
     )
@@ -101,7 +104,7 @@ def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -
     ValueError
         If the references are empty, or not as many as the hypotheses.
     TypeError
-        If one of them is a single text.
+        If one of them is a single text, or no list.
 
     Examples
     --------
@@ -114,7 +117,8 @@ def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -
     >>> metrics.character_error_rate([[3, 1, 4, 1]], [[3, 1, 1]])
     0.25
     """
-    _refuse_one_text(references, hypotheses)
+    _check.many("references", references, "texts")
+    _check.many("hypotheses", hypotheses, "texts")
     return _error_rate(list(references), list(hypotheses))
 
 
@@ -136,7 +140,7 @@ def word_error_rate(references: Sequence[Words], hypotheses: Sequence[Words]) ->
     ValueError
         If the references have no words, or are not as many as the hypotheses.
     TypeError
-        If one of them is a single text.
+        If one of them is a single text, or no list.
 
     Examples
     --------
@@ -144,7 +148,8 @@ def word_error_rate(references: Sequence[Words], hypotheses: Sequence[Words]) ->
     >>> metrics.word_error_rate(["the cat sat on the mat"], ["the cat sit on mat"])
     0.3333333333333333
     """
-    _refuse_one_text(references, hypotheses)
+    _check.many("references", references, "texts")
+    _check.many("hypotheses", hypotheses, "texts")
     true, found = (
         [text.split() if isinstance(text, str) else list(text) for text in of]
         for of in (references, hypotheses)
@@ -170,12 +175,20 @@ def edit_distance(a: Sequence[Any], b: Sequence[Any]) -> int:
     -------
     int
 
+    Raises
+    ------
+    TypeError
+        If one of them is no sequence, or has items that cannot be hashed, such as arrays.
+
     Examples
     --------
     >>> from seqrs import metrics
     >>> metrics.edit_distance("kitten", "sitting")
     3
     """
+    for name, items in (("a", a), ("b", b)):
+        if not isinstance(items, str):
+            _check.many(name, items, "items")
     numbers: dict[Any, int] = {}
     first, second = (np.array([numbers.setdefault(item, len(numbers)) for item in of], int) for of in (a, b))
     ahead = np.arange(len(second) + 1)
@@ -185,13 +198,6 @@ def edit_distance(a: Sequence[Any], b: Sequence[Any]) -> int:
         straight = np.append(i, np.minimum(row[1:] + 1, row[:-1] + (second != item)))
         row = np.minimum.accumulate(straight - ahead) + ahead
     return int(row[-1])
-
-
-def _refuse_one_text(references: object, hypotheses: object) -> None:
-    """Refuse a text where texts are meant, whose characters would count as texts each."""
-    for name, of in (("references", references), ("hypotheses", hypotheses)):
-        if isinstance(of, str):
-            raise TypeError(f"{name}: expected a list of texts, got one text")
 
 
 def _error_rate(references: Sequence[Sequence[Any]], hypotheses: Sequence[Sequence[Any]]) -> float:

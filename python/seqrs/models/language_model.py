@@ -135,6 +135,7 @@ class LanguageModel(SavedLanguageModel):
         self.seed = seed
         self._check_params()
         self._codec: Codec | None = None
+        self._fitted_params: dict[str, Any] = {}
         self._training: dict[str, Any] = {}  # texts and options of the run, for the file
         self._progress = Progress()
 
@@ -259,8 +260,9 @@ class LanguageModel(SavedLanguageModel):
             checkpoint, if there is one, is complete.
         """
         self._check_params()
-        if sample_every is not None:
-            _check.integer("sample_every", sample_every, minimum=0)
+        _check_shown(sample_every, callbacks, progress)
+        if checkpoint is not None:
+            _check.path("checkpoint", checkpoint)
         if patience is not None and not validation and not isinstance(validation, str):
             raise ValueError("patience: expected a validation text to wait for, got validation=None")
         seed = _check.seed(self.seed)
@@ -294,7 +296,7 @@ class LanguageModel(SavedLanguageModel):
         batches = _batches(codec, training, options)
         if epochs is None:
             options = replace(options, epochs=max(_EPOCHS, math.ceil(_UPDATES / batches.steps(0))))
-        self._codec = codec
+        self._codec, self._fitted_params = codec, self.get_params()
         self.network = self._new_network(seed, options.batch_size)
         self._training = {"data": data.to_json(), "options": options.to_json()}
         run = Trainer(self, batches, options, _validation(self.network, codec, held_out))
@@ -388,9 +390,11 @@ class LanguageModel(SavedLanguageModel):
         OSError, DivergenceError, KeyboardInterrupt
             As :meth:`fit`.
         """
-        if sample_every is not None:
-            _check.integer("sample_every", sample_every, minimum=0)
-        file, name = ModelFile.read(checkpoint), os.fspath(checkpoint)
+        _check_shown(sample_every, callbacks, progress)
+        if output is not None:
+            _check.path("output", output)
+        name = _check.path("checkpoint", checkpoint)
+        file = ModelFile.read(name)
         if file.kind != cls.kind:
             raise ModelFileError(f"{name}: expected a {cls.kind}, got a {file.kind}")
         model = cls.from_file(file, name, device=device, tokenizer=tokenizer)
@@ -497,6 +501,17 @@ class LanguageModel(SavedLanguageModel):
         )
         say_why(network)
         return network
+
+
+def _check_shown(sample_every: int | None, callbacks: Sequence[Callback], progress: bool) -> None:
+    if sample_every is not None:
+        _check.integer("sample_every", sample_every, minimum=0)
+    if not isinstance(callbacks, Sequence):
+        raise TypeError(f"callbacks: expected a list of them, got {_check.describe(callbacks)}")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks: expected objects of seqrs.callbacks.Callback, got {callback!r}")
+    _check.flag("progress", progress)
 
 
 def _batches(codec: Codec, documents: Documents, options: Options) -> FileBatches | LineBatches:

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from seqrs import _check
 from seqrs.exceptions import ModelFileError
 from seqrs.io import ModelFile
 from seqrs.models.classifier import SequenceClassifier
@@ -69,7 +70,7 @@ def load(
     >>> again.sample(20, seed=1) == model.sample(20, seed=1)
     True
     """
-    file = ModelFile.read(path)
+    file = ModelFile.read(_check.path("path", path))
     if file.kind not in _KINDS:
         raise ModelFileError(
             f"{os.fspath(path)}: of kind {file.kind!r}; this version of seqrs reads {', '.join(_KINDS)}"

@@ -29,6 +29,7 @@ class SavedLanguageModel(WritingModel):
     num_layers: int
     embedding_size: int | None
     seed: int | None
+    _fitted_params: dict[str, Any]  # options, as they were at the fit
     _training: dict[str, Any]  # texts and options of the run
     _progress: Progress
 
@@ -74,11 +75,13 @@ class SavedLanguageModel(WritingModel):
 
     def _file(self, tensors: Mapping[str, Floats], training: Mapping[str, Any]) -> ModelFile:
         codec = self._fitted()
-        config = self.get_params() | {
+        # Those of the weights, which set_params may have changed since.
+        fitted = type(self)(**self._fitted_params)
+        config = self._fitted_params | {
             "level": level_of(codec.tokenizer),
-            "dtype": _check.compute_dtype(self.dtype),
-            "seed": None if self.seed is None else str(self.seed),
-            "form": self._form(),
+            "dtype": _check.compute_dtype(fitted.dtype),
+            "seed": None if fitted.seed is None else str(fitted.seed),
+            "form": fitted._form(),
             "documents": codec.documents,
             "vocab_size": len(codec.vocabulary),
         }
@@ -107,6 +110,7 @@ class SavedLanguageModel(WritingModel):
             _check.choice("documents", documents, DOCUMENTS)
             if (form, size) != (model._form(), len(vocabulary)) or not model._plausible(size, file):
                 raise ValueError("its parts do not fit together")
+            model._fitted_params = model.get_params()
             model._codec = Codec(tokenizer_of(model.level), vocabulary, documents)
             model._training = {key: file.training[key] for key in ("data", "options")}
             model._progress = Progress.from_json(file.training["progress"])

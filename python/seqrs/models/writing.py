@@ -10,6 +10,9 @@ from seqrs._native import Generator
 from seqrs.models.text_model import TextModel
 from seqrs.text.codec import Codec
 
+# More texts than this at once are a mistake: each has a state and a text of its own in memory.
+_TOGETHER = 1 << 20
+
 
 class WritingModel(TextModel):
     """A model that writes."""
@@ -192,7 +195,7 @@ class WritingModel(TextModel):
         list of (str, list of str, list of float)
             As :meth:`draw` has it of each token, of each text in all.
         """
-        count = _check.integer("num_samples", num_samples, minimum=1)
+        count = _check.integer("num_samples", num_samples, minimum=1, maximum=_TOGETHER)
         begun = self._begin(count, prompt, **options)
         left = _check.integer("length", length, minimum=0)
         texts: list[tuple[list[str], list[str], list[float]]] = [([], [], []) for _ in begun.texts]

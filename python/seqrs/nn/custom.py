@@ -100,9 +100,7 @@ class Custom(Layer[Any]):
         check_finite: bool = True,
     ) -> None:
         given = list(cell) if isinstance(cell, Sequence) else [cell]
-        self.num_layers = _check.integer(
-            "num_layers", len(given) if num_layers is None else num_layers, minimum=1
-        )
+        self.num_layers = _check.num_layers(len(given) if num_layers is None else num_layers)
         if isinstance(cell, Sequence) and len(given) != self.num_layers:
             raise ValueError(f"cell: expected {self.num_layers} cells, one for each layer, got {len(given)}")
         self.cells = given if isinstance(cell, Sequence) else given * self.num_layers

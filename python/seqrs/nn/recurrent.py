@@ -119,9 +119,9 @@ class Recurrent(Layer[StateT]):
 def _layers(hidden_size: int | list[int], num_layers: SupportsIndex | None) -> tuple[int, list[int]]:
     """Return L and every layer's H."""
     if isinstance(hidden_size, int):
-        count = 1 if num_layers is None else _check.integer("num_layers", num_layers, minimum=1)
+        count = 1 if num_layers is None else _check.num_layers(num_layers)
         return count, [hidden_size] * count
-    if num_layers is not None and _check.integer("num_layers", num_layers, minimum=1) != len(hidden_size):
+    if num_layers is not None and _check.num_layers(num_layers) != len(hidden_size):
         raise ValueError(
             f"num_layers: expected {len(hidden_size)}, the number of sizes in hidden_size, got {num_layers}"
         )

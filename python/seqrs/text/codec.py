@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from seqrs import _check
 from seqrs.text.tokenizers import ByteTokenizer, CharTokenizer, Detokenizer, Tokenizer, WordTokenizer
 from seqrs.text.vocabulary import EOS, Vocabulary
 
@@ -101,11 +102,11 @@ class Codec:
 
     def tokens(self, document: str) -> list[str]:
         """Return a document's tokens, with its end if it has one."""
-        return document_tokens(self.tokenizer, document, self.documents)
+        return document_tokens(self.tokenizer, _check.text("text", document), self.documents)
 
     def prompt(self, text: str) -> tuple[list[str], NDArray[np.int32]]:
         """Return the tokens of a beginning of a document, and what a model reads: first of all the zero vector."""
-        tokens = list(self.tokenizer.tokenize(text))
+        tokens = list(self.tokenizer.tokenize(_check.text("prompt", text)))
         numbers = self.vocabulary.encode(tokens)
         if (numbers < 0).any():
             warnings.warn(

@@ -35,7 +35,7 @@ class Options:
     monitor: str = "loss"
 
     def __post_init__(self) -> None:
-        _check.integer("epochs", self.epochs, minimum=0)
+        _check.integer("epochs", self.epochs, minimum=0, maximum=1_000_000)  # all of them are counted
         if self.seq_len is not None:
             _check.integer("seq_len", self.seq_len, minimum=1)
         _check.integer("batch_size", self.batch_size, minimum=1)
