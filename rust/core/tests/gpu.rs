@@ -66,6 +66,8 @@ fn without_layers() -> Vec<(&'static str, Program)> {
     let mut all = Vec::new();
     let (mut b, x) = features(3);
     let y = b.reverse(x).and_then(|r| b.concat(r, x)).expect("an op");
+    // Read by nobody.
+    b.linear("u.", y, 2, true, None).expect("an op");
     let y = b.linear("a.", y, 3, true, None).and_then(|y| b.sum(y, x, 0.5)).expect("an op");
     b.penalty(y, 1.7, 0.0).expect("an op");
     let y = b.dropout(y, 0.3, false).and_then(|y| b.dropout(y, 0.2, true)).expect("an op");
@@ -303,6 +305,77 @@ fn what_is_not_finite_changes_nothing() {
     network.set(name, &good).expect("numbers that fit");
     let [loss, norm] = train(&mut network, &mut adam, 1);
     assert!(loss.is_finite() && norm.is_finite());
+}
+
+/// Gradients that overflow on their way back although the loss is what it should be.
+#[test]
+fn gradients_that_are_not_finite_change_nothing() {
+    let Some((device, _one)) = gpu() else { return };
+    let layers = Recurrent::new(Cell::parse("rnn", "identity").expect("a cell"), 5, 2);
+    let model = LanguageModel { vocab_size: 4, embedding_size: None, layers };
+    let program = model.program().expect("a model");
+    let explosive = || {
+        let mut network = network(&program, device);
+        for parameter in program.parameters.iter() {
+            let grown = |x: &f32| match &parameter.name {
+                name if name.contains("weight_hh") => x.abs() * 1e6,
+                name if name.contains("bias") => 0.0,
+                _ => *x,
+            };
+            let values: Vec<f32> =
+                network.get(&parameter.name).expect("its numbers").iter().map(grown).collect();
+            network.set(&parameter.name, &values).expect("numbers that fit");
+        }
+        network
+    };
+    let step = |network: &mut Network<f32>, tokens: &[i32], targets: &[i32]| {
+        let mut sgd = optimizer(RULES[1], &program);
+        let shape = Shape { batch: 2, steps: tokens.len() / 2 };
+        let training = Some(DropoutKey { seed: 1, step: 1 });
+        let batch = Batch { training, targets: Some(targets), ..batch(shape, Input::Tokens(tokens)) };
+        let done = network.train_step(&batch, &mut sgd, 0.1).expect("a step");
+        (done.loss, done.gradient_norm, sgd.steps())
+    };
+    let mut network = explosive();
+    let weight = program.parameters.iter().find(|p| p.name.contains("weight_hh"));
+    let name = &weight.expect("a recurrent weight").name;
+    let before = network.get(name).expect("its numbers");
+    let (loss, norm, steps) = step(&mut network, &[-1; 24], &[1; 24]);
+    assert!(loss.is_finite() && !norm.is_finite() && steps == 0, "{loss} {norm} {steps}");
+    assert_eq!(network.get(name).expect("its numbers"), before);
+    // Nothing of it is left for the next run.
+    let [after, fresh] = [&mut network, &mut explosive()].map(|it| step(it, &[1, 2, 3, 0], &[1, 2, 3, 0]));
+    assert!(after.1.is_finite());
+    assert_eq!(after, fresh);
+}
+
+/// What a run with NaN left where another one's steps do not count is nowhere in that.
+#[test]
+fn runs_that_are_not_finite_leave_nothing() {
+    let Some((device, _one)) = gpu() else { return };
+    let stacks =
+        [r#"{"cell": "lstm", "form": "full"}"#, r#"{"cell": "gru", "form": "before"}"#].map(|cell| {
+            let mut stack = stack_of(cell, 5);
+            (stack.bidirectional, stack.dropout, stack.temporal_penalty) = (true, 0.2, 0.3);
+            stack.program(3).expect("a stack")
+        });
+    let without = without_layers().into_iter().map(|(_, program)| program);
+    let models = MODELS.map(model).into_iter().chain(stacks).chain(without);
+    for program in models.filter(|program| matches!(program.slots[program.input], Slot::Features(_))) {
+        let mut good = Data::<f32>::draw(&mut Draw::new(2), &program, Shape { batch: 3, steps: 4 }, false);
+        (good.lengths, good.mask) = (None, None);
+        let mut bad = good.clone();
+        bad.features.fill(f32::NAN);
+        good.lengths = Some(vec![2, 0, 3]);
+        let [used, fresh] = [(); 2].map(|()| network(&program, device));
+        outcome(&used, &bad);
+        let bits = |network| {
+            let bits =
+                |(name, values): (String, Vec<f32>)| (name, values.into_iter().map(f32::to_bits).collect());
+            outcome(network, &good).into_iter().map(bits).collect::<Vec<(String, Vec<u32>)>>()
+        };
+        assert_eq!(bits(&used), bits(&fresh), "{:?}", program.ops);
+    }
 }
 
 #[test]
