@@ -255,7 +255,7 @@ impl<T: Element> Group<T> {
             Drawn { stream, count, stop }
         };
         let texts: Vec<_> = self.rows.iter().map(of).collect();
-        let drawing = Drawing { sampler: &self.sampler, tokens: &self.tokens, texts: &texts, n };
+        let drawing = Drawing { cuts: &self.sampler.cuts, tokens: &self.tokens, texts: &texts, n };
         let drawn = self.decoder.draw(network.backend(), &drawing)?;
         for (row, draws) in drawn.into_iter().enumerate().rev() {
             let text = &mut self.texts[self.rows[row]];

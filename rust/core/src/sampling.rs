@@ -1,20 +1,14 @@
 //! Drawing the next token from a model's logits: temperature, top-k, top-p, tokens never drawn.
 
+pub use crate::backend::Draw;
+
+use crate::backend::Cuts;
 use crate::device::{Element, Elementary, Isa, Task};
 use crate::error::{Error, Result};
 use crate::losses::largest;
 use std::array::from_fn;
 use std::cmp::Ordering;
 use std::ops::Range;
-
-/// A drawn token.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Draw {
-    /// The token.
-    pub token: i32,
-    /// Its log-probability in nats under the model itself: before bans, temperature and cuts.
-    pub log_prob: f64,
-}
 
 /// How tokens are drawn, with the memory for doing so: a draw allocates nothing.
 ///
@@ -38,12 +32,9 @@ pub struct Draw {
 #[derive(Clone, Debug)]
 pub struct Sampler {
     isa: Isa,
-    temperature: f64,
-    top_k: usize,
-    top_p: f64,
-    /// Tokens in all, and runs of those that may be drawn.
+    pub(crate) cuts: Cuts,
+    /// Tokens in all.
     vocab_size: usize,
-    allowed: Vec<Range<usize>>,
     /// Of every token.
     weights: Vec<f64>,
     kept: Vec<Candidate>,
@@ -105,26 +96,11 @@ impl Sampler {
         }
         Ok(Self {
             isa: Isa::detect()?,
-            temperature,
-            top_k: top_k.unwrap_or(vocab_size),
-            top_p,
+            cuts: Cuts { temperature, top_k: top_k.unwrap_or(vocab_size), top_p, allowed: runs },
             vocab_size,
-            allowed: runs,
             weights: vec![0.0; vocab_size],
             kept: Vec::with_capacity(vocab_size),
         })
-    }
-
-    /// Tokens that may be drawn.
-    #[cfg(feature = "wgpu")]
-    pub(crate) fn allowed(&self) -> impl Iterator<Item = usize> + '_ {
-        self.allowed.iter().cloned().flatten()
-    }
-
-    /// Temperature, k and p, as they were given; k and p of no cut are all tokens and 1.
-    #[cfg(feature = "wgpu")]
-    pub(crate) fn settings(&self) -> (f64, usize, f64) {
-        (self.temperature, self.top_k, self.top_p)
     }
 
     /// Draw a token from `logits` (V,) with `u`, uniform in [0, 1): a function of the two alone.
@@ -139,17 +115,17 @@ impl Sampler {
         if !(0.0..1.0).contains(&u) {
             return Err(Error::value("u", "a number from 0 to below 1", u));
         }
-        let temperature = T::from_f64(self.temperature);
-        let weigh = Weigh { logits, allowed: &self.allowed, temperature, weights: &mut self.weights };
+        let temperature = T::from_f64(self.cuts.temperature);
+        let weigh = Weigh { logits, allowed: &self.cuts.allowed, temperature, weights: &mut self.weights };
         let Some([top, most, log_sum]) = self.isa.run(weigh) else {
             return Err(Error::NotFinite { name: "logits".to_owned() });
         };
-        let token = if self.temperature == 0.0 {
+        let token = if self.cuts.temperature == 0.0 {
             let first = |run: &Range<usize>| {
                 logits[run.clone()].iter().position(|&x| x == most).map(|i| run.start + i)
             };
-            self.allowed.iter().find_map(first).unwrap_or(self.allowed[0].start)
-        } else if self.top_k < self.vocab_size || self.top_p < 1.0 {
+            self.cuts.allowed.iter().find_map(first).unwrap_or(self.cuts.allowed[0].start)
+        } else if self.cuts.top_k < self.vocab_size || self.cuts.top_p < 1.0 {
             self.cut(logits);
             pick(u, self.kept.iter().map(|candidate| (candidate.token as usize, candidate.score)))
         } else {
@@ -163,16 +139,16 @@ impl Sampler {
     fn cut<T: Element>(&mut self, logits: &[T]) {
         let kept = &mut self.kept;
         kept.clear();
-        for token in self.allowed.iter().cloned().flatten() {
+        for token in self.cuts.allowed.iter().cloned().flatten() {
             kept.push(Candidate { token: token as u32, score: logits[token].to_f64() });
         }
-        if self.top_k < kept.len() {
-            kept.select_nth_unstable_by(self.top_k - 1, Candidate::order);
-            kept.truncate(self.top_k);
+        if self.cuts.top_k < kept.len() {
+            kept.select_nth_unstable_by(self.cuts.top_k - 1, Candidate::order);
+            kept.truncate(self.cuts.top_k);
         }
         kept.iter_mut().for_each(|candidate| candidate.score = self.weights[candidate.token as usize]);
-        if self.top_p < 1.0 {
-            let enough = nucleus(kept, self.top_p);
+        if self.cuts.top_p < 1.0 {
+            let enough = nucleus(kept, self.cuts.top_p);
             kept.truncate(enough);
         }
         kept.sort_unstable_by_key(|candidate| candidate.token);

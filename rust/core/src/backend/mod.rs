@@ -13,9 +13,9 @@ use crate::float::Float;
 use crate::optim::Optimizer;
 use crate::program::Batch;
 use crate::rng::Stream;
-use crate::sampling::{Draw, Sampler};
 use crate::shape::Shape;
 use std::any::Any;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A program compiled for one shape: scratch, and the tape of the last run.
@@ -120,10 +120,32 @@ pub trait Decoder<T>: Send + Sync {
     }
 }
 
+/// A drawn token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draw {
+    /// The token.
+    pub token: i32,
+    /// Its log-probability in nats under the model itself: before bans, temperature and cuts.
+    pub log_prob: f64,
+}
+
+/// Which tokens may be drawn, as [`crate::sampling::Sampler`] has it.
+#[derive(Clone, Debug)]
+pub struct Cuts {
+    /// τ.
+    pub temperature: f64,
+    /// How many of the likeliest; all where nothing is cut.
+    pub top_k: usize,
+    /// What share of the weight; 1 where nothing is cut.
+    pub top_p: f64,
+    /// Runs of tokens that are not banned.
+    pub allowed: Vec<Range<usize>>,
+}
+
 /// What is to be drawn in the first rows of a decoder.
 pub struct Drawing<'a> {
     /// How.
-    pub sampler: &'a Sampler,
+    pub cuts: &'a Cuts,
     /// What each row reads first.
     pub tokens: &'a [i32],
     /// Each row's text.

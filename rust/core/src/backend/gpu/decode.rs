@@ -5,10 +5,9 @@ use super::calls::{Calls, Recorded, words};
 use super::context::Context;
 use super::guarded::Guarded;
 use super::run::Work;
-use crate::backend::{Backend, Decoder, Drawing, FOREIGN, Quantity};
+use crate::backend::{Backend, Cuts, Decoder, Draw, Drawing, FOREIGN, Quantity};
 use crate::error::{Error, Result};
 use crate::program::{Batch, Input, Program, StartState};
-use crate::sampling::Draw;
 use crate::shape::Shape;
 use std::any::Any;
 
@@ -86,11 +85,10 @@ impl Texts {
             self.sampling = Some(Sampling { texts, allowed, drawn, calls });
         }
         let Some(Sampling { allowed, calls, .. }) = &self.sampling else { return Ok(()) };
-        let sampler = drawing.sampler;
+        let Cuts { temperature, top_k, top_p, allowed: ref runs } = *drawing.cuts;
         let mut may = vec![0u32; classes];
-        sampler.allowed().for_each(|token| may[token] = 1);
+        runs.iter().for_each(|run| may[run.clone()].fill(1));
         context.write(allowed, 0, &may);
-        let (temperature, top_k, top_p) = sampler.settings();
         calls.set(context, 0, words![rows, classes, top_k.min(classes), top_p, temperature]);
         Ok(())
     }

@@ -3,7 +3,6 @@
 //! A kernel is a file in `wgsl/`, or the text a generator makes of one. Before it comes `prelude.wgsl`. Its
 //! bindings are: 0, the numbers of one call ([`super::calls`]); 1, those of the whole run; from 2 on, buffers.
 
-use super::context::Context;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) const THREADS: usize = 256;
 /// Workgroups in one dimension of a grid, at most: `GRID` in the prelude.
 pub(super) const GRID: usize = 65_535;
+
+/// Bytes of memory that every device has for a workgroup.
+const MEMORY: usize = 16_384;
 
 /// A compiled kernel.
 #[derive(Debug)]
@@ -25,19 +27,23 @@ pub(super) struct Kernel {
 #[derive(Default)]
 pub(super) struct Kernels(Mutex<HashMap<String, Arc<Kernel>>>);
 
-impl Context {
+impl Kernels {
     /// The kernel of a text, compiled at its first use.
-    pub(super) fn kernel(&self, name: &str, body: &str) -> Arc<Kernel> {
-        let mut known = self.kernels.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn get(&self, device: &wgpu::Device, name: &str, body: &str) -> Arc<Kernel> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kernel) = known.get(body) {
             return kernel.clone();
         }
-        let kernel = Arc::new(self.compile(name, body));
+        let kernel = Arc::new(Kernel::compile(device, name, body));
         known.insert(body.to_owned(), kernel.clone());
         kernel
     }
+}
 
-    fn compile(&self, name: &str, body: &str) -> Kernel {
+impl Kernel {
+    fn compile(device: &wgpu::Device, name: &str, body: &str) -> Self {
+        // wgpu does not check it.
+        debug_assert!(workgroup_bytes(body) <= MEMORY, "{name} takes {} bytes", workgroup_bytes(body));
         let buffers = accesses(body);
         let entry = |binding: usize, ty, dynamic| wgpu::BindGroupLayoutEntry {
             binding: binding as u32,
@@ -52,7 +58,7 @@ impl Context {
         };
         entries.extend(buffers.iter().enumerate().map(storage));
         let descriptor = wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries };
-        let layout = self.device.create_bind_group_layout(&descriptor);
+        let layout = device.create_bind_group_layout(&descriptor);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(name),
             source: wgpu::ShaderSource::Wgsl(source(body).into()),
@@ -62,13 +68,13 @@ impl Context {
         // SAFETY: no kernel has an infinite loop: each counts up to a number that is known before it, or
         // halves one down to 0.
         #[allow(unsafe_code)]
-        let module = unsafe { self.device.create_shader_module_trusted(descriptor, checks) };
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(name),
             bind_group_layouts: &[Some(&layout)],
             ..Default::default()
         });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(name),
             layout: Some(&pipeline_layout),
             module: &module,
@@ -80,7 +86,7 @@ impl Context {
             },
             cache: None,
         });
-        Kernel { pipeline, layout, buffers: buffers.len() }
+        Self { pipeline, layout, buffers: buffers.len() }
     }
 }
 
@@ -93,6 +99,20 @@ pub(super) fn source(body: &str) -> String {
 fn accesses(body: &str) -> Vec<bool> {
     let declared = body.lines().filter(|line| line.contains("var<storage"));
     declared.map(|line| line.contains("var<storage, read>")).collect()
+}
+
+/// Bytes of memory that a workgroup has: its arrays of numbers, or of vectors of four.
+fn workgroup_bytes(body: &str) -> usize {
+    let declared = body.lines().filter(|line| line.contains("var<workgroup>"));
+    declared
+        .map(|line| {
+            let (_, rest) = line.split_once("array<").unwrap_or_default();
+            let (of, len) = rest.rsplit_once(", ").unwrap_or_default();
+            let len = len.trim_end_matches(['>', ';']);
+            let len = if len == "THREADS" { THREADS } else { len.parse().unwrap_or(usize::MAX / 16) };
+            len * if of.starts_with("vec4") { 16 } else { 4 }
+        })
+        .sum()
 }
 
 /// The grid of a kernel that goes over `n` numbers, one a thread.

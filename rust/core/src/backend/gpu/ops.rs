@@ -1,12 +1,20 @@
 //! Op by op: which file records it. In each the calls forward stand beside those of the way back.
 
-use super::recording::Recorder;
+use super::Gpu;
+use super::recording::{Recorder, Recording, Shared, Signature};
 use super::{activate, arrange, cross_entropy, dropout, embedding, layer_norm, linear, penalty, pool, scan};
 use crate::error::Result;
 use crate::program::{Op, Program};
 
+/// What a program does with batches of one shape.
+pub(super) fn recording(net: &Gpu, shared: &Shared, signature: Signature) -> Result<Recording> {
+    let mut recorder = Recorder::new(net, shared, signature)?;
+    record_all(&mut recorder, &net.program)?;
+    recorder.finish()
+}
+
 /// Adds the calls of all ops.
-pub(super) fn record_all(r: &mut Recorder<'_>, program: &Program) -> Result<()> {
+fn record_all(r: &mut Recorder<'_>, program: &Program) -> Result<()> {
     let mut recorded = vec![false; program.ops.len()];
     for (i, op) in program.ops.iter().enumerate() {
         if recorded[i] {

@@ -6,7 +6,6 @@ use super::attended::Attended;
 use super::calls::{Calls, Recorded, words};
 use super::context::Context;
 use super::kernel::over;
-use super::ops;
 use super::product::{Matrix, sum_rows};
 use super::tokens::Tokens;
 use crate::error::{Error, Result};
@@ -90,8 +89,8 @@ pub(super) struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    /// Records all ops.
-    pub fn record(net: &'a Gpu, shared: &'a Shared, signature: Signature) -> Result<Recording> {
+    /// A recording that has nothing yet but what comes before all ops.
+    pub fn new(net: &'a Gpu, shared: &'a Shared, signature: Signature) -> Result<Self> {
         let Program { slots, .. } = &net.program;
         let tokens = (0..slots.len()).map(|slot| tokens(net, signature, slot)).collect::<Result<Vec<_>>>()?;
         let buffers = |name: &str, wanted: &dyn Fn(SlotId) -> bool| -> Result<Vec<wgpu::Buffer>> {
@@ -125,8 +124,7 @@ impl<'a> Recorder<'a> {
             tokens,
         };
         recorder.start();
-        ops::record_all(&mut recorder, &net.program)?;
-        recorder.finish()
+        Ok(recorder)
     }
 
     /// What comes before all ops: penalties start at 0, and the state at zeros or at what has been learned.
@@ -149,7 +147,8 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<Recording> {
+    /// Ends it, when all ops have added their calls.
+    pub fn finish(mut self) -> Result<Recording> {
         let context = self.net.context;
         let mut backward = Calls::default();
         if self.signature.learns {

@@ -6,7 +6,8 @@
 use super::Gpu;
 use super::attended::Attended;
 use super::budget::Budget;
-use super::recording::{Recorder, Recording, Shared, Signature};
+use super::ops::recording;
+use super::recording::{Recording, Shared, Signature};
 use crate::backend::Quantity;
 use crate::error::{Error, Result};
 use crate::program::{Batch, Counted, Input, Slot, StartState};
@@ -58,9 +59,9 @@ impl Work {
             Some(i) => self.recordings[..=i].rotate_right(1),
             None => {
                 self.recordings.truncate(KEPT - 1);
-                Budget::of(|| Recorder::record(net, &self.shared, signature))?
+                Budget::of(|| recording(net, &self.shared, signature))?
                     .check(net.context, "reduce the batch or its steps")?;
-                let recording = Recorder::record(net, &self.shared, signature)?;
+                let recording = recording(net, &self.shared, signature)?;
                 self.recordings.insert(0, recording);
             }
         }

@@ -10,25 +10,20 @@ use crate::optim::{Optimizer, Rule};
 use crate::program::{Batch, DropoutKey, Input, Program, StartState};
 use crate::shape::Shape;
 
-/// Runs a program forward and back; without those ops that the device does not have.
-fn validate(device: Device, program: Program, tokens: bool, what: &str) -> bool {
-    if super::check(&program).is_err() {
-        return false;
-    }
+/// Runs a program forward and back.
+fn validate(device: Device, program: Program, tokens: bool, what: &str) {
     let shape = Shape { batch: 3, steps: 5 };
     let data = Data::<f32>::draw(&mut Draw::new(1), &program, shape, tokens);
     let network = Network::new(program, device, 0).unwrap_or_else(|error| panic!("{what}: {error}"));
     outcome(&network, &data);
-    true
 }
 
 #[test]
 fn every_kernel_is_valid() {
     let device = Device::noop();
-    let mut valid = 0;
     for cell in CELLS {
         let features = |stack: &crate::layers::Recurrent| stack.program(3).expect("a program");
-        valid += usize::from(validate(device, features(&stack_of(cell, 5)), false, cell));
+        validate(device, features(&stack_of(cell, 5)), false, cell);
         for (name, set) in SETTINGS.into_iter().filter(|(name, _)| fits(cell, name)) {
             let mut stack = stack_of(cell, 3);
             set(&mut stack);
@@ -37,9 +32,8 @@ fn every_kernel_is_valid() {
     }
     for model in MODELS {
         let program = Spec::parse(model).and_then(|spec| spec.program()).expect("a program");
-        valid += usize::from(validate(device, program, model.contains("tokens"), model));
+        validate(device, program, model.contains("tokens"), model);
     }
-    assert!(valid > 20, "only {valid} programs have all their ops here");
 }
 
 #[test]
