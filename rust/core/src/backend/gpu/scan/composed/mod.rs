@@ -8,10 +8,10 @@ mod equations;
 mod parts;
 mod products;
 
+use super::layer::{Layer, at};
 use super::look::Look;
 use super::norm::Normed;
 use super::texts::Text;
-use super::{Layer, at};
 use crate::backend::gpu::calls::{Calls, words};
 use crate::backend::gpu::kernel::{Kernel, over};
 use crate::backend::gpu::product::Matrix;

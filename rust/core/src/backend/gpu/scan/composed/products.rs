@@ -1,9 +1,9 @@
 //! The products of composed steps and their normalisation, forward beside backward, and the gradients of
 //! gains and of the projection.
 
+use super::super::layer::{Layer, at};
 use super::super::norm::Group;
 use super::super::texts::{columns, runs};
-use super::super::{Layer, at};
 use super::Composed;
 use crate::backend::gpu::calls::Calls;
 use crate::backend::gpu::product::{Matrix, product, product_in, scratch_len};

@@ -5,7 +5,7 @@
 
 mod sums;
 
-use super::Layer;
+use super::layer::Layer;
 use crate::backend::gpu::attended::Attended;
 use crate::backend::gpu::calls::{Calls, words};
 use crate::backend::gpu::kernel::GRID;
