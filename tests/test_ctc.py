@@ -126,6 +126,11 @@ def test_ten_thousand_steps_and_extreme_logits(device: str) -> None:
     value, gradient = losses.ctc(logits, [[1, 2]], reduction="sum", device=device)
     assert value == 3000.0
     np.testing.assert_allclose(gradient[0], [[1, -1, 0], [1, 0, -1]], rtol=0, atol=1e-37)
+    # The distance of the two is beyond single precision, though not beyond that of the loss.
+    logits = np.array([[[3e38, -3e38]]], np.float32)
+    value, gradient = losses.ctc(logits, [[1]], device=device)
+    assert value == pytest.approx(6e38)
+    assert gradient.tolist() == [[[1, -1]]]
 
 
 def test_what_does_not_count_has_no_influence(device: str) -> None:

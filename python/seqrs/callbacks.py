@@ -30,7 +30,7 @@ class Writer(Protocol):
 
 
 class Checkpoint(Callback):
-    """Keeps the best model in one file, and of a language model in another all that resuming needs.
+    """Keeps the best model in one file, and in another all that resuming needs.
 
     Parameters
     ----------

@@ -178,9 +178,7 @@ class SequenceRegressor(SequenceModel):
 
         Parameters
         ----------
-        X : list of sequences, or a padded array
-            As for :meth:`fit`.
-        lengths : array of int, shape (B,), optional
+        X, lengths
             As for :meth:`fit`.
 
         Returns

@@ -1,15 +1,15 @@
 """A tag for every step of a sequence."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seqrs import _check, _native, decoding, losses, metrics, nn
+from seqrs import _check, _native, losses, nn
 from seqrs._check import Floats
-from seqrs.models.classifier import softmax
-from seqrs.models.examples import Examples, SequenceBatch, apart, side_by_side
+from seqrs.models.examples import Examples, SequenceBatch
 from seqrs.models.inputs import Reader, Sequence_, kind_of, padded, sequences
 from seqrs.models.labels import (
     Classes,
@@ -23,9 +23,9 @@ from seqrs.models.pooling import pooled
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.sequence_options import Seeds
 from seqrs.models.tagging_network import Spelling, TaggingNetwork
-from seqrs.models.words import WordReader, words_of
+from seqrs.models.tags import Chain, Tags
+from seqrs.models.words import WordReader, lowered, words_of
 from seqrs.text.tokenizers import Tokenizer
-from seqrs.text.vocabulary import Vocabulary
 from seqrs.training import State
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class SequenceTagger(SequenceModel):
     kind = "sequence_tagger"
     unit = "steps"
     network: Any
+    _tags: Tags
     _tag_weights: NDArray[np.float64]
     classes_: NDArray[Any]
 
@@ -140,20 +141,10 @@ class SequenceTagger(SequenceModel):
             return super()._learn_reader(X, lengths)
         reader, _ = super()._learn_reader(X, lengths)
         words = words_of(reader, rows)
-        vocabulary = reader.vocabulary
         if self.lowercase:
-            lowered = [[word.lower() for word in row] for row in words]
-            vocabulary = super()._learn_reader(lowered, None)[0].vocabulary
-        assert vocabulary is not None
-        characters = Vocabulary.build(char for row in words for word in row for char in word)
-        reader = WordReader(
-            len(vocabulary),
-            reader.tokenizer,
-            vocabulary,
-            characters=characters if self.char_hidden_size else None,
-            lowercase=self.lowercase,
-        )
-        return reader, reader.read(X, lengths)
+            reader = replace(reader, vocabulary=super()._learn_reader(lowered(words), None)[0].vocabulary)
+        spelled = WordReader.of(reader, words if self.char_hidden_size else None, lowercase=self.lowercase)
+        return spelled, spelled.read(X, lengths)
 
     def _augmented(self, inputs: list[Sequence_], draw: np.random.Generator) -> list[Sequence_]:
         if not self._spells:
@@ -176,20 +167,12 @@ class SequenceTagger(SequenceModel):
         self._take_classes(Classes.learn("y", tags))
 
     def _take_classes(self, classes: Classes) -> None:
-        self._classes, self.classes_ = classes, classes.values
-        tags = [str(tag) for tag in classes.values]
-        self._marks_entities = any(tag.startswith("B-") for tag in tags)
-        self._allowed = None
-        if self.constraints == "bio" or (self.constraints == "auto" and self._marks_entities):
-            try:
-                self._allowed = decoding.bio_constraints(tags)
-            except ValueError as error:
-                raise ValueError(f"y: {error}; constraints=None is for tags of another form") from None
+        self._tags, self.classes_ = Tags.of(classes, self.constraints), classes.values
 
     def _read_targets(self, name: str, y: Any, inputs: list[Sequence_]) -> list[Any]:
         targets = []
         for i, row in enumerate(_rows(name, y)):
-            tags = self._classes.encode(f"{name}[{i}]", row)
+            tags = self._tags.classes.encode(f"{name}[{i}]", row)
             if i < len(inputs) and len(tags) != len(inputs[i]):
                 raise ValueError(
                     f"{name}[{i}]: expected {len(inputs[i])} tags, one for each step, got {len(tags)}"
@@ -202,7 +185,7 @@ class SequenceTagger(SequenceModel):
 
     def _weigh(self, examples: Examples) -> NDArray[np.float64]:
         numbers = np.concatenate(examples.targets)
-        weights = class_weights(self._classes, numbers, self.class_weight)
+        weights = class_weights(self._tags.classes, numbers, self.class_weight)
         mean = np.average(weights[numbers], weights=np.repeat(examples.weights, self._counts(examples)))
         if not mean > 0:
             raise ValueError("class_weight: expected some weight above 0 for the tags that y holds")
@@ -213,10 +196,10 @@ class SequenceTagger(SequenceModel):
 
     def _blocks(self, seeds: Seeds) -> list[nn.Layer[Any]]:
         if not self._spells:
-            return pooled(self, None, len(self._classes), seeds)
+            return pooled(self, None, len(self._tags.classes), seeds)
         width = (self.embedding_size or 0) + 2 * (self.char_hidden_size or 0)
         layer = self._recurrent(width, seeds)
-        head = nn.Linear(layer.output_size or 0, len(self._classes), **self._block_options(seeds()))
+        head = nn.Linear(layer.output_size or 0, len(self._tags.classes), **self._block_options(seeds()))
         return [*self._dropout(), layer, *self._dropout(), head]
 
     def _build(self, seed: int) -> None:
@@ -291,35 +274,19 @@ class SequenceTagger(SequenceModel):
 
     # Use
 
-    def _chain(self) -> tuple[Floats, Floats, Floats] | None:
+    def _chain(self) -> Chain | None:
         """Return start, transitions and end; None where every tag is chosen by itself."""
-        if self.output == "crf":
-            chain = self.network.chain
-            return chain["start"], chain["transitions"], chain["end"]
-        if self._allowed is None:
+        if self.output != "crf":
             return None
-        zeros = (np.zeros(part.shape, self.network.dtype) for part in self._allowed)
-        return cast(tuple[Floats, Floats, Floats], tuple(zeros))
-
-    def _decode(self, emissions: list[Floats]) -> list[NDArray[np.int32]]:
-        chain = self._chain()
-        if chain is None:
-            return [row.argmax(1).astype(np.int32) for row in emissions]
-        best: list[Any] = [None] * len(emissions)
-        for rows, batch, lengths in side_by_side(emissions):
-            tags, _ = decoding.viterbi(batch, *chain, lengths=lengths, allowed=self._allowed)
-            for i, row in zip(rows, tags, strict=True):
-                best[i] = row
-        return best
+        chain = self.network.chain
+        return chain["start"], chain["transitions"], chain["end"]
 
     def predict(self, X: Any, lengths: ArrayLike | None = None) -> list[NDArray[Any]]:
         """Return the best tags of each sequence.
 
         Parameters
         ----------
-        X : list of sequences, or a padded array
-            As for :meth:`fit`.
-        lengths : array of int, shape (B,), optional
+        X, lengths
             As for :meth:`fit`.
 
         Returns
@@ -335,7 +302,9 @@ class SequenceTagger(SequenceModel):
         RuntimeError
             If the model is not fitted.
         """
-        return [self._classes.decode(tags) for tags in self._decode(self._outputs(X, lengths))]
+        emissions = self._outputs(X, lengths)
+        best = self._tags.best(emissions, self._chain())
+        return [self._tags.classes.decode(tags) for tags in best]
 
     def predict_proba(self, X: Any, lengths: ArrayLike | None = None) -> list[Floats]:
         """Return the probability of each tag at each step.
@@ -356,15 +325,8 @@ class SequenceTagger(SequenceModel):
         ValueError, TypeError, RuntimeError
             As :meth:`predict`.
         """
-        emissions, chain = self._outputs(X, lengths), self._chain()
-        if chain is None:
-            return [softmax(row) for row in emissions]
-        shares: list[Any] = [None] * len(emissions)
-        for rows, batch, counts in side_by_side(emissions):
-            marginals = decoding.crf_marginals(batch, *chain, lengths=counts, allowed=self._allowed)
-            for i, row in zip(rows, apart(marginals, counts), strict=True):
-                shares[i] = row
-        return shares
+        emissions = self._outputs(X, lengths)
+        return self._tags.probabilities(emissions, self._chain())
 
     def score(self, X: Any, y: Any, lengths: ArrayLike | None = None) -> float:
         """Return the F1 of entities where tags begin with ``B-``, else the part of the steps whose tag is right.
@@ -389,15 +351,7 @@ class SequenceTagger(SequenceModel):
         return self._score_outputs(self._run(examples.inputs), examples)
 
     def _score_outputs(self, outputs: list[Floats], examples: Examples) -> float:
-        found, came = (
-            [self._classes.decode(tags).tolist() for tags in rows]
-            for rows in (self._decode(outputs), examples.targets)
-        )
-        if self._marks_entities:
-            return metrics.entity_scores(
-                *([[_bio(tag) for tag in row] for row in rows] for rows in (came, found))
-            ).f1
-        return metrics.accuracy(came, found)
+        return self._tags.score(examples.targets, self._tags.best(outputs, self._chain()))
 
     # Files
 
@@ -410,28 +364,13 @@ class SequenceTagger(SequenceModel):
         return options | {"class_weight": class_weight_from_json(options["class_weight"])}
 
     def _targets_to_json(self) -> dict[str, Any]:
-        words = {}
-        if isinstance(self.reader, WordReader):
-            characters = self.reader.characters
-            words = {"characters": None if characters is None else characters.to_json()}
-        return {"classes": self._classes.to_json(), "words": words}
+        words = self.reader.words_to_json() if isinstance(self.reader, WordReader) else {}
+        return {"classes": self._tags.classes.to_json(), "words": words}
 
     def _targets_from_json(self, values: Mapping[str, Any], tokenizer: Tokenizer | None) -> None:  # noqa: ARG002
         self._take_classes(Classes.from_json(values["classes"]))
         if values["words"]:
-            characters = values["words"]["characters"]
-            self.reader = WordReader(
-                self.reader.size,
-                self.reader.tokenizer,
-                self.reader.vocabulary,
-                characters=None if characters is None else Vocabulary.from_json(characters),
-                lowercase=self.lowercase,
-            )
-
-
-def _bio(tag: str) -> str:
-    """Return a tag of BIOES or BILOU as one of BIO."""
-    return {"E": "I", "L": "I", "S": "B", "U": "B"}.get(tag[:1], tag[:1]) + tag[1:]
+            self.reader = WordReader.words_from_json(self.reader, values["words"], lowercase=self.lowercase)
 
 
 def _rows(name: str, y: Any) -> list[Any]:

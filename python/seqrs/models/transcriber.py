@@ -170,9 +170,7 @@ class Transcriber(SequenceModel):
 
         Parameters
         ----------
-        X : list of sequences, or a padded array
-            As for :meth:`fit`.
-        lengths : array of int, shape (B,), optional
+        X, lengths
             As for :meth:`fit`.
         beam_width : int, optional
             Search with a beam of so many prefixes (Hannun et al. 2014). Default: read the best path, or

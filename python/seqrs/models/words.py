@@ -1,5 +1,6 @@
 """Words as a tagger reads them: their numbers, and their characters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,16 @@ class WordReader(Reader):
     characters: Vocabulary | None = None
     lowercase: bool = False
 
+    @classmethod
+    def of(cls, reader: Reader, words: list[list[str]] | None, *, lowercase: bool) -> "WordReader":
+        """Return a reader of words from one of tokens, with the characters of some words, if there are any."""
+        characters = None
+        if words is not None:
+            characters = Vocabulary.build(char for row in words for word in row for char in word)
+        assert reader.vocabulary is not None
+        size = len(reader.vocabulary)
+        return cls(size, reader.tokenizer, reader.vocabulary, characters=characters, lowercase=lowercase)
+
     def read(self, X: Any, lengths: ArrayLike | None = None, name: str = "X") -> list[Sequence_]:
         """Return for each sequence tokens (T,), or with characters (T, 1 + LONGEST), the token first.
 
@@ -42,16 +53,38 @@ class WordReader(Reader):
         words = words_of(self, rows) if kind_of(name, rows) in ("text", "words") else None
         if words is None or self.vocabulary is None:
             return super().read(X, lengths, name)
-        lowered = [[word.lower() for word in row] for row in words] if self.lowercase else words
         # As lists of words, whatever they came as: the tokenizer has done its work.
         as_words = Reader(self.size, vocabulary=self.vocabulary)
-        tokens = as_words.read(lowered, name=name)
+        tokens = as_words.read(lowered(words) if self.lowercase else words, name=name)
         if self.characters is None:
             return tokens
         return [
             np.concatenate([numbers[:, None], spelled(row, self.characters)], axis=1)
             for numbers, row in zip(tokens, words, strict=True)
         ]
+
+    # Files
+
+    def words_to_json(self) -> dict[str, Any]:
+        """Return what a file keeps beside what :meth:`Reader.to_json` returns."""
+        return {"characters": None if self.characters is None else self.characters.to_json()}
+
+    @classmethod
+    def words_from_json(cls, reader: Reader, values: Mapping[str, Any], *, lowercase: bool) -> "WordReader":
+        """Return the reader that :meth:`words_to_json` wrote of, from what is known of tokens."""
+        characters = values["characters"]
+        return cls(
+            reader.size,
+            reader.tokenizer,
+            reader.vocabulary,
+            characters=None if characters is None else Vocabulary.from_json(characters),
+            lowercase=lowercase,
+        )
+
+
+def lowered(words: list[list[str]]) -> list[list[str]]:
+    """Return words in lower case."""
+    return [[word.lower() for word in row] for row in words]
 
 
 def words_of(reader: Reader, rows: list[Any]) -> list[list[str]]:

@@ -52,6 +52,20 @@ fn count(f: impl FnOnce()) -> usize {
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 
+/// Allocations while `f` runs, the fewest of some runs that end with one of at most `most`. What `f`
+/// allocates it allocates every time; what a thread of the team that is only just starting does, one of
+/// the last team that is ending, or the test harness, comes once, and late where the machine is busy.
+fn fewest(most: usize, mut f: impl FnMut()) -> usize {
+    let mut fewest = usize::MAX;
+    for _ in 0..5 {
+        fewest = fewest.min(count(&mut f));
+        if fewest <= most {
+            break;
+        }
+    }
+    fewest
+}
+
 /// Calls counted at a time, after as many to warm up.
 const CALLS: usize = 31;
 /// Handing a call over to the team takes a place in a queue that grows by blocks of 63 places: one
@@ -86,7 +100,7 @@ fn training(model: &LanguageModel, shape: Shape, ragged: bool) {
     (1..calls).for_each(&mut step);
     // A step returns the state in a vector of the caller's own.
     let most = CALLS + QUEUE;
-    let counted = count(|| (calls..2 * calls).for_each(&mut step));
+    let counted = fewest(most, || (calls..2 * calls).for_each(&mut step));
     assert!((CALLS..=most).contains(&counted), "{counted} allocations, {shape:?}, {ragged}, {model:?}");
 }
 
@@ -119,7 +133,7 @@ fn passes(layers: &Recurrent, shape: Shape) {
     // Returned: output, state and penalty; three gradients. Of attention its shares, and a gradient.
     let returned = if attended > 0 { 8 } else { 6 };
     let most = returned * CALLS + 2 * QUEUE;
-    let counted = count(|| (calls..2 * calls).for_each(&mut pass));
+    let counted = fewest(most, || (calls..2 * calls).for_each(&mut pass));
     assert!(
         ((returned - 1) * CALLS..=most).contains(&counted),
         "{counted} allocations, {shape:?}, {layers:?}"
@@ -137,16 +151,15 @@ fn drawing(model: &LanguageModel) {
         generator.draw(&network).expect("a token");
     };
     (0..300).for_each(&mut draw);
-    let counted = count(|| (300..500).for_each(&mut draw));
-    assert!(counted <= 200 / 63 * QUEUE, "{counted} allocations in 200 draws of {model:?}");
+    let most = 200 / 63 * QUEUE;
+    let counted = fewest(most, || (300..500).for_each(&mut draw));
+    assert!(counted <= most, "{counted} allocations in 200 draws of {model:?}");
 }
 
 #[test]
 fn steps_after_the_first_allocate_nothing() {
     for threads in [1, 2] {
         set_num_threads(threads).expect("threads");
-        // A thread allocates as it starts, which on a busy machine is later.
-        std::thread::sleep(std::time::Duration::from_millis(300));
         for form in [("lstm", "none"), ("gru", "after"), ("lstm", "full")] {
             for (embedding_size, dropout) in [(Some(24), 0.0), (None, 0.3), (Some(24), 0.3)] {
                 let layers = Recurrent { dropout, ..Recurrent::new(cell(form), 32, 2) };

@@ -53,6 +53,12 @@ fn a_model_that_no_op_stands_for() {
     assert!(gru(r#""proj_size": 2"#).starts_with("proj_size: expected an LSTM"));
     assert!(gru(r#""zoneout": [0.1, 0.1]"#).starts_with("zoneout: expected a cell with a memory"));
     assert!(gru(r#""cell_clip": 1.0"#).starts_with("spec: expected a description of blocks"));
+    assert!(gru(r#""dropuot": 0.1"#).ends_with("got unknown field `blocks[0].dropuot`"));
+    let attention = r#""attention": {"score": "dot", "when": "after", "memory": 2, "size": 2, "heads": 2}"#;
+    assert!(gru(attention).ends_with("got unknown field `blocks[0].attention.heads`"), "{}", gru(attention));
+    assert!(
+        of(r#"{"block": "dropout", "p": 0.1, "variational": true, "seed": 1}"#).ends_with("`blocks[0].seed`")
+    );
     let norm = r#"{"block": "layer_norm", "name": "", "eps": 1e-5}"#;
     assert!(of(&format!("{norm}, {norm}")).starts_with("name: expected one that no other parameter has"));
     let pool = r#"{"block": "pool", "name": "", "kind": "max"}"#;
@@ -62,6 +68,15 @@ fn a_model_that_no_op_stands_for() {
     let tokens = r#"{"input": {"tokens": 3}, "blocks": []}"#;
     let error = Spec::parse(tokens).and_then(|spec| spec.program()).map(|_| ()).unwrap_err().to_string();
     assert!(error.starts_with("blocks: expected an embedding"), "{error}");
+}
+
+/// Names that only some cells have, at the values they have anyway.
+#[test]
+fn every_option_of_a_cell_is_known() {
+    let lstm = r#"{"block": "recurrent", "name": "", "cell": "lstm", "form": "none", "hidden_size": [2, 3],
+        "activation": "tanh", "output_activation": "tanh", "coupled": false, "cell_clip": null}"#;
+    let rnn = r#"{"block": "recurrent", "name": "1", "cell": "rnn", "form": "relu", "hidden_size": 2, "activation": null}"#;
+    Spec::parse(&format!(r#"{{"input": {{"features": 3}}, "blocks": [{lstm}, {rnn}]}}"#)).expect("a model");
 }
 
 #[test]

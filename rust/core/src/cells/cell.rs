@@ -58,13 +58,13 @@ struct Options {
     cell: String,
     #[serde(default)]
     form: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     activation: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     output_activation: Option<String>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     coupled: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     cell_clip: Option<f64>,
 }
 

@@ -5,6 +5,7 @@ use crate::cells::Activation;
 use crate::error::{Error, Result};
 use crate::program::{Builder, Pooling, Program, Slot, SlotId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What a model takes in at each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,12 +129,23 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Reads JSON. What it does not know by name is passed over.
+    /// Reads JSON.
     ///
     /// # Errors
-    /// If it is no such description.
+    /// If it is no such description, or has a name that none has.
     pub fn parse(json: &str) -> Result<Self> {
-        serde_json::from_str(json).map_err(|e| Error::value("spec", "a description of blocks", e))
+        let wrong = |e: serde_json::Error| Error::value("spec", "a description of blocks", e);
+        let spec: Self = serde_json::from_str(json).map_err(wrong)?;
+        let given: Value = serde_json::from_str(json).map_err(wrong)?;
+        // serde cannot deny unknown fields where there are flattened ones; but what was understood,
+        // written again, has all the names there are.
+        let known = serde_json::to_value(&spec).map_err(wrong)?;
+        match unknown("", &given, &known) {
+            Some(name) => {
+                Err(Error::value("spec", "a description of blocks", format!("unknown field `{name}`")))
+            }
+            None => Ok(spec),
+        }
     }
 
     /// The program.
@@ -184,6 +196,21 @@ impl Block {
                 Pool::Attention => builder.attention_pool(&prefix(name), input, *size),
             },
         }
+    }
+}
+
+/// The first name in `given` that `known` lacks, with the way to it.
+fn unknown(path: &str, given: &Value, known: &Value) -> Option<String> {
+    match (given, known) {
+        (Value::Object(given), Value::Object(known)) => given.iter().find_map(|(name, value)| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            known.get(name).map_or(Some(path.clone()), |known| unknown(&path, value, known))
+        }),
+        (Value::Array(given), Value::Array(known)) => {
+            let mut pairs = given.iter().zip(known).enumerate();
+            pairs.find_map(|(i, (given, known))| unknown(&format!("{path}[{i}]"), given, known))
+        }
+        _ => None,
     }
 }
 

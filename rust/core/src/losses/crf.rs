@@ -19,7 +19,8 @@
 //! logarithms term by term: no score, however large, is lost.
 
 use super::chain::{Chain, Doubled};
-use super::ctc::log_sum;
+use super::chain_rows::{Expected, Rows, Shared, Wrong};
+use super::log_sum::log_sum;
 use super::{Places, Reduction, reference};
 use crate::device::{Crew, Device, Element, Elementary, Isa, Task, enter};
 use crate::error::{Error, Result};
@@ -145,31 +146,6 @@ pub fn crf_marginals<T: Element>(
     Ok(marginals)
 }
 
-/// Sums over rows of what a chain says of them.
-pub(super) struct Expected {
-    /// ln Z.
-    pub(super) log_z: f64,
-    /// How often each tag is expected to come first, each pair to come, each tag to come last.
-    pub(super) start: Vec<f64>,
-    pub(super) pairs: Vec<f64>,
-    pub(super) end: Vec<f64>,
-}
-
-impl Expected {
-    pub(super) fn zeros(tags: usize) -> Self {
-        Self { log_z: 0.0, start: vec![0.0; tags], pairs: vec![0.0; tags * tags], end: vec![0.0; tags] }
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.log_z += other.log_z;
-        for (sums, more) in
-            [(&mut self.start, &other.start), (&mut self.pairs, &other.pairs), (&mut self.end, &other.end)]
-        {
-            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-        }
-    }
-}
-
 /// What is expected of all rows; `marginals` are times `share`.
 fn expectations<T: Element>(
     device: Device,
@@ -226,47 +202,6 @@ fn run<T: Elementary>(isa: Isa, jobs: &mut [Rows<'_, T>]) -> Result<()> {
     let operations = |job: &Rows<'_, T>| job.emissions.len() as f64 * job.chain.tags as f64 * OPERATIONS;
     let operations = jobs.iter().map(operations).sum();
     enter(operations, |crew: Crew| crew.each(jobs, |_, job| job.out = isa.run(&mut *job)))
-}
-
-/// What is wrong with some rows.
-pub(super) enum Wrong {
-    /// An emission that counts is NaN or infinite.
-    NotFinite,
-    /// The chain rules out all sequences of a row.
-    Nothing { row: usize },
-}
-
-/// exp(transitions − their largest), that largest, and the transpose.
-struct Shared {
-    top: f64,
-    exp: Vec<f64>,
-    transposed: Vec<f64>,
-}
-
-impl Shared {
-    fn new(chain: &Doubled) -> Self {
-        let k = chain.tags;
-        let top = chain.transitions.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let top = if top.is_finite() { top } else { 0.0 };
-        let exp: Vec<f64> = chain.transitions.iter().map(|x| (x - top).exp()).collect();
-        let transposed = (0..k * k).map(|i| exp[i % k * k + i / k]).collect();
-        Self { top, exp, transposed }
-    }
-}
-
-/// Some rows: a job.
-pub(super) struct Rows<'a, T> {
-    pub(super) chain: &'a Doubled,
-    shared: &'a Shared,
-    pub(super) share: f64,
-    /// Numbers of a row, T · K.
-    pub(super) size: usize,
-    /// The number of its first row.
-    pub(super) first: usize,
-    pub(super) lengths: &'a [usize],
-    pub(super) emissions: &'a [T],
-    pub(super) marginals: &'a mut [T],
-    out: std::result::Result<Expected, Wrong>,
 }
 
 impl<T: Elementary> Task<T> for &mut Rows<'_, T> {

@@ -15,12 +15,13 @@
 //! what was summed: exp(α_t−1(s') − ln Σ). The gradient by the logits is p_t(k) − Σ γ_t(s), over the states
 //! whose symbol is k. All of it is in logarithms and double precision: nothing underflows, however long.
 
+use super::log_sum::log_sum;
+use super::path_states::{Row, sources, steps_needed};
 use super::softmax::{Exponentials, exponentials};
 use super::{Loss, Places, Reduction, reference};
 use crate::device::{Crew, Device, Element, Elementary, Isa, Task, enter};
 use crate::error::{Error, Result};
 use crate::shape::{Shape, check_lengths};
-use std::ops::RangeInclusive;
 
 /// Floating point operations for one logit, and for one state at one step.
 const OPERATIONS: [f64; 2] = [25.0, 150.0];
@@ -104,7 +105,7 @@ pub fn ctc<T: Element>(
     }
     let sum = rows.iter().map(|row| row.loss).sum::<Option<f64>>();
     let Some(sum) = sum else { return Err(places.one_not_finite("logits", logits)) };
-    Ok(Loss { value: sum * reduction.share(counted), gradient })
+    Ok(Loss::new(sum, reduction.share(counted), gradient))
 }
 
 fn check_labels(labels: &[i32], row: usize, classes: usize, blank: usize) -> Result<()> {
@@ -115,11 +116,6 @@ fn check_labels(labels: &[i32], row: usize, classes: usize, blank: usize) -> Res
     Err(Error::value("targets", expected, format!("{} at {:?}", labels[at], [row, at])))
 }
 
-/// The steps of the shortest path: one for each label, and one for the blank between equal neighbours.
-fn steps_needed(labels: &[i32]) -> usize {
-    labels.len() + labels.windows(2).filter(|pair| pair[0] == pair[1]).count()
-}
-
 fn run<T: Elementary>(isa: Isa, rows: &mut [Row<'_, T>]) -> Result<()> {
     let operations = |row: &Row<'_, T>| {
         let states = row.logits.len() / row.classes * (2 * row.labels.len() + 1);
@@ -127,28 +123,6 @@ fn run<T: Elementary>(isa: Isa, rows: &mut [Row<'_, T>]) -> Result<()> {
     };
     let operations = rows.iter().map(operations).sum();
     enter(operations, |crew: Crew| crew.each(rows, |_, row| row.loss = isa.run(&mut *row)))
-}
-
-/// One row whose labels fit: a job.
-pub(super) struct Row<'a, T> {
-    pub(super) classes: usize,
-    pub(super) blank: usize,
-    /// The weight of its loss.
-    pub(super) share: f64,
-    pub(super) labels: &'a [i32],
-    /// (T, V), of the steps that count.
-    pub(super) logits: &'a [T],
-    pub(super) gradient: &'a mut [T],
-    /// None where a logit is not finite.
-    loss: Option<f64>,
-}
-
-impl<T: Elementary> Row<'_, T> {
-    /// The symbol of each state.
-    pub(super) fn symbols(&self) -> Vec<usize> {
-        let labels = self.labels.iter().flat_map(|&label| [label as usize, self.blank]);
-        [self.blank].into_iter().chain(labels).collect()
-    }
 }
 
 impl<T: Elementary> Task<T> for &mut Row<'_, T> {
@@ -166,7 +140,7 @@ impl<T: Elementary> Task<T> for &mut Row<'_, T> {
             let Exponentials { top, sum, .. } = exponentials::<T, L>(z, p)?;
             let log_sum = sum.to_f64().ln();
             for (log_p, &k) in log_p.iter_mut().zip(&symbols) {
-                *log_p = (z[k] - top).to_f64() - log_sum;
+                *log_p = z[k].to_f64() - top.to_f64() - log_sum; // in double, since no probability is 0 there
             }
             let scale = share / sum;
             p.iter_mut().for_each(|p| *p *= scale);
@@ -221,22 +195,4 @@ impl<T: Elementary> Task<T> for &mut Row<'_, T> {
         }
         Some(-log_likelihood)
     }
-}
-
-/// The states that lead to state `s`: itself, the one before, and the one before that, where what lies
-/// between is a blank between labels that differ.
-#[inline(always)]
-fn sources(symbols: &[usize], s: usize) -> RangeInclusive<usize> {
-    let skips = s % 2 == 1 && s > 1 && symbols[s] != symbols[s - 2];
-    s.saturating_sub(if skips { 2 } else { 1 })..=s
-}
-
-/// ln Σ eˣ.
-#[inline(always)]
-pub(crate) fn log_sum(x: impl Iterator<Item = f64> + Clone) -> f64 {
-    let top = x.clone().fold(f64::NEG_INFINITY, f64::max);
-    if top == f64::NEG_INFINITY {
-        return top;
-    }
-    top + x.map(|x| (x - top).exp()).sum::<f64>().ln()
 }

@@ -5,14 +5,17 @@
 //! same bits. The reference device takes plain loops in double precision.
 
 mod chain;
+mod chain_rows;
 mod crf;
 mod ctc;
+mod log_sum;
+mod path_states;
 mod places;
 mod pointwise;
 mod reference;
 mod softmax;
 
-pub(crate) use ctc::log_sum;
+pub(crate) use log_sum::log_sum;
 pub(crate) use softmax::largest;
 
 pub use chain::Chain;
@@ -66,6 +69,12 @@ pub struct Loss<T> {
     pub value: f64,
     /// Its gradient by the prediction, laid out as the prediction; 0 at what does not count.
     pub gradient: Vec<T>,
+}
+
+impl<T> Loss<T> {
+    fn new(sum: f64, share: f64, gradient: Vec<T>) -> Self {
+        Self { value: sum * share + 0.0, gradient } // of nothing the sum is −0
+    }
 }
 
 /// Cross-entropy of softmax(logits) and the targets, in nats.
@@ -126,7 +135,7 @@ pub fn softmax_cross_entropy<T: Element>(
         Device::Gpu(_) => return Err(on_gpu()),
     };
     if let Some(sum) = sum {
-        return Ok(Loss { value: sum * share, gradient });
+        return Ok(Loss::new(sum, share, gradient));
     }
     let rows = (0..scored.len()).filter(|&row| scored[row] >= 0);
     let at = rows.flat_map(|row| row * classes..(row + 1) * classes).find(|&at| !logits[at].is_finite());
@@ -185,7 +194,7 @@ pub fn pointwise<T: Element>(
         Device::Gpu(_) => return Err(on_gpu()),
     };
     if let Some(sum) = sum {
-        return Ok(Loss { value: sum * share, gradient });
+        return Ok(Loss::new(sum, share, gradient));
     }
     for at in runs.into_iter().flatten() {
         for (name, numbers) in [(first, prediction), (second, target)] {

@@ -1,8 +1,9 @@
 //! The losses as plain loops in double precision: the specification.
 
 use super::Pointwise;
-use super::crf::{Expected, Rows, Wrong};
-use super::ctc::{Row, log_sum};
+use super::chain_rows::{Expected, Rows, Wrong};
+use super::log_sum::log_sum;
+use super::path_states::Row;
 use super::softmax::Scale;
 use crate::device::Elementary;
 use crate::float::Float;

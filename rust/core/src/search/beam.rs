@@ -13,7 +13,6 @@ use crate::device::{Crew, Element, enter};
 use crate::error::{Error, Result};
 use crate::losses::log_sum;
 use crate::shape::Shape;
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -57,7 +56,7 @@ pub type LanguageScores<'a> = &'a mut dyn FnMut(&[Vec<i32>]) -> Result<Vec<f64>>
 ///
 /// # Errors
 /// [`Error::Shape`] for sizes that do not fit; [`Error::Value`] for a blank that is no class, a width of 0,
-/// weights that are not finite, NaN or infinity among the logits that count, or a language model that answers
+/// weights that are not finite or an α below 0, NaN or infinity among the logits that count, or a language model that answers
 /// with NaN, +∞ or too few numbers. Errors of the language model itself are passed on.
 ///
 /// # Examples
@@ -86,10 +85,12 @@ pub fn ctc_beam<T: Element>(
     if beam.width == 0 {
         return Err(Error::value("beam_width", "at least 1", 0));
     }
-    for (name, weight) in [("alpha", beam.alpha), ("beta", beam.beta)] {
-        if !weight.is_finite() {
-            return Err(Error::value(name, "a finite number", weight));
-        }
+    // Times a negative weight, what cannot be would be the best there is.
+    if !(beam.alpha >= 0.0 && beam.alpha.is_finite()) {
+        return Err(Error::value("alpha", "a finite number of at least 0", beam.alpha));
+    }
+    if !beam.beta.is_finite() {
+        return Err(Error::value("beta", "a finite number", beam.beta));
     }
     let mut rows: Vec<_> = rows.into_iter().map(|row| Row::new(row, classes, blank, beam)).collect();
     let operations = |steps: usize| (shape.batch * steps * classes) as f64 * beam.width as f64 * OPERATIONS;
@@ -241,9 +242,7 @@ impl<'a, T: Element> Row<'a, T> {
         let scores = stay.iter().map(|prefix| prefix.score(self.settings));
         let scores: Vec<f64> = scores.chain(longer.iter().map(|longer| longer.0)).collect();
         let mut order: Vec<usize> = (0..scores.len()).collect();
-        let before = |a: &usize, b: &usize| {
-            scores[*b].partial_cmp(&scores[*a]).unwrap_or(Ordering::Equal).then(a.cmp(b))
-        };
+        let before = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
         if order.len() > self.settings.width {
             order.select_nth_unstable_by(self.settings.width - 1, before);
             order.truncate(self.settings.width);
@@ -289,7 +288,7 @@ impl<'a, T: Element> Row<'a, T> {
                 }
             })
             .collect();
-        all.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal));
+        all.sort_by(|a, b| b.score.total_cmp(&a.score));
         all.truncate(self.settings.hypotheses);
         all
     }

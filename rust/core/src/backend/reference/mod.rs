@@ -12,6 +12,7 @@ mod norm;
 mod ops;
 mod pool;
 mod scan;
+mod tape;
 mod vectors;
 mod work;
 

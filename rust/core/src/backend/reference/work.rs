@@ -3,7 +3,7 @@
 //! A slot is (B, T, width) with the steps of each row that count side by side: its step `s` is at
 //! place `b · T + s`, whatever its time was. Times are only for what goes in and what comes out.
 
-use super::scan::Tape;
+use super::tape::Tape;
 use crate::float::Float;
 use crate::program::{Counted, DropoutKey, Slot};
 use crate::rng::{Kind, Stream};

@@ -1,5 +1,6 @@
 //! A layer's look at the memory: the equations of [`crate::program::Attention`], and back.
 
+use super::super::tape::Look;
 use super::super::vectors::{add, dot};
 use super::super::work::{Place, Work};
 use super::layer::Layer;
@@ -7,20 +8,6 @@ use super::weights::Weights;
 use crate::cells::Lanes;
 use crate::float::Float;
 use crate::program::{Attention, Score, When};
-
-/// What a look keeps for the way back.
-pub(super) struct Look<T> {
-    /// h, of which the query was made.
-    h: Vec<T>,
-    /// h, or W h for an additive score.
-    query: Vec<T>,
-    /// Of each step of the memory: m, or U m.
-    keys: Vec<Vec<T>>,
-    /// a.
-    shares: Vec<T>,
-    /// c.
-    pub context: Vec<T>,
-}
 
 /// M x, row by row of M.
 fn product<T: Float>(matrix: &[T], x: &[T]) -> Vec<T> {

@@ -2,9 +2,9 @@
 
 use super::super::Reference;
 use super::super::norm::Normed;
+use super::super::tape::Tape;
 use super::super::vectors::{add, dot};
 use super::super::work::Work;
-use super::Tape;
 use super::layer::Layer;
 use crate::cells::{Lanes, Operand, Step, Visit};
 use crate::float::Float;
