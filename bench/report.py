@@ -58,7 +58,8 @@ def conditions(results: dict) -> str:
     ]
     others = [run["others"] for run in runs if "others" in run]
     if others and max(others) > IDLE:
-        lines[-1] += f"; meanwhile other programs used {min(others):.0%} to {max(others):.0%} of the machine"
+        shares = dict.fromkeys(f"{share:.0%}" for share in (min(others), max(others)))
+        lines[-1] += f"; meanwhile other programs used {' to '.join(shares)} of the machine"
     return "\n".join(lines)
 
 

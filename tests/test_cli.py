@@ -503,6 +503,7 @@ def test_demo_shows_a_falling_loss_and_keeps_its_model(tmp_path: Path) -> None:
             ["train", "text.txt", "-o", "d.seqrs", "--lr", "1e6", "--quiet", *SMALL],
             "training diverged at update",
         ),
+        (["demo", "-o", "model.seqrs"], "model.seqrs exists: name another file with -o"),
         (["sample", "missing.seqrs"], "missing.seqrs: No such file or directory"),
         (["sample", "text.txt"], "text.txt"),
         (["sample", "cut.seqrs"], "cut.seqrs"),
