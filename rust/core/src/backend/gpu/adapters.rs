@@ -85,7 +85,7 @@ pub(crate) fn choose(name: Option<&str>) -> Result<usize> {
     )
 }
 
-fn pick<'a>(
+pub(super) fn pick<'a>(
     adapters: impl Iterator<Item = &'a Adapter> + Clone,
     name: Option<&str>,
     variable: Option<&str>,

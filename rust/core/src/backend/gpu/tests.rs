@@ -4,6 +4,7 @@
 use super::context::Context;
 use crate::common::{CELLS, Data, Draw, MODELS, SETTINGS, fits, outcome, stack_of};
 use crate::device::Device;
+use crate::error::{Error, GpuTrouble};
 use crate::layers::Spec;
 use crate::network::Network;
 use crate::optim::{Optimizer, Rule};
@@ -71,7 +72,9 @@ fn a_lost_device_says_so_until_the_end() {
     assert!(context.guard(|| Ok(())).is_ok());
     let failed = context.guard(|| -> crate::Result<()> { panic!("of a driver") });
     assert!(failed.expect_err("it panicked").to_string().contains("of a driver"));
-    let message = context.guard(|| Ok(())).expect_err("it is lost").to_string();
+    let error = context.guard(|| Ok(())).expect_err("it is lost");
+    assert!(matches!(error, Error::Gpu(GpuTrouble::Lost, _)), "{error}");
+    let message = error.to_string();
     assert!(message.contains("wgpu panicked: of a driver") && message.contains("reset"), "{message}");
 }
 
@@ -79,8 +82,24 @@ fn a_lost_device_says_so_until_the_end() {
 fn an_invalid_text_is_an_internal_error() {
     let context = Context::noop();
     let made = context.guard(|| Ok(context.kernel("wrong", "fn main() { nonsense }")));
-    let message = made.expect_err("no kernel").to_string();
-    assert!(message.contains("wrong"), "{message}");
+    let error = made.expect_err("no kernel");
+    assert!(matches!(error, Error::Gpu(GpuTrouble::Internal, _)), "{error}");
+    assert!(error.to_string().contains("wrong"), "{error}");
     // Only once: the next call is another matter.
     assert!(context.guard(|| Ok(())).is_ok());
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_its_name() {
+    let context = Context::noop();
+    let most = context.limits.max_storage_buffer_binding_size as usize / 4;
+    let error = context.guard(|| context.buffer("hidden states", most + 1)).expect_err("too large");
+    assert!(matches!(error, Error::Gpu(GpuTrouble::Memory, _)), "{error}");
+    assert!(error.to_string().contains("hidden states takes 128.0 MiB"), "{error}");
+}
+
+#[test]
+fn a_name_without_adapters_is_unavailable() {
+    let error = super::adapters::pick([].iter(), Some("any"), None, true).expect_err("there is none");
+    assert!(matches!(error, Error::Gpu(GpuTrouble::Unavailable, _)), "{error}");
 }
