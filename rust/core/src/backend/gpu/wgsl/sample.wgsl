@@ -19,9 +19,9 @@ const SAMPLE = 0x3000000u;
 const LEAST = -87.0;
 var<workgroup> parts: array<f32, THREADS>;
 
-// A number's place in the order of floats.
+// A number's place in the order of floats; there is one zero.
 fn key(x: f32) -> u32 {
-    let bits = bitcast<u32>(x);
+    let bits = select(bitcast<u32>(x), 0u, x == 0.0);
     return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
 }
 
