@@ -10,6 +10,7 @@ use super::super::memory::Memory;
 use super::super::noise::{Extent, Multiply, Share};
 use super::super::norm::Gains;
 use super::super::packed::Packed;
+use super::super::panels::FEW;
 use super::super::part::Part;
 use super::super::pointwise::{self, Above, Units, each_row};
 use super::super::threads::Crew;
@@ -73,7 +74,7 @@ impl<T: Elementary> Scan<T> {
 struct Backward<'a, T> {
     scan: &'a Scan<T>,
     /// Who shares a step.
-    crew: Crew,
+    crew: Crew<'a>,
     part: &'a Part<T>,
     tape: &'a mut Tape<T>,
     memory: &'a mut Memory<T>,
@@ -264,8 +265,9 @@ impl<T: Elementary> Backward<'_, T> {
             Operand::ResetH => (d_reset, Start::Zero),
         };
         let stride = to.stride;
-        if self.crew.is_team() && step.active == 1 {
-            return weight.row_back(self.crew, scan.isa, dz, start, &mut to.data[..stride], &mut rounded[0]);
+        if self.crew.is_team() && group.rows.len() <= FEW {
+            let (crew, room, rows) = (self.crew, &mut rounded[0], step.active);
+            return weight.few_rows_back(crew, scan.isa, rows, dz, start, &mut to.data, stride, room);
         }
         weight.product_back(scan.isa, step.active, dz, start, &mut to.data, stride);
     }

@@ -21,6 +21,7 @@ use super::{Scan, Tape};
 use crate::cells::{Operand, Product, State, Step, Visit};
 use crate::program::When;
 use std::mem::take;
+use std::ops::Range;
 
 impl<T: Elementary> Scan<T> {
     /// Runs the group through all steps. The state before the first is in the leading rows.
@@ -82,7 +83,7 @@ impl<T: Elementary> Scan<T> {
 pub(super) struct Forward<'a, T> {
     pub(super) scan: &'a Scan<T>,
     /// Who shares a step.
-    pub(super) crew: Crew,
+    pub(super) crew: Crew<'a>,
     pub(super) part: &'a Part<T>,
     pub(super) tape: &'a mut Tape<T>,
     pub(super) out: &'a mut Rows<T>,
@@ -106,21 +107,25 @@ impl<T: Elementary> Visit for Forward<'_, T> {
             for pass in 0..1 + usize::from(C::RESETS) {
                 let last = pass == usize::from(C::RESETS);
                 self.round(t, pass);
+                let (blocks, at_once) = (self.scan.blocks, self.scan.at_once);
                 if self.scan.normalises() {
-                    (0..self.scan.blocks).for_each(|block| self.multiply(t, pass, block));
+                    self.multiply(t, pass, 0..blocks);
                     self.normalise(t, pass);
                 }
-                for block in 0..self.scan.blocks {
+                for first in (0..blocks).step_by(at_once) {
+                    let run = first..blocks.min(first + at_once);
                     if !self.scan.normalises() {
-                        self.multiply(t, pass, block);
+                        self.multiply(t, pass, run.clone());
                     }
-                    // What a cell has not is not compiled for it.
-                    if C::RESETS && !last {
-                        self.reset::<S, C>(cell, t, block);
-                    } else if C::MEMORY && self.scan.normalises_memory() {
-                        self.remember::<S, C>(cell, t, block);
-                    } else {
-                        self.step::<S, C>(cell, t, block);
+                    for block in run {
+                        // What a cell has not is not compiled for it.
+                        if C::RESETS && !last {
+                            self.reset::<S, C>(cell, t, block);
+                        } else if C::MEMORY && self.scan.normalises_memory() {
+                            self.remember::<S, C>(cell, t, block);
+                        } else {
+                            self.step::<S, C>(cell, t, block);
+                        }
                     }
                 }
             }
@@ -145,10 +150,20 @@ impl<T: Elementary> Forward<'_, T> {
     }
 
     /// Where unit block `block` of step `t` lies in `z`.
-    fn place(&self, t: usize, block: usize) -> std::ops::Range<usize> {
+    fn place(&self, t: usize, block: usize) -> Range<usize> {
         let (group, line) = (&self.part.group, self.scan.line());
         let start = (block * group.len + group.steps[t].first) * line;
         start..start + group.steps[t].active * line
+    }
+
+    /// From where the first of some unit blocks of step `t` begins to where the last ends.
+    fn places(&self, t: usize, blocks: &Range<usize>) -> Range<usize> {
+        self.place(t, blocks.start).start..self.place(t, blocks.end - 1).end
+    }
+
+    /// From a unit block to the next.
+    fn apart(&self) -> usize {
+        self.part.group.len * self.scan.line()
     }
 
     /// Looks at the memory, if this is the time of a step to do so.
@@ -164,15 +179,16 @@ impl<T: Elementary> Forward<'_, T> {
         }
     }
 
-    /// Adds W_ch c to a unit block.
-    fn see_context(&mut self, t: usize, block: usize) {
+    /// Adds W_ch c to some unit blocks.
+    fn see_context(&mut self, t: usize, blocks: Range<usize>) {
         let Some(attend) = &self.scan.attend else { return };
         let Some(sight) = &attend.sight else { return };
-        let (place, step) = (self.place(t, block), self.part.group.steps[t]);
+        let (place, apart, step) = (self.places(t, &blocks), self.apart(), self.part.group.steps[t]);
         let seen = Left::rows(self.context.at(step.first), self.context.stride, attend.attention.memory);
         let Tape { z, attend, .. } = &mut *self.tape;
-        let (seen, line) = (sight.operand(seen, &attend.rounded), self.scan.line());
-        sight.block_product(self.scan.isa, step.active, seen, block, Start::There, &mut z[place], line);
+        let (seen, z) = (sight.operand(seen, &attend.rounded), &mut z[place]);
+        let line = self.scan.line();
+        sight.blocks_product(self.scan.isa, step.active, seen, blocks, Start::There, z, [line, apart]);
     }
 
     /// Rounds what the products of this pass multiply, where they take it rounded.
@@ -187,32 +203,35 @@ impl<T: Elementary> Forward<'_, T> {
         }
     }
 
-    /// The products of this pass, into z or, where they are normalised, beside it.
-    fn multiply(&mut self, t: usize, pass: usize, block: usize) {
-        let (scan, place) = (self.scan, self.place(t, block));
+    /// The products of this pass for some unit blocks, into z or, where they are normalised, beside it.
+    fn multiply(&mut self, t: usize, pass: usize, blocks: Range<usize>) {
+        let (scan, places, apart) = (self.scan, self.places(t, &blocks), self.apart());
         let (group, line) = (&self.part.group, scan.line());
         let step = group.steps[t];
         if let (Some((table, rows)), 0) = (self.table, pass) {
-            let z = self.tape.z[place.clone()].chunks_exact_mut(line);
-            for (z, &token) in z.zip(&rows[step.first..]) {
-                z.copy_from_slice(table.row(block, token as usize, line));
+            for block in blocks.clone() {
+                let place = self.place(t, block);
+                let z = self.tape.z[place].chunks_exact_mut(line);
+                for (z, &token) in z.zip(&rows[step.first..]) {
+                    z.copy_from_slice(table.row(block, token as usize, line));
+                }
             }
         }
         if pass == 0 {
-            self.see_context(t, block);
+            self.see_context(t, blocks.clone());
         }
         let normalises = scan.normalises();
         let Tape { z, norm, c, reset, noise, rounded, .. } = &mut *self.tape;
         let (to, start) = if normalises {
-            (&mut norm.recurrent.x[place], Start::Zero)
+            (&mut norm.recurrent.x[places], Start::Zero)
         } else {
-            (&mut z[place], Start::There)
+            (&mut z[places], Start::There)
         };
         for ((product, weight), rounded) in scan.layout.products.iter().zip(self.products).zip(rounded) {
             if pass_of(product) == pass {
                 let a = scan.multiplied(product.operand, group, t, [self.out, &noise.seen, c, reset]);
                 let (a, to) = (weight.operand(a, rounded), &mut to[product.slot * scan.lanes..]);
-                weight.block_product(scan.isa, step.active, a, block, start, to, line);
+                weight.blocks_product(scan.isa, step.active, a, blocks.clone(), start, to, [line, apart]);
             }
         }
     }
