@@ -38,6 +38,16 @@ pub(crate) struct Room {
     scales: Vec<f32>,
 }
 
+/// `c ← start + a W` for `rows` rows of c, `stride` apart; `room` is for rounding.
+pub(crate) struct Back<'a, T> {
+    pub(crate) rows: usize,
+    pub(crate) a: Left<'a, T>,
+    pub(crate) start: Start<'a, T>,
+    pub(crate) c: &'a mut [T],
+    pub(crate) stride: usize,
+    pub(crate) room: &'a mut Room,
+}
+
 thread_local! {
     /// Rounded rows of the product at hand.
     static ROUNDED: RefCell<Room> =
@@ -225,17 +235,37 @@ impl<T: Elementary> Packed<T> {
         self.through(1, isa, rows, a, start, c, stride);
     }
 
-    /// The same for a few rows of c, whose panels threads share; `room` is for rounding.
+    /// The same for several groups of rows, all of which take a panel before the next is read.
+    pub(crate) fn products_back(&self, isa: Isa, all: &mut [Option<Back<'_, T>>]) {
+        match self {
+            Self::Full([_, panels]) => {
+                for index in 0..panels.count() {
+                    for Back { rows, a, start, c, stride, .. } in all.iter_mut().flatten() {
+                        panels.columns_product(index, isa, *rows, *a, *start, c, *stride);
+                    }
+                }
+            }
+            Self::Short([_, panels]) => {
+                for Back { rows, a, room, .. } in all.iter_mut().flatten() {
+                    round(isa, *rows, *a, &mut room.pairs);
+                }
+                for index in 0..panels.count() {
+                    for Back { rows, a, start, c, stride, room } in all.iter_mut().flatten() {
+                        let a = rows_of(&room.pairs, *a);
+                        panels.columns_product(index, isa, *rows, a, *start, c, *stride);
+                    }
+                }
+            }
+            Self::Bytes(_) => unreachable!("nothing learns through bytes"),
+        }
+    }
+
+    /// The same for a few rows of c, whose panels threads share.
     pub(crate) fn few_rows_back(
         &self,
         crew: Crew,
         isa: Isa,
-        rows: usize,
-        a: Left<'_, T>,
-        start: Start<'_, T>,
-        c: &mut [T],
-        stride: usize,
-        room: &mut Room,
+        Back { rows, a, start, c, stride, room }: Back<'_, T>,
     ) {
         self.round(isa, rows, a, room);
         match (self, self.operand(a, room)) {

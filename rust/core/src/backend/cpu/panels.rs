@@ -136,6 +136,31 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
         });
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.widths.len()
+    }
+
+    /// The columns of one panel of `c ← start + a · self` for `rows` rows, `c` row by row, `stride` apart.
+    pub(crate) fn columns_product<S: Sum>(
+        &self,
+        index: usize,
+        isa: Isa,
+        rows: usize,
+        a: Left<'_, F>,
+        start: Start<'_, S>,
+        c: &mut [S],
+        stride: usize,
+    ) where
+        F: Factor<S>,
+    {
+        let column = index * self.widths[0] * self.lanes;
+        let start = match start {
+            Start::Row(bias) => Start::Row(&bias[column..]),
+            other => other,
+        };
+        panel_product(isa, rows, a, self.panel(index), start, &mut c[column..], stride);
+    }
+
     /// `c ← start + a · self` for `rows` rows, `c` row by row, `stride` apart.
     pub(crate) fn product<S: Sum>(
         &self,
@@ -150,17 +175,9 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
     {
         for first in (0..rows).step_by(ROWS_AT_ONCE) {
             let count = ROWS_AT_ONCE.min(rows - first);
-            let a = a.skip(first);
-            let mut before = 0;
-            for &vectors in &self.widths {
-                let column = before * self.lanes;
-                let start = match start {
-                    Start::Row(bias) => Start::Row(&bias[column..]),
-                    other => other,
-                };
-                let c = &mut c[first * stride + column..];
-                panel_product(isa, count, a, self.slice(before, vectors), start, c, stride);
-                before += vectors;
+            let (a, c) = (a.skip(first), &mut c[first * stride..]);
+            for index in 0..self.count() {
+                self.columns_product(index, isa, count, a, start, c, stride);
             }
         }
     }

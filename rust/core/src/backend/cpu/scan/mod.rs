@@ -1,5 +1,5 @@
 //! One recurrent layer: its packed weights and the products with its input. The run through the
-//! steps is in [`steps`] and [`back`], that of a row alone in [`shared`], its random masks in [`masks`], the weight gradients in
+//! steps is in [`steps`] and [`back`], that of few rows in [`shared`], its random masks in [`masks`], the weight gradients in
 //! [`gradients`], the state in and out in [`states`], what is kept of a run in [`tape`].
 
 mod attend;

@@ -145,6 +145,11 @@ impl Crew<'_> {
     /// No one but the caller.
     pub(crate) const ALONE: Self = Self { team: None };
 
+    /// How many threads there are, with the caller's.
+    pub(crate) fn threads(self) -> usize {
+        self.team.map_or(1, team::Team::len)
+    }
+
     /// Whether there are others to hand work to.
     pub(crate) fn is_team(self) -> bool {
         self.team.is_some()
