@@ -36,16 +36,11 @@ FILES = [
     "language_model",
     "threads",
     "bfloat16",
-    "nn",
-    "states",
     "attention",
-    "blocks",
     "decoding",
     "crf",
     "ctc",
     "losses",
-    "optim",
-    "sequence_models",
 ]
 
 
