@@ -18,7 +18,7 @@ FACADE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help build demo test test-rust test-python lint check bench bench-gpu golden wheel smoke docs clean
+.PHONY: help build demo test test-rust test-python test-paths lint check bench bench-gpu golden wheel smoke docs clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,13 +28,16 @@ build: $(NATIVE) ## Make .venv and install seqrs into it, compiled for release, 
 demo: build ## Watch an LSTM learn to write from a real text (under two minutes on two cores)
 	$(BIN)/seqrs demo
 
-test: test-rust test-python ## Run every test
+test: test-rust test-python test-paths ## Run every test
 
 test-rust: $(BIN)/.build-tools ## Run the tests of the Rust core
 	cargo test --workspace
 
 test-python: build $(BIN)/.test-tools ## Run the tests of the Python package, its README and its docstrings
 	$(BIN)/python -m pytest
+
+test-paths: build $(BIN)/.test-tools ## Run the tests of what computes on every other instruction set of this processor
+	$(BIN)/python tests/every_path.py
 
 lint: build $(BIN)/.test-tools $(BIN)/.lint-tools ## Format, lint and type checks, Rust and Python; the stub against the module
 	cargo fmt --all --check

@@ -1,5 +1,6 @@
 """Fixtures and the hypothesis profile that all tests share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,13 @@ settings.register_profile(
 )
 settings.register_profile("explore", settings.get_profile("repeatable"), derandomize=False, max_examples=500)
 settings.load_profile("repeatable")
+
+
+def pytest_sessionstart() -> None:
+    """What is asked to be tested on one instruction set is not tested on another."""
+    asked, used = os.environ.get("SEQRS_CPU"), seqrs.cpu_features()["path"]
+    if asked not in (None, used):
+        pytest.exit(f"SEQRS_CPU={asked}, but {used} is in use", returncode=1)
 
 
 @pytest.fixture(params=["cpu", "reference"], scope="session")

@@ -1,14 +1,20 @@
 //! Passes over all weights: the gradient norm and the update, split among threads.
 //!
-//! A range is halved at the ends of fixed blocks until it is small. The sum follows the same tree
-//! whether a second thread helps or not, so that any number of threads gives the same bits.
+//! Pieces are cut by how many weights there are. A sum follows the same tree inside a piece and then goes
+//! over the pieces in order, whoever makes them, so that any number of threads gives the same bits.
 
 use crate::float::Float;
+use std::array::from_fn;
+use std::iter::once;
 
 /// Elements of one block of a sum.
 const BLOCK: usize = 4096;
-/// Up to this many elements a second thread costs more than it brings.
+/// Elements of a piece at least: fewer are not worth another thread.
 pub(super) const SERIAL: usize = 4 * BLOCK;
+/// Pieces at most.
+const PIECES: usize = 64;
+/// Weights and moving averages.
+const MOST_SLICES: usize = 3;
 /// Partial sums inside a block.
 const LANES: usize = 16;
 
@@ -33,6 +39,20 @@ pub(crate) trait Loop {
 /// What runs loops: a device may have them compiled for its processor. None changes a bit.
 pub(crate) trait Runner: Copy + Sync {
     fn run<J: Loop>(self, job: J) -> J::Out;
+
+    /// Calls `f` on every piece of so many items of each slice, the last ones perhaps shorter, in any order
+    /// or several at a time.
+    fn pieces<I: Send, const N: usize>(
+        self,
+        slices: [&mut [I]; N],
+        sizes: [usize; N],
+        f: &(impl Fn(usize, [&mut [I]; N]) + Send + Sync),
+    ) {
+        let mut sizes = sizes.into_iter();
+        let mut pieces = slices.map(|slice| slice.chunks_mut(sizes.next().unwrap_or(1)));
+        let count = pieces.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+        (0..count).for_each(|i| f(i, pieces.each_mut().map(|pieces| pieces.next().unwrap_or_default())));
+    }
 }
 
 /// The processor that the whole crate is compiled for.
@@ -45,14 +65,25 @@ impl Runner for Portable {
     }
 }
 
-/// Σ clip(g)² in double precision: lanes inside a block, a tree over blocks.
+/// Σ clip(g)² in double precision.
 pub(super) fn sum_of_squares<T: Float>(runner: impl Runner, grads: &[T], bound: T) -> f64 {
+    let (mut sums, size) = ([0.0; PIECES], piece(grads.len()));
+    runner.pieces([&mut sums[..grads.len().div_ceil(size)]], [1], &|i, [sum]| {
+        sum[0] = tree(runner, &grads[i * size..grads.len().min((i + 1) * size)], bound);
+    });
+    sums.iter().sum()
+}
+
+/// Elements of a piece of so many.
+fn piece(len: usize) -> usize {
+    len.div_ceil(PIECES).next_multiple_of(BLOCK).max(SERIAL)
+}
+
+/// The same of one piece: lanes inside a block, a tree over blocks.
+fn tree<T: Float>(runner: impl Runner, grads: &[T], bound: T) -> f64 {
     if grads.len() > BLOCK {
-        let (left, right) = grads.split_at(middle(grads.len()));
-        let sum = |part| sum_of_squares(runner, part, bound);
-        let (left, right) =
-            if grads.len() > SERIAL { join(|| sum(left), || sum(right)) } else { (sum(left), sum(right)) };
-        return left + right;
+        let (left, right) = grads.split_at((grads.len() / 2).next_multiple_of(BLOCK));
+        return tree(runner, left, bound) + tree(runner, right, bound);
     }
     runner.run(Squares { grads, bound })
 }
@@ -87,25 +118,20 @@ pub(super) fn update<T: Float, const N: usize>(
     runner: impl Runner,
     params: &mut [T],
     grads: &[T],
-    mut moments: [&mut [T]; N],
+    moments: [&mut [T]; N],
     before: &Before<T>,
     rule: &(impl Fn(T, [T; N]) -> (T, [T; N]) + Sync),
 ) {
-    let n = params.len();
-    if n <= SERIAL {
-        return runner.run(Weights { params, grads, moments, before, rule });
-    }
-    let (params, params2) = params.split_at_mut(middle(n));
-    let (grads, grads2) = grads.split_at(middle(n));
-    let moments2 = moments.each_mut().map(|m| {
-        let (left, right) = std::mem::take(m).split_at_mut(middle(n));
-        *m = left;
-        right
+    let size = piece(params.len());
+    let mut slices = once(params).chain(moments);
+    let slices = from_fn(|_| slices.next().unwrap_or_default());
+    runner.pieces(slices, [size; MOST_SLICES], &|i, pieces| {
+        let mut pieces = pieces.into_iter();
+        let params = pieces.next().unwrap_or_default();
+        let moments = from_fn(|_| pieces.next().unwrap_or_default());
+        let grads = &grads[i * size..][..params.len()];
+        runner.run(Weights { params, grads, moments, before, rule });
     });
-    join(
-        || update(runner, params, grads, moments, before, rule),
-        || update(runner, params2, grads2, moments2, before, rule),
-    );
 }
 
 struct Weights<'a, T, R, const N: usize> {
@@ -127,23 +153,13 @@ impl<T: Float, R: Fn(T, [T; N]) -> (T, [T; N]), const N: usize> Loop for Weights
         for i in 0..n {
             let p = params[i];
             let g = clip(grads[i], before.bound) * before.scale + before.added * p;
-            let (taken, new) = rule(g, std::array::from_fn(|k| moments[k][i]));
+            let (taken, new) = rule(g, from_fn(|k| moments[k][i]));
             params[i] = (before.kept * p - taken).flush();
             for k in 0..N {
                 moments[k][i] = new[k].flush();
             }
         }
     }
-}
-
-/// Both, side by side where the caller is a thread of a team; outside of one nobody else is woken.
-fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
-    if rayon::current_thread_index().is_some() { rayon::join(a, b) } else { (a(), b()) }
-}
-
-/// Where to halve a range: near its middle, at the end of a block.
-fn middle(len: usize) -> usize {
-    (len / 2).next_multiple_of(BLOCK)
 }
 
 /// Cut to ±`bound`. NaN stays NaN, so that it shows in the norm.
@@ -159,7 +175,9 @@ mod tests {
 
     #[test]
     fn sums_at_every_kind_of_length() {
-        for n in [0, 1, 15, 16, 17, BLOCK, BLOCK + 1, SERIAL, SERIAL + 1, 9 * BLOCK - 3] {
+        for n in
+            [0, 1, 15, 16, 17, BLOCK, BLOCK + 1, SERIAL, SERIAL + 1, 9 * BLOCK - 3, 5 * PIECES * BLOCK + 1]
+        {
             // 1, 4, 9, ... repeat: whole numbers, so that any order gives the exact sum.
             let grads: Vec<f32> = (0..n).map(|i| (i % 7) as f32 - 3.0).collect();
             let exact =

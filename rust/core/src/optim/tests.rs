@@ -1,7 +1,8 @@
 //! Optimisers against PyTorch, against a plain transcription of the equations, and against themselves
-//! with other numbers of threads.
+//! with their pieces made elsewhere.
 
 use super::*;
+use crate::optim::sweep::Portable;
 use crate::rng::{Kind, Stream};
 
 const ADAM: Rule = Rule::Adam { betas: (0.9, 0.99), eps: 1e-8 };
@@ -92,23 +93,60 @@ fn same_as_the_equations() {
     }
 }
 
+/// A runner each of whose pieces is made by a thread of its own, if it is said so.
+#[derive(Clone, Copy)]
+struct Scattered(bool);
+
+impl Runner for Scattered {
+    fn run<J: Loop>(self, job: J) -> J::Out {
+        job.run()
+    }
+
+    fn pieces<I: Send, const N: usize>(
+        self,
+        slices: [&mut [I]; N],
+        sizes: [usize; N],
+        f: &(impl Fn(usize, [&mut [I]; N]) + Send + Sync),
+    ) {
+        let mut sizes = sizes.into_iter();
+        let mut pieces = slices.map(|slice| slice.chunks_mut(sizes.next().unwrap()));
+        let count = pieces.iter().map(ExactSizeIterator::len).max().unwrap();
+        let jobs = (0..count).map(|i| (i, pieces.each_mut().map(|pieces| pieces.next().unwrap_or_default())));
+        let jobs: Vec<_> = jobs.collect();
+        assert!(count > 1, "pieces to scatter");
+        std::thread::scope(|scope| {
+            for (i, pieces) in jobs.into_iter().rev() {
+                if self.0 {
+                    scope.spawn(move || f(i, pieces));
+                } else {
+                    f(i, pieces);
+                }
+            }
+        });
+    }
+}
+
 #[test]
-fn same_bits_for_any_number_of_threads() {
+fn same_bits_whoever_makes_the_pieces() {
     let n = 100_003;
-    let train = |threads: usize, rule| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let single = |seed| normal(n, seed).iter().map(|&x| x as f32).collect::<Vec<_>>();
-            let mut optimizer = Optimizer::new(rule, 0.01, Some(1.0), None, n).unwrap();
-            let mut weights = single(0);
-            let norms: Vec<u64> =
-                (1..4).map(|t| optimizer.update(&mut weights, &single(t), 0.1).unwrap().to_bits()).collect();
-            (norms, weights.iter().map(|w| w.to_bits()).collect::<Vec<_>>())
-        })
-    };
+    let single = |seed| normal(n, seed).iter().map(|&x| x as f32).collect::<Vec<_>>();
+    fn train(
+        runner: impl Runner,
+        rule: Rule,
+        n: usize,
+        single: impl Fn(u64) -> Vec<f32>,
+    ) -> (Vec<u64>, Vec<u32>) {
+        let mut optimizer = Optimizer::new(rule, 0.01, Some(1.0), None, n).unwrap();
+        let mut weights = single(0);
+        let mut update = |t| optimizer.update_on(runner, &mut weights, &single(t), 0.1).unwrap().to_bits();
+        let norms = (1..4).map(&mut update).collect();
+        (norms, weights.iter().map(|w| w.to_bits()).collect())
+    }
     for rule in [RULES[0], RULES[1], ADAM] {
-        let one = train(1, rule);
-        assert!(one == train(2, rule) && one == train(3, rule), "{rule:?}");
+        let one = train(Portable, rule, n, single);
+        for threads in [false, true] {
+            assert!(one == train(Scattered(threads), rule, n, single), "{rule:?}");
+        }
     }
 }
 

@@ -69,6 +69,11 @@ impl<T: Elementary> Bytes<T> {
         });
     }
 
+    /// Columns of a panel.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     /// `c ← start + a Wᵀ` for the columns of one panel.
     pub(crate) fn panel_product(
         &self,
@@ -165,7 +170,8 @@ impl<T: Elementary> Product<'_, T> {
         let (a, _) = self.a.data[row * self.a.stride..].as_chunks::<4>();
         let at = Strides { row: quads, term: 1, block: 0 };
         let mut sum = [[[0; L]; N]; R];
-        multiply::<i32, Quad, L, OPS, R, N>(&mut sum, a, at, 1, quads, self.panel.data, self.panel.stride);
+        let Panel { data: b, stride, apart, .. } = self.panel;
+        multiply::<i32, Quad, L, OPS, R, N>(&mut sum, a, at, 1, quads, b, stride, apart);
         for r in 0..R {
             let t = T::from_f32(self.a.scales[row + r]);
             let c = &mut self.c[(row + r) * self.stride..][..N * L];
@@ -252,7 +258,7 @@ mod tests {
         packed.round(isa, rows, a, &mut room);
         for panel in 0..stride.div_ceil(4 * lanes) {
             let to = &mut each[panel * 4 * lanes..];
-            packed.block_product(isa, rows, packed.operand(a, &room), panel, Start::There, to, stride);
+            packed.panel_product(isa, rows, packed.operand(a, &room), panel, Start::There, to, stride);
         }
         assert_eq!(y, each);
         let bound = terms as f64 * (1.0 / MOST + 1e-6);

@@ -48,15 +48,16 @@ pub(crate) enum Start<'a, T> {
 }
 
 /// The right-hand matrix, or some of its columns: `vectors` (1 to 4) registers wide, its terms
-/// `stride` apart.
+/// `stride` and its registers `apart` from each other.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel<'a, T> {
     pub(crate) data: &'a [T],
     pub(crate) stride: usize,
     pub(crate) vectors: usize,
+    pub(crate) apart: usize,
 }
 
-/// `c ← start + a · panel` for `rows` rows of `c`, `stride` apart.
+/// `c ← start + a · panel` for `rows` rows of `c`, `stride` apart, which go on register by register.
 pub(crate) fn panel_product<S: Sum, F: Factor<S>>(
     isa: Isa,
     rows: usize,
@@ -66,10 +67,25 @@ pub(crate) fn panel_product<S: Sum, F: Factor<S>>(
     c: &mut [S],
     stride: usize,
 ) {
+    scattered_product(isa, rows, a, panel, start, c, stride, isa.lanes::<S::Lane>());
+}
+
+/// The same, the registers of a row of `c` being `apart` from each other.
+pub(crate) fn scattered_product<S: Sum, F: Factor<S>>(
+    isa: Isa,
+    rows: usize,
+    a: Left<'_, F>,
+    panel: Panel<'_, F>,
+    start: Start<'_, S>,
+    c: &mut [S],
+    stride: usize,
+    apart: usize,
+) {
     if rows == 0 {
         return;
     }
-    isa.run(PanelProduct { most: isa.tile_rows(), rows, a, panel, start, c, stride });
+    let most = isa.tile_rows(panel.vectors);
+    isa.run(PanelProduct { most, rows, a, panel, start, c, stride, apart });
 }
 
 struct PanelProduct<'a, S, F> {
@@ -80,6 +96,7 @@ struct PanelProduct<'a, S, F> {
     start: Start<'a, S>,
     c: &'a mut [S],
     stride: usize,
+    apart: usize,
 }
 
 impl<S: Sum, F: Factor<S>> Task<S::Lane> for PanelProduct<'_, S, F> {
@@ -111,6 +128,8 @@ impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
                 3 => self.tile::<L, OPS, 3, N>(row),
                 4 => self.tile::<L, OPS, 4, N>(row),
                 5 => self.tile::<L, OPS, 5, N>(row),
+                7 if N < 4 => self.tile::<L, OPS, 7, N>(row),
+                8 if N < 4 => self.tile::<L, OPS, 8, N>(row),
                 _ => self.tile::<L, OPS, 6, N>(row),
             }
             row += height;
@@ -119,15 +138,14 @@ impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
 
     #[inline(always)]
     fn tile<const L: usize, const OPS: u8, const R: usize, const N: usize>(&mut self, row: usize) {
-        let width = N * L;
         let mut sum = [[[S::default(); L]; N]; R];
         match self.start {
             Start::Zero => {}
             Start::There => {
                 for r in 0..R {
-                    let line = &self.c[(row + r) * self.stride..][..width];
                     for v in 0..N {
-                        sum[r][v].copy_from_slice(&line[v * L..(v + 1) * L]);
+                        let at = (row + r) * self.stride + v * self.apart;
+                        sum[r][v].copy_from_slice(&self.c[at..][..L]);
                     }
                 }
             }
@@ -140,11 +158,12 @@ impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
             }
         }
         let Left { data, at, blocks, terms } = self.a.skip(row);
-        multiply::<S, F, L, OPS, R, N>(&mut sum, data, at, blocks, terms, self.panel.data, self.panel.stride);
+        let Panel { data: b, stride, apart, .. } = self.panel;
+        multiply::<S, F, L, OPS, R, N>(&mut sum, data, at, blocks, terms, b, stride, apart);
         for r in 0..R {
-            let line = &mut self.c[(row + r) * self.stride..][..width];
             for v in 0..N {
-                line[v * L..(v + 1) * L].copy_from_slice(&sum[r][v]);
+                let at = (row + r) * self.stride + v * self.apart;
+                self.c[at..][..L].copy_from_slice(&sum[r][v]);
             }
         }
     }
@@ -160,7 +179,7 @@ mod tests {
             let lanes = isa.lanes::<f32>();
             let (a, b) = ([f32::NAN, f32::INFINITY], vec![1.0_f32; lanes]);
             let mut c = vec![0.0; 2 * lanes];
-            let panel = Panel { data: &b, stride: lanes, vectors: 1 };
+            let panel = Panel { data: &b, stride: lanes, vectors: 1, apart: lanes };
             panel_product(isa, 2, Left::rows(&a, 1, 1), panel, Start::Zero, &mut c, lanes);
             assert!(c[0].is_nan() && c[lanes].is_infinite());
         }

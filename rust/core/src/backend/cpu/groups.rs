@@ -13,6 +13,9 @@ const NARROW: usize = 128;
 /// that a batch makes work for several threads.
 const MOST_ROWS: usize = 8;
 
+/// Groups that pass through the steps of a layer together at most.
+pub(crate) const TOGETHER: usize = 4;
+
 use crate::program::Counted;
 
 /// One step of a group: packed rows `first .. first + active`.

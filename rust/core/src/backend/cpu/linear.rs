@@ -90,7 +90,7 @@ impl<T: Elementary> Linear<T> {
         stride: usize,
     ) {
         let bias = &self.padded_bias[panel * MOST_VECTORS * self.lanes()..];
-        self.packed.block_product(self.isa, rows, x, panel, Start::Row(bias), y, stride);
+        self.packed.panel_product(self.isa, rows, x, panel, Start::Row(bias), y, stride);
     }
 
     pub(super) fn lanes(&self) -> usize {

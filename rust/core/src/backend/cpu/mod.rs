@@ -3,7 +3,7 @@
 //! A run goes through three kinds of phase. Groups of the batch pass through all ops without
 //! waiting for each other ([`groups`]); distinct tokens are projected before that ([`tokens`]);
 //! the head, its loss and the weight gradients follow, cut by output rows ([`weights`]).
-//! `unsafe` is confined to [`simd`].
+//! `unsafe` is confined to [`simd`] and [`threads`].
 
 mod activate;
 mod attention;
@@ -21,6 +21,7 @@ mod layer_norm;
 mod linear;
 mod local;
 mod look;
+mod loops;
 mod math;
 mod memory;
 mod noise;
@@ -59,6 +60,7 @@ use crate::shape::{Shape, room};
 use decode::Steps;
 use kernels::Kernel;
 use local::Local;
+use loops::Loops;
 use threads::SHARE;
 use work::Work;
 
@@ -170,7 +172,9 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
         self.check_learns()?;
         let (isa, trainable) = (self.isa, self.program.parameters.trainable());
         let (values, gradient) = (&mut self.values[..trainable], &gradient[..trainable]);
-        let norm = enter(trainable as f64 * 16.0, |_| optimizer.update_on(isa, values, gradient, lr))??;
+        let norm = enter(trainable as f64 * 16.0, |crew| {
+            optimizer.update_on(Loops { isa, crew }, values, gradient, lr)
+        })??;
         if norm.is_finite() {
             self.pack()?;
         }

@@ -11,6 +11,7 @@ use super::simd::{Isa, Pair};
 use super::threads::Crew;
 use crate::backend::Precision;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// A (rows, terms) weight and its transpose.
 pub(crate) enum Packed<T> {
@@ -35,6 +36,16 @@ pub(crate) struct Room {
     pairs: Vec<Pair>,
     bytes: Vec<u8>,
     scales: Vec<f32>,
+}
+
+/// `c ← start + a W` for `rows` rows of c, `stride` apart; `room` is for rounding.
+pub(crate) struct Back<'a, T> {
+    pub(crate) rows: usize,
+    pub(crate) a: Left<'a, T>,
+    pub(crate) start: Start<'a, T>,
+    pub(crate) c: &'a mut [T],
+    pub(crate) stride: usize,
+    pub(crate) room: &'a mut Room,
 }
 
 thread_local! {
@@ -141,26 +152,58 @@ impl<T: Elementary> Packed<T> {
         }
     }
 
-    /// `c ← start + a Wᵀ` for the columns of one unit block.
-    pub(crate) fn block_product(
+    /// `c ← start + a Wᵀ` for the columns of one panel.
+    pub(crate) fn panel_product(
         &self,
         isa: Isa,
         rows: usize,
         a: Operand<'_, T>,
-        block: usize,
+        panel: usize,
         start: Start<'_, T>,
         c: &mut [T],
         stride: usize,
     ) {
         match (self, a) {
             (Self::Full([weight, _]), Operand::Full(a)) => {
-                panel_product(isa, rows, a, weight.panel(block), start, c, stride);
+                panel_product(isa, rows, a, weight.panel(panel), start, c, stride);
             }
             (Self::Short([weight, _]), Operand::Short(a)) => {
-                panel_product(isa, rows, a, weight.panel(block), start, c, stride);
+                panel_product(isa, rows, a, weight.panel(panel), start, c, stride);
             }
             (Self::Bytes(weight), Operand::Bytes(a)) => {
-                weight.panel_product(isa, rows, a, block, start, c, stride);
+                weight.panel_product(isa, rows, a, panel, start, c, stride);
+            }
+            _ => unreachable!("an operand made for another weight"),
+        }
+    }
+
+    /// The same for the columns of some unit blocks: a row of `c` is `stride` from the next, what belongs to
+    /// a block `apart` from that of the next.
+    pub(crate) fn blocks_product(
+        &self,
+        isa: Isa,
+        rows: usize,
+        a: Operand<'_, T>,
+        blocks: Range<usize>,
+        start: Start<'_, T>,
+        c: &mut [T],
+        [stride, apart]: [usize; 2],
+    ) {
+        match (self, a) {
+            (Self::Full([weight, _]), Operand::Full(a)) => {
+                weight.run(isa, rows, a, blocks, start, c, [stride, apart]);
+            }
+            (Self::Short([weight, _]), Operand::Short(a)) => {
+                weight.run(isa, rows, a, blocks, start, c, [stride, apart]);
+            }
+            (Self::Bytes(weight), Operand::Bytes(a)) => {
+                for (i, block) in blocks.enumerate() {
+                    let start = match start {
+                        Start::Row(bias) => Start::Row(&bias[i * weight.width()..]),
+                        other => other,
+                    };
+                    weight.panel_product(isa, rows, a, block, start, &mut c[i * apart..], stride);
+                }
             }
             _ => unreachable!("an operand made for another weight"),
         }
@@ -192,20 +235,42 @@ impl<T: Elementary> Packed<T> {
         self.through(1, isa, rows, a, start, c, stride);
     }
 
-    /// The same for one row of c, its panels shared by threads; `room` is for rounding.
-    pub(crate) fn row_back(
+    /// The same for several groups of rows, all of which take a panel before the next is read.
+    pub(crate) fn products_back(&self, isa: Isa, all: &mut [Option<Back<'_, T>>]) {
+        match self {
+            Self::Full([_, panels]) => {
+                for index in 0..panels.count() {
+                    for Back { rows, a, start, c, stride, .. } in all.iter_mut().flatten() {
+                        panels.columns_product(index, isa, *rows, *a, *start, c, *stride);
+                    }
+                }
+            }
+            Self::Short([_, panels]) => {
+                for Back { rows, a, room, .. } in all.iter_mut().flatten() {
+                    round(isa, *rows, *a, &mut room.pairs);
+                }
+                for index in 0..panels.count() {
+                    for Back { rows, a, start, c, stride, room } in all.iter_mut().flatten() {
+                        let a = rows_of(&room.pairs, *a);
+                        panels.columns_product(index, isa, *rows, a, *start, c, *stride);
+                    }
+                }
+            }
+            Self::Bytes(_) => unreachable!("nothing learns through bytes"),
+        }
+    }
+
+    /// The same for a few rows of c, whose panels threads share.
+    pub(crate) fn few_rows_back(
         &self,
         crew: Crew,
         isa: Isa,
-        a: Left<'_, T>,
-        start: Start<'_, T>,
-        c: &mut [T],
-        room: &mut Room,
+        Back { rows, a, start, c, stride, room }: Back<'_, T>,
     ) {
-        self.round(isa, 1, a, room);
+        self.round(isa, rows, a, room);
         match (self, self.operand(a, room)) {
-            (Self::Full([_, panels]), Operand::Full(a)) => panels.row(crew, isa, a, start, c),
-            (Self::Short([_, panels]), Operand::Short(a)) => panels.row(crew, isa, a, start, c),
+            (Self::Full([_, w]), Operand::Full(a)) => w.few_rows(crew, isa, rows, a, start, c, stride),
+            (Self::Short([_, w]), Operand::Short(a)) => w.few_rows(crew, isa, rows, a, start, c, stride),
             _ => unreachable!("nothing learns through bytes"),
         }
     }

@@ -1,16 +1,22 @@
 //! A matrix packed for [`panel_product`].
 
-use super::gemm::{Left, Panel, Start, panel_product};
+use super::gemm::{Left, Panel, Start, panel_product, scattered_product};
 use super::scratch::Buffer;
 use super::simd::{Factor, Isa, Sum};
 use super::threads::Crew;
+use std::array::from_fn;
+use std::ops::Range;
 
 /// Rows of the left-hand matrix that pass through all panels together: they stay in the first
 /// cache while the panels stream by.
 const ROWS_AT_ONCE: usize = 48;
 
-/// Registers in a panel at most.
+/// Registers in a panel at most, and the numbers in them.
 pub(crate) const MOST_VECTORS: usize = 4;
+const WIDEST: usize = 16 * MOST_VECTORS;
+
+/// Rows that are too few for a thread each: threads share their columns.
+pub(crate) const FEW: usize = 4;
 
 /// A matrix of `terms` rows of factors cut into panels of columns, each stored term by term.
 pub(crate) struct Panels<F> {
@@ -46,7 +52,48 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
     fn slice(&self, before: usize, vectors: usize) -> Panel<'_, F> {
         let start = before * self.terms * self.lanes;
         let stride = vectors * self.lanes;
-        Panel { data: &self.data[start..start + self.terms * stride], stride, vectors }
+        Panel { data: &self.data[start..start + self.terms * stride], stride, vectors, apart: self.lanes }
+    }
+
+    /// Columns of `count` panels that are one register wide.
+    fn narrow(&self, first: usize, count: usize) -> Panel<'_, F> {
+        let apart = self.terms * self.lanes;
+        Panel {
+            data: &self.data[first * apart..][..count * apart],
+            stride: self.lanes,
+            vectors: count,
+            apart,
+        }
+    }
+
+    /// `c ← start + a · self` for some panels, all equally wide, and `rows` rows of `c`, `stride` apart;
+    /// what belongs to a panel is `apart` from that of the next. Of narrow panels several are multiplied
+    /// at a time, since a tile one register wide is done before its first sum is.
+    pub(crate) fn run<S: Sum>(
+        &self,
+        isa: Isa,
+        rows: usize,
+        a: Left<'_, F>,
+        panels: Range<usize>,
+        start: Start<'_, S>,
+        c: &mut [S],
+        [stride, apart]: [usize; 2],
+    ) where
+        F: Factor<S>,
+    {
+        let width = self.widths[0];
+        let at_once = if width == 1 { MOST_VECTORS } else { 1 };
+        for first in panels.clone().step_by(at_once) {
+            let (count, before) = (at_once.min(panels.end - first), first - panels.start);
+            let panel = if width == 1 { self.narrow(first, count) } else { self.panel(first) };
+            let start = match start {
+                Start::Row(bias) => Start::Row(&bias[before * width * self.lanes..]),
+                other => other,
+            };
+            let apart_of_registers = if width == 1 { apart } else { self.lanes };
+            let c = &mut c[before * apart..];
+            scattered_product(isa, rows, a, panel, start, c, stride, apart_of_registers);
+        }
     }
 
     /// Fills every panel: `fill(panel, first column, columns, numbers)`.
@@ -59,16 +106,59 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
         }
     }
 
-    /// `c ← start + a · self` for one row, the panels shared by threads. `start` is no row.
-    pub(crate) fn row<S: Sum>(&self, crew: Crew, isa: Isa, a: Left<'_, F>, start: Start<'_, S>, c: &mut [S])
-    where
+    /// `c ← start + a · self` for a few rows, the panels shared by threads; at most [`FEW`], `stride` apart.
+    /// `start` is no row.
+    pub(crate) fn few_rows<S: Sum>(
+        &self,
+        crew: Crew,
+        isa: Isa,
+        rows: usize,
+        a: Left<'_, F>,
+        start: Start<'_, S>,
+        c: &mut [S],
+        stride: usize,
+    ) where
         F: Factor<S>,
     {
         let Some(widest) = self.widths.first().map(|vectors| vectors * self.lanes) else { return };
         let all = self.widths.iter().sum::<usize>() * self.lanes;
-        crew.chunks(&mut c[..all], widest, |index, c| {
-            panel_product(isa, 1, a, self.panel(index), start, c, widest);
+        let mut c = c.chunks_mut(stride).take(rows);
+        let c = from_fn(|_| c.next().map(|row| &mut row[..all]).unwrap_or_default());
+        crew.zipped_chunks(c, [widest; FEW], &|index, mut c| {
+            let (mut sums, width) = ([S::default(); FEW * WIDEST], c[0].len());
+            for (sum, c) in sums.chunks_exact_mut(width).zip(&c) {
+                sum[..c.len()].copy_from_slice(c);
+            }
+            panel_product(isa, rows, a, self.panel(index), start, &mut sums, width);
+            for (sum, c) in sums.chunks_exact(width).zip(&mut c) {
+                c.copy_from_slice(&sum[..c.len()]);
+            }
         });
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.widths.len()
+    }
+
+    /// The columns of one panel of `c ← start + a · self` for `rows` rows, `c` row by row, `stride` apart.
+    pub(crate) fn columns_product<S: Sum>(
+        &self,
+        index: usize,
+        isa: Isa,
+        rows: usize,
+        a: Left<'_, F>,
+        start: Start<'_, S>,
+        c: &mut [S],
+        stride: usize,
+    ) where
+        F: Factor<S>,
+    {
+        let column = index * self.widths[0] * self.lanes;
+        let start = match start {
+            Start::Row(bias) => Start::Row(&bias[column..]),
+            other => other,
+        };
+        panel_product(isa, rows, a, self.panel(index), start, &mut c[column..], stride);
     }
 
     /// `c ← start + a · self` for `rows` rows, `c` row by row, `stride` apart.
@@ -85,17 +175,9 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
     {
         for first in (0..rows).step_by(ROWS_AT_ONCE) {
             let count = ROWS_AT_ONCE.min(rows - first);
-            let a = a.skip(first);
-            let mut before = 0;
-            for &vectors in &self.widths {
-                let column = before * self.lanes;
-                let start = match start {
-                    Start::Row(bias) => Start::Row(&bias[column..]),
-                    other => other,
-                };
-                let c = &mut c[first * stride + column..];
-                panel_product(isa, count, a, self.slice(before, vectors), start, c, stride);
-                before += vectors;
+            let (a, c) = (a.skip(first), &mut c[first * stride..]);
+            for index in 0..self.count() {
+                self.columns_product(index, isa, count, a, start, c, stride);
             }
         }
     }

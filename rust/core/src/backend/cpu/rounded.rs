@@ -41,24 +41,18 @@ impl Rounded {
         let block = pairs * units;
         let dz = room(&mut self.dz, blocks * block);
         let x = room(&mut self.x, pairs * stride);
-        crew.both(
-            || {
-                crew.chunks(dz, block, |block, to| {
-                    for (at, rows) in cut(segments, first, pairs) {
-                        let dz = &rows.dz[block * rows.block..];
-                        round_columns(isa, [rows.rows, units, rows.row], dz, &mut to[at * units..], units);
-                    }
-                });
-            },
-            || {
-                crew.chunks(x, PAIRS_A_JOB * stride, |job, to| {
-                    for (at, rows) in cut(segments, first + job * PAIRS_A_JOB, to.len() / stride) {
-                        let shape = [rows.rows, width, rows.stride];
-                        round_columns(isa, shape, rows.x, &mut to[at * stride..], stride);
-                    }
-                });
-            },
-        );
+        crew.chunks(dz, block, |block, to| {
+            for (at, rows) in cut(segments, first, pairs) {
+                let dz = &rows.dz[block * rows.block..];
+                round_columns(isa, [rows.rows, units, rows.row], dz, &mut to[at * units..], units);
+            }
+        });
+        crew.chunks(x, PAIRS_A_JOB * stride, |job, to| {
+            for (at, rows) in cut(segments, first + job * PAIRS_A_JOB, to.len() / stride) {
+                let shape = [rows.rows, width, rows.stride];
+                round_columns(isa, shape, rows.x, &mut to[at * stride..], stride);
+            }
+        });
         Some(Segment { dz: &self.dz, row: units, block, x: &self.x, stride, rows: pairs })
     }
 }

@@ -126,7 +126,7 @@ impl<T: Elementary> Table<T> {
         each_block(crew, to, capacity * line, |block, z| {
             let z = &mut z[first * line..][..rows * line];
             if embedding.is_some() {
-                scan.project_block(block, rows, x, z);
+                scan.project_blocks(block..block + 1, rows, x, z, capacity * line);
             } else {
                 columns(scan, block, fresh, weight, z);
             }

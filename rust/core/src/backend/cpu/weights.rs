@@ -114,7 +114,7 @@ impl Target<'_> {
                         let count = ROWS_AT_ONCE.min(segment.rows - first);
                         let dz = &segment.dz[block * segment.block + first * segment.row..];
                         let data = &segment.x[first * segment.stride + first_column..];
-                        let x = Panel { data, stride: segment.stride, vectors };
+                        let x = Panel { data, stride: segment.stride, vectors, apart: self.lanes };
                         for (sum, slot) in sums.0.iter_mut().zip(self.slots) {
                             let dz = Left::columns(&dz[slot * self.lanes..], segment.row, count);
                             panel_product(self.isa, self.lanes, dz, x, Start::There, sum, width);

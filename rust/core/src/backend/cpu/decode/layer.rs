@@ -13,6 +13,7 @@ use super::super::scratch::{Buffer, Rows};
 use super::super::threads::{Crew, SHARE};
 use super::super::tokens::Table;
 use crate::cells::{self, State, Step, Visit};
+use std::ops::Range;
 
 /// What a layer reads.
 #[derive(Clone, Copy)]
@@ -87,7 +88,7 @@ impl<T: Elementary> Layer<T> {
 
 struct Turn<'a, T> {
     scan: &'a Scan<T>,
-    crew: Crew,
+    crew: Crew<'a>,
     rows: usize,
     input: Input<'a, T>,
     layer: &'a mut Layer<T>,
@@ -118,8 +119,8 @@ impl<T: Elementary> Visit for Turn<'_, T> {
         }
         let mut reads = Reads { scan, rows, x, operands };
         if let (true, Some((i, weight, room))) = (C::RESETS, waiting) {
-            each_block(scan, crew, rows, [&mut z[..], &mut reset.data, &mut []], &|block, z, reset, _| {
-                reads.multiply(block, z);
+            let slices = [&mut z[..], &mut reset.data, &mut []];
+            each_block(scan, crew, rows, slices, &reads, &|block, z, reset, _| {
                 each_row(
                     scan.isa,
                     rows,
@@ -133,8 +134,7 @@ impl<T: Elementary> Visit for Turn<'_, T> {
             reads = Reads { scan, rows, x: X::There, operands };
         }
         let next = [&mut z[..], &mut next_h.data, &mut next_c.data];
-        each_block(scan, crew, rows, next, &|block, z, next_h, next_c| {
-            reads.multiply(block, z);
+        each_block(scan, crew, rows, next, &reads, &|block, z, next_h, next_c| {
             let at = block * lanes;
             let prev = State { h: &h.data[at..], c: if C::MEMORY { &c.data[at..] } else { &[] } };
             let next = State { h: next_h, c: next_c };
@@ -176,43 +176,51 @@ struct Reads<'a, T> {
 }
 
 impl<T: Elementary> Reads<'_, T> {
-    /// The pre-activations of a unit block.
-    fn multiply(&self, block: usize, z: &mut [T]) {
-        let (scan, line) = (self.scan, self.scan.line());
+    /// The pre-activations of some unit blocks.
+    fn multiply(&self, blocks: Range<usize>, z: &mut [T]) {
+        let (scan, line, apart) = (self.scan, self.scan.line(), self.rows * self.scan.line());
         match self.x {
             X::Tokens(table, tokens) => {
-                for (z, &token) in z.chunks_exact_mut(line).zip(tokens) {
-                    z.copy_from_slice(table.row(block, token as usize, line));
+                for (z, block) in z.chunks_exact_mut(apart).zip(blocks.clone()) {
+                    for (z, &token) in z.chunks_exact_mut(line).zip(tokens) {
+                        z.copy_from_slice(table.row(block, token as usize, line));
+                    }
                 }
             }
-            X::Rows(x) => scan.project_block(block, self.rows, x, z),
+            X::Rows(x) => scan.project_blocks(blocks.clone(), self.rows, x, z, apart),
             X::There => {}
         }
         for ((product, weight), a) in scan.layout.products.iter().zip(&scan.products).zip(self.operands) {
             if let Some(a) = a {
                 let z = &mut z[product.slot * scan.lanes..];
-                weight.block_product(scan.isa, self.rows, a, block, Start::There, z, line);
+                let (isa, rows, blocks) = (scan.isa, self.rows, blocks.clone());
+                weight.blocks_product(isa, rows, a, blocks, Start::There, z, [line, apart]);
             }
         }
     }
 }
 
-/// Calls `f(block, z, h, c)` on every unit block, with what a step writes of it; `c` is empty for a cell
-/// without memory. A row alone is shared by threads, `each` blocks at a time.
+/// Makes the pre-activations of every unit block and calls `f(block, z, h, c)` on it, with what a step
+/// writes of it; `c` is empty for a cell without memory. A row alone is shared by threads, `each` blocks at
+/// a time.
 fn each_block<T: Elementary>(
     scan: &Scan<T>,
     crew: Crew,
     rows: usize,
     [z, h, c]: [&mut [T]; 3],
+    reads: &Reads<'_, T>,
     f: &(impl Fn(usize, &mut [T], &mut [T], &mut [T]) + Send + Sync),
 ) {
     let (lanes, line) = (scan.lanes, rows * scan.line());
     let each = if rows > 1 { scan.blocks } else { SHARE.div_ceil(scan.block_operations()) };
+    let each = each.next_multiple_of(scan.at_once);
     // Of several rows h and c are interleaved: they go in one piece.
     let (numbers, all) = if rows > 1 { (h.len(), h.len()) } else { (each * lanes, scan.blocks * lanes) };
     let memory = all.min(c.len());
     let (z, h, c) = (&mut z[..scan.blocks * line], &mut h[..all], &mut c[..memory]);
     crew.zipped_chunks([z, h, c], [each * line, numbers, numbers], &|job, [z, h, c]| {
+        let first = job * each;
+        reads.multiply(first..first + z.len() / line, z);
         for (i, z) in z.chunks_exact_mut(line).enumerate() {
             f(job * each + i, z, &mut h[i * lanes..], tail_mut(c, i * lanes));
         }

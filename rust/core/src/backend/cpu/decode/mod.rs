@@ -214,13 +214,7 @@ impl<T: Elementary> Steps<T> {
 impl<T: Elementary> Decoder<T> for Steps<T> {
     fn step(&mut self, backend: &dyn Backend<T>, tokens: &[i32]) -> Result<()> {
         let cpu: &Cpu<T> = (backend as &dyn Any).downcast_ref().ok_or(FOREIGN)?;
-        match Crew::within()? {
-            Some(crew) => {
-                self.run(cpu, crew, tokens);
-                Ok(())
-            }
-            None => enter(cpu.shared_operations(tokens.len()), |crew| self.run(cpu, crew, tokens)),
-        }
+        enter(cpu.shared_operations(tokens.len()), |crew| self.run(cpu, crew, tokens))
     }
 
     fn logits(&self, row: usize) -> &[T] {

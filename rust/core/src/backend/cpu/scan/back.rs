@@ -1,15 +1,17 @@
-//! The run of one layer back through all steps of a group: the reverse of [`super::steps`].
+//! The run of one layer back through all steps of some groups: the reverse of [`super::steps`].
 //!
 //! `dh` and `dc` hold the gradient of the state after the step at hand and are left with that
 //! before it; `z` is left with the gradients of the pre-activations, and of a normalised layer
 //! x̂ with those of the products.
 
 use super::super::gemm::{Left, Start};
+use super::super::groups::TOGETHER;
 use super::super::math::Elementary;
 use super::super::memory::Memory;
 use super::super::noise::{Extent, Multiply, Share};
 use super::super::norm::Gains;
-use super::super::packed::Packed;
+use super::super::packed::{Back, Packed};
+use super::super::panels::FEW;
 use super::super::part::Part;
 use super::super::pointwise::{self, Above, Units, each_row};
 use super::super::threads::Crew;
@@ -18,6 +20,7 @@ use super::steps::{row_or_none, tail_mut};
 use super::{Scan, Tape};
 use crate::cells::{Operand, Product, State, Step, Visit};
 use crate::program::When;
+use std::array::from_fn;
 use std::mem::take;
 
 /// Rows of the input's gradient in one job.
@@ -28,35 +31,45 @@ impl<T: Elementary> Scan<T> {
     pub(in super::super) fn backward(
         &self,
         crew: Crew,
-        part: &mut Part<T>,
+        parts: &mut [Part<T>],
         from_table: bool,
         products: &[Packed<T>],
     ) {
-        let mut tape = take(&mut part.tapes[self.tape]);
-        tape.norm.recurrent.d_gain.fill(T::ZERO);
-        tape.norm.d_memory.iter_mut().for_each(|d| d.fill(T::ZERO));
-        let mut memory = take(&mut part.memory);
-        if let Some(attend) = &self.attend {
-            attend.start_back(&mut memory, &mut tape.attend);
+        let mut taken: [_; TOGETHER] = from_fn(|i| {
+            let part = parts.get_mut(i)?;
+            let mut tape = take(&mut part.tapes[self.tape]);
+            tape.norm.recurrent.d_gain.fill(T::ZERO);
+            tape.norm.d_memory.iter_mut().for_each(|d| d.fill(T::ZERO));
+            let mut memory = take(&mut part.memory);
+            if let Some(attend) = &self.attend {
+                attend.start_back(&mut memory, &mut tape.attend);
+            }
+            Some((tape, memory))
+        });
+        let mut all = taken.iter_mut().flatten().zip(&*parts);
+        let all = from_fn(|_| {
+            let ((tape, memory), part) = all.next()?;
+            Some(Backward { scan: self, crew, part, tape, memory })
+        });
+        self.recurrence.cell.visit(Together { scan: self, products, all });
+        for ((mut tape, mut memory), part) in taken.into_iter().flatten().zip(parts) {
+            if let Some(attend) = &self.attend {
+                attend.finish_back(&mut memory);
+            }
+            part.memory = memory;
+            if !from_table {
+                let rows = part.group.len;
+                self.normalise_input_backward(rows, rows, &tape.z, &mut tape.norm.input);
+                let start = if self.input.adds { Start::There } else { Start::Zero };
+                let dx = &mut part.d_slots[self.input.slot];
+                let (stride, dz) = (dx.stride, self.input_gradients(&tape));
+                crew.chunks(&mut dx.at_mut(0)[..rows * stride], ROWS_A_JOB * stride, |job, dx| {
+                    let dz = &dz[job * ROWS_A_JOB * self.line()..];
+                    self.project_backward(rows, dz, dx.len() / stride, start, dx, stride);
+                });
+            }
+            part.tapes[self.tape] = tape;
         }
-        let backward = Backward { scan: self, crew, part, tape: &mut tape, memory: &mut memory, products };
-        self.recurrence.cell.visit(backward);
-        if let Some(attend) = &self.attend {
-            attend.finish_back(&mut memory);
-        }
-        part.memory = memory;
-        if !from_table {
-            let rows = part.group.len;
-            self.normalise_input_backward(rows, rows, &tape.z, &mut tape.norm.input);
-            let start = if self.input.adds { Start::There } else { Start::Zero };
-            let dx = &mut part.d_slots[self.input.slot];
-            let (stride, dz) = (dx.stride, self.input_gradients(&tape));
-            crew.chunks(&mut dx.at_mut(0)[..rows * stride], ROWS_A_JOB * stride, |job, dx| {
-                let dz = &dz[job * ROWS_A_JOB * self.line()..];
-                self.project_backward(rows, dz, dx.len() / stride, start, dx, stride);
-            });
-        }
-        part.tapes[self.tape] = tape;
     }
 
     /// After the backward run: the gradients of W_ih x, laid out as `z`.
@@ -73,37 +86,73 @@ impl<T: Elementary> Scan<T> {
 struct Backward<'a, T> {
     scan: &'a Scan<T>,
     /// Who shares a step.
-    crew: Crew,
+    crew: Crew<'a>,
     part: &'a Part<T>,
     tape: &'a mut Tape<T>,
     memory: &'a mut Memory<T>,
-    products: &'a [Packed<T>],
 }
 
-impl<T: Elementary> Visit for Backward<'_, T> {
+/// Groups that go back through the steps side by side.
+struct Together<'a, T> {
+    scan: &'a Scan<T>,
+    products: &'a [Packed<T>],
+    all: [Option<Backward<'a, T>>; TOGETHER],
+}
+
+impl<'a, T: Elementary> Together<'a, T> {
+    /// Those that have a step `t`.
+    fn at(&mut self, t: usize) -> impl Iterator<Item = &mut Backward<'a, T>> {
+        self.all.iter_mut().flatten().filter(move |group| t < group.part.group.steps.len())
+    }
+
+    /// Back through a product to what it multiplied.
+    fn multiply(&mut self, t: usize, product: &Product, weight: &Packed<T>) {
+        // A group whose panels threads share is alone.
+        if let Some(group) =
+            self.at(t).find(|group| group.crew.is_team() && group.part.group.rows.len() <= FEW)
+        {
+            let (crew, isa) = (group.crew, group.scan.isa);
+            return weight.few_rows_back(crew, isa, group.through(t, product));
+        }
+        let isa = self.scan.isa;
+        let mut groups = self.at(t);
+        let mut all: [_; TOGETHER] = from_fn(|_| groups.next().map(|group| group.through(t, product)));
+        weight.products_back(isa, &mut all);
+    }
+}
+
+impl<T: Elementary> Visit for Together<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
-        for t in (0..self.part.group.steps.len()).rev() {
-            self.look_back(t, When::After);
-            self.share_gradient(t);
-            if C::MEMORY && self.scan.normalises_memory() {
-                (0..self.scan.blocks).for_each(|block| self.emit::<S, C>(cell, t, block));
-                self.normalise_memory(t);
-                (0..self.scan.blocks).for_each(|block| self.remember::<S, C>(cell, t, block));
-            } else {
-                (0..self.scan.blocks).for_each(|block| self.step::<S, C>(cell, t, block));
+        let (scan, products) = (self.scan, self.products);
+        let steps = self.all.iter().flatten().map(|group| group.part.group.steps.len()).max();
+        for t in (0..steps.unwrap_or(0)).rev() {
+            for group in self.at(t) {
+                group.look_back(t, When::After);
+                group.share_gradient(t);
+                if C::MEMORY && scan.normalises_memory() {
+                    (0..scan.blocks).for_each(|block| group.emit::<S, C>(cell, t, block));
+                    group.normalise_memory(t);
+                    (0..scan.blocks).for_each(|block| group.remember::<S, C>(cell, t, block));
+                } else {
+                    (0..scan.blocks).for_each(|block| group.step::<S, C>(cell, t, block));
+                }
+                group.join_memory(t);
+                group.tape.noise.d_seen.data.fill(T::ZERO);
             }
-            self.join_memory(t);
-            self.tape.noise.d_seen.data.fill(T::ZERO);
-            for (product, weight) in self.scan.layout.products.iter().zip(self.products).rev() {
-                self.normalise(t, product);
+            for (product, weight) in scan.layout.products.iter().zip(products).rev() {
+                self.at(t).for_each(|group| group.normalise(t, product));
                 self.multiply(t, product, weight);
                 if C::RESETS && product.operand == Operand::ResetH {
-                    (0..self.scan.blocks).for_each(|block| self.reset::<S, C>(cell, t, block));
+                    for group in self.at(t) {
+                        (0..scan.blocks).for_each(|block| group.reset::<S, C>(cell, t, block));
+                    }
                 }
             }
-            self.unsee(t);
-            self.look_back(t, When::Before);
+            for group in self.at(t) {
+                group.unsee(t);
+                group.look_back(t, When::Before);
+            }
         }
     }
 }
@@ -250,24 +299,19 @@ impl<T: Elementary> Backward<'_, T> {
         }
     }
 
-    /// Back through a product to what it multiplied.
-    fn multiply(&mut self, t: usize, product: &Product, weight: &Packed<T>) {
+    /// What goes back through a product, and where to.
+    fn through(&mut self, t: usize, product: &Product) -> Back<'_, T> {
         let (scan, group, step) = (self.scan, &self.part.group, self.part.group.steps[t]);
-        let Tape { z, norm, dh, dc, d_reset, noise, rounded, .. } = &mut *self.tape;
+        let Tape { z, norm, dh, dc, d_reset, noise, rounded: [room, _], .. } = &mut *self.tape;
         let dz: &[T] = if scan.normalises() { &norm.recurrent.x } else { z };
-        let dz =
-            scan.gradients(group.len, &dz[step.first * scan.line()..], product.slot, product.gates.len());
+        let a = scan.gradients(group.len, &dz[step.first * scan.line()..], product.slot, product.gates.len());
         let (to, start) = match product.operand {
             Operand::H if noise.d_seen.stride > 0 => (&mut noise.d_seen, Start::There),
             Operand::H => (dh, Start::There),
             Operand::C => (dc, Start::There),
             Operand::ResetH => (d_reset, Start::Zero),
         };
-        let stride = to.stride;
-        if self.crew.is_team() && step.active == 1 {
-            return weight.row_back(self.crew, scan.isa, dz, start, &mut to.data[..stride], &mut rounded[0]);
-        }
-        weight.product_back(scan.isa, step.active, dz, start, &mut to.data, stride);
+        Back { rows: step.active, a, start, stride: to.stride, c: &mut to.data, room }
     }
 
     fn reset<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {

@@ -1,5 +1,5 @@
 //! One recurrent layer: its packed weights and the products with its input. The run through the
-//! steps is in [`steps`] and [`back`], that of a row alone in [`shared`], its random masks in [`masks`], the weight gradients in
+//! steps is in [`steps`] and [`back`], that of few rows in [`shared`], its random masks in [`masks`], the weight gradients in
 //! [`gradients`], the state in and out in [`states`], what is kept of a run in [`tape`].
 
 mod attend;
@@ -21,6 +21,7 @@ use super::gemm::{Left, Start};
 use super::math::Elementary;
 use super::norm::{Gains, Norm, Spread};
 use super::packed::{Operand as Rounded, Packed, Room};
+use super::panels::MOST_VECTORS;
 use super::scratch::Buffer;
 use super::simd::{Isa, Strides};
 use super::threads::Crew;
@@ -28,6 +29,7 @@ use crate::backend::Precision;
 use crate::cells::{Layout, Operand, Product, Seen};
 use crate::params::ParamId;
 use crate::program::{NORM_EPS, Recurrence, SlotId};
+use std::ops::Range;
 
 /// Where a layer that is fed by tokens finds them.
 #[derive(Clone, Copy)]
@@ -54,6 +56,8 @@ pub(super) struct Scan<T> {
     pub(super) lanes: usize,
     /// Unit blocks of one register.
     pub(super) blocks: usize,
+    /// Blocks that are multiplied at a time: several, where a product has one register of each.
+    pub(super) at_once: usize,
     /// b_ih + b_hh of each slot, `[H / L][S·L]`.
     bias: Buffer<T>,
     /// Peephole weights, each padded to whole registers; or nothing.
@@ -95,6 +99,9 @@ impl<T: Elementary> Scan<T> {
     ) -> Self {
         let (layout, lanes, hidden) = (recurrence.cell.layout(), isa.lanes::<T>(), recurrence.hidden);
         let blocks = hidden.div_ceil(lanes);
+        let narrow =
+            layout.input.len() == 1 || layout.products.iter().any(|product| product.gates.len() == 1);
+        let at_once = if narrow { MOST_VECTORS } else { 1 };
         let line = blocks * layout.slots * lanes;
         let peephole = |k: usize| Buffer::new(if k < layout.peepholes.len() { blocks * lanes } else { 0 });
         let one_hot = always_tokens && tokens.is_some_and(|tokens| tokens.embedding.is_none());
@@ -121,6 +128,7 @@ impl<T: Elementary> Scan<T> {
             precision,
             lanes,
             blocks,
+            at_once,
             bias: Buffer::new(line),
             peephole: [0, 1, 2].map(peephole),
             input_product: (!one_hot)
@@ -208,8 +216,10 @@ impl<T: Elementary> Scan<T> {
             let count = 48.min(rows - first);
             let x = self.round_input(count, &x[first * x_stride..], x_stride, room);
             let to = if self.normalises() { &mut kept.x[..] } else { &mut z[..] };
-            crew.chunks(&mut to[..self.blocks * rows * line], rows * line, |block, to| {
-                self.project_block(block, count, x, &mut to[first * line..][..count * line]);
+            let (apart, job) = (rows * line, self.at_once);
+            crew.chunks(&mut to[..self.blocks * apart], job * apart, |number, to| {
+                let blocks = number * job..self.blocks.min((number + 1) * job);
+                self.project_blocks(blocks, count, x, &mut to[first * line..], apart);
             });
             self.normalise_input(rows, first, count, z, kept);
         }
@@ -230,14 +240,27 @@ impl<T: Elementary> Scan<T> {
         })
     }
 
-    /// The same for one unit block; of a normalised layer W_ih x alone.
-    pub(super) fn project_block(&self, block: usize, rows: usize, x: Option<Rounded<'_, T>>, z: &mut [T]) {
+    /// The same for some unit blocks, `apart` from each other; of a normalised layer W_ih x alone.
+    pub(super) fn project_blocks(
+        &self,
+        blocks: Range<usize>,
+        rows: usize,
+        x: Option<Rounded<'_, T>>,
+        z: &mut [T],
+        apart: usize,
+    ) {
         let (Some(input), Some(x)) = (&self.input_product, x) else { return };
-        let (bias, line, covered) = (self.bias(block), self.line(), self.layout.input.len() * self.lanes);
-        let start = if self.normalises() { Start::Zero } else { Start::Row(bias) };
-        input.block_product(self.isa, rows, x, block, start, z, line);
-        if covered < line {
-            for row in z.chunks_exact_mut(line) {
+        let (line, covered) = (self.line(), self.layout.input.len() * self.lanes);
+        if covered == line {
+            let start =
+                if self.normalises() { Start::Zero } else { Start::Row(&self.bias[blocks.start * line..]) };
+            return input.blocks_product(self.isa, rows, x, blocks, start, z, [line, apart]);
+        }
+        for (block, at) in blocks.zip((0..).step_by(apart)) {
+            let (bias, z) = (self.bias(block), &mut z[at..]);
+            let start = if self.normalises() { Start::Zero } else { Start::Row(bias) };
+            input.blocks_product(self.isa, rows, x, block..block + 1, start, z, [line, apart]);
+            for row in z.chunks_exact_mut(line).take(rows) {
                 row[covered..].copy_from_slice(&bias[covered..]);
             }
         }

@@ -1,18 +1,23 @@
-//! A step of a row alone. Its unit blocks are independent once the state before the step is known, and
-//! what a run of them writes is a slice of each: threads share them.
+//! A step of few rows. Its unit blocks are independent once the state before the step is known, and
+//! what a run of them writes is a slice of each row: threads share them.
 
 use super::super::gemm::{Left, Start};
 use super::super::math::Elementary;
+use super::super::panels::FEW;
 use super::super::pointwise::{self, Units, each_row};
 use super::super::threads::SHARE;
 use super::steps::{Forward, row_or_none, tail, tail_mut};
 use super::{Scan, Tape};
 use crate::cells::{Operand, State, Step};
+use std::array::from_fn;
+
+/// What a job writes of a step: a piece of `z`, and of each row of h and of c.
+const SLICES: usize = 1 + 2 * FEW;
 
 impl<T: Elementary> Scan<T> {
-    /// Unit blocks that are worth handing to another thread.
-    fn blocks_a_job(&self) -> usize {
-        SHARE.div_ceil(self.block_operations())
+    /// Unit blocks of a step of `rows` rows that are worth handing to another thread.
+    fn blocks_a_job(&self, rows: usize) -> usize {
+        SHARE.div_ceil(rows * self.block_operations()).next_multiple_of(self.at_once)
     }
 
     /// Whether a step goes round the unit blocks once.
@@ -24,16 +29,19 @@ impl<T: Elementary> Scan<T> {
 impl<T: Elementary> Forward<'_, T> {
     /// Whether threads share step `t`.
     pub(super) fn shares(&self, t: usize) -> bool {
-        let alone = self.part.group.rows.len() == 1 && self.part.group.steps[t].active == 1;
-        let scan = self.scan;
-        self.crew.is_team() && alone && scan.goes_round_once() && scan.blocks >= 2 * scan.blocks_a_job()
+        let (scan, rows) = (self.scan, self.part.group.steps[t].active);
+        self.crew.is_team()
+            && self.part.group.rows.len() <= FEW
+            && scan.goes_round_once()
+            && scan.blocks > scan.blocks_a_job(rows)
     }
 
     /// Step `t`, its unit blocks shared.
     pub(super) fn share<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize) {
         self.round(t, 0);
         let (scan, group, table) = (self.scan, &self.part.group, self.table);
-        let (lanes, line, first) = (scan.lanes, scan.line(), group.steps[t].first);
+        let (lanes, line, (first, rows)) =
+            (scan.lanes, scan.line(), (group.steps[t].first, group.steps[t].active));
         let (prev, (now, _)) = (group.prev(t), self.now(t));
         let Tape { z, c, noise, rounded, .. } = &mut *self.tape;
         let (stride, c_stride) = (self.out.stride, c.stride);
@@ -51,26 +59,44 @@ impl<T: Elementary> Forward<'_, T> {
             let a = weight.operand(Left::rows(from, stride, scan.terms(product.operand)), room);
             (product.slot * lanes, weight, a)
         });
-        let each = scan.blocks_a_job();
-        let sizes = [each * group.len * line, each * lanes, each * lanes];
-        let z = &mut z[..scan.blocks * group.len * line];
-        let units = scan.blocks * lanes;
-        let (h, c) = (&mut h_now[..units], if C::MEMORY { &mut c_now[..units] } else { &mut [] });
-        self.crew.zipped_chunks([z, h, c], sizes, &|job, [z, h, c]| {
-            for (i, z) in z.chunks_exact_mut(group.len * line).enumerate() {
-                let (block, z) = (job * each + i, &mut z[first * line..][..line]);
-                if let Some((table, rows)) = table {
-                    z.copy_from_slice(table.row(block, rows[first] as usize, line));
+        let (each, apart, units) = (scan.blocks_a_job(rows), group.len * line, scan.blocks * lanes);
+        // z, then each row's h, then each row's c.
+        let mut sizes = [each * lanes; SLICES];
+        sizes[0] = each * apart;
+        let c_rows = if C::MEMORY { rows } else { 0 };
+        let mut h = h_now.chunks_mut(stride).take(rows);
+        let mut c = c_now.chunks_mut(c_stride.max(1)).take(c_rows);
+        let mut z = Some(&mut z[..scan.blocks * apart]);
+        let slices = from_fn(|i| match i {
+            0 => z.take().unwrap_or_default(),
+            1..=FEW => h.next().map(|row| &mut row[..units]).unwrap_or_default(),
+            _ => c.next().map(|row| &mut row[..units]).unwrap_or_default(),
+        });
+        self.crew.zipped_chunks(slices, sizes, &|job, [z, mut state @ ..]| {
+            let (h, c) = state.split_at_mut(FEW);
+            let blocks = job * each..scan.blocks.min((job + 1) * each);
+            let z = &mut z[first * line..];
+            if let Some((table, tokens)) = table {
+                for (i, block) in blocks.clone().enumerate() {
+                    for (z, &token) in z[i * apart..].chunks_exact_mut(line).zip(&tokens[first..][..rows]) {
+                        z.copy_from_slice(table.row(block, token as usize, line));
+                    }
                 }
-                for (slot, weight, a) in products.clone() {
-                    weight.block_product(scan.isa, 1, a, block, Start::There, &mut z[slot..], line);
+            }
+            for (slot, weight, a) in products.clone() {
+                let z = &mut z[slot..];
+                weight.blocks_product(scan.isa, rows, a, blocks.clone(), Start::There, z, [line, apart]);
+            }
+            for (i, block) in blocks.enumerate() {
+                let (at, to, peephole) = (block * lanes, i * lanes, scan.peephole_at(block * lanes));
+                for (row, (h, c)) in h.iter_mut().zip(&mut *c).take(rows).enumerate() {
+                    let units = Units { peephole, candidate: row_or_none(&noise.candidate, first + row, at) };
+                    let prev =
+                        State { h: &prev.h[row * stride + at..], c: tail(prev.c, row * c_stride + at) };
+                    let next = State { h: &mut h[to..], c: tail_mut(c, to) };
+                    let z = &mut z[i * apart + row * line..][..line];
+                    each_row(scan.isa, 1, stride, z, pointwise::Forward { cell, prev, next, units });
                 }
-                let (at, to) = (block * lanes, i * lanes);
-                let peephole = scan.peephole_at(at);
-                let units = Units { peephole, candidate: row_or_none(&noise.candidate, first, at) };
-                let prev = State { h: &prev.h[at..], c: tail(prev.c, at) };
-                let next = State { h: &mut h[to..], c: tail_mut(c, to) };
-                each_row(scan.isa, 1, stride, z, pointwise::Forward { cell, prev, next, units });
             }
         });
         self.zoneout(t);

@@ -1,4 +1,4 @@
-//! The run of one layer through all steps of a group.
+//! The run of one layer through all steps of some groups.
 //!
 //! Per step and unit block: the block's pre-activations (the input's part is there already) take
 //! the recurrent product while they sit in registers, then the cell's step runs on them while
@@ -7,7 +7,7 @@
 
 use super::super::context::Context;
 use super::super::gemm::{Left, Start};
-use super::super::groups::Group;
+use super::super::groups::{Group, TOGETHER};
 use super::super::math::Elementary;
 use super::super::noise::{Blend, Extent};
 use super::super::norm::Gains;
@@ -20,40 +20,52 @@ use super::super::tokens::Table;
 use super::{Scan, Tape};
 use crate::cells::{Operand, Product, State, Step, Visit};
 use crate::program::When;
+use std::array::from_fn;
 use std::mem::take;
+use std::ops::Range;
 
 impl<T: Elementary> Scan<T> {
-    /// Runs the group through all steps. The state before the first is in the leading rows.
+    /// Runs some groups, at most [`TOGETHER`], through all steps. The state before the first is in the
+    /// leading rows.
     pub(in super::super) fn forward(
         &self,
         crew: Crew,
-        part: &mut Part<T>,
+        parts: &mut [Part<T>],
         table: Option<&Table<T>>,
         products: &[Packed<T>],
         run: &Context<'_, T>,
     ) {
-        let mut tape = take(&mut part.tapes[self.tape]);
-        let mut out = take(&mut part.slots[self.recurrence.out]);
         let context_slot = self.attend.as_ref().map(|attend| attend.attention.context);
-        let mut context = context_slot.map(|slot| take(&mut part.slots[slot])).unwrap_or_default();
-        if table.is_none() {
-            let x = &part.slots[self.input.slot];
-            let Tape { z, norm, rounded, .. } = &mut tape;
-            self.project(crew, part.group.len, x.at(0), x.stride, z, &mut norm.input, &mut rounded[0]);
-        }
-        self.draw_masks(part, &mut tape, run);
-        self.see(&mut tape, &out, 0, part.group.rows.len(), 0);
-        let table = table.zip(self.tokens).map(|(table, tokens)| (table, &part.token_rows[tokens.slot][..]));
-        if let Some(attend) = &self.attend {
-            attend.start(&mut part.memory, &mut tape.attend, part.group.len, run.memory_steps);
-        }
-        let (into, seen) = (&mut out, &mut context);
-        let forward =
-            Forward { scan: self, crew, part, tape: &mut tape, out: into, context: seen, products, table };
-        self.recurrence.cell.visit(forward);
-        (part.tapes[self.tape], part.slots[self.recurrence.out]) = (tape, out);
-        if let Some(slot) = context_slot {
-            part.slots[slot] = context;
+        let mut taken: [_; TOGETHER] = from_fn(|i| {
+            let part = parts.get_mut(i)?;
+            let mut tape = take(&mut part.tapes[self.tape]);
+            let out = take(&mut part.slots[self.recurrence.out]);
+            let context = context_slot.map(|slot| take(&mut part.slots[slot])).unwrap_or_default();
+            if table.is_none() {
+                let x = &part.slots[self.input.slot];
+                let Tape { z, norm, rounded, .. } = &mut tape;
+                self.project(crew, part.group.len, x.at(0), x.stride, z, &mut norm.input, &mut rounded[0]);
+            }
+            self.draw_masks(part, &mut tape, run);
+            self.see(&mut tape, &out, 0, part.group.rows.len(), 0);
+            if let Some(attend) = &self.attend {
+                attend.start(&mut part.memory, &mut tape.attend, part.group.len, run.memory_steps);
+            }
+            Some((tape, out, context))
+        });
+        let mut all = taken.iter_mut().flatten().zip(&*parts);
+        let all = from_fn(|_| {
+            let ((tape, out, context), part) = all.next()?;
+            let table = table.zip(self.tokens);
+            let table = table.map(|(table, tokens)| (table, &part.token_rows[tokens.slot][..]));
+            Some(Forward { scan: self, crew, part, tape, out, context, products, table })
+        });
+        self.recurrence.cell.visit(Together { scan: self, all });
+        for ((tape, out, context), part) in taken.into_iter().flatten().zip(parts) {
+            (part.tapes[self.tape], part.slots[self.recurrence.out]) = (tape, out);
+            if let Some(slot) = context_slot {
+                part.slots[slot] = context;
+            }
         }
     }
 
@@ -82,7 +94,7 @@ impl<T: Elementary> Scan<T> {
 pub(super) struct Forward<'a, T> {
     pub(super) scan: &'a Scan<T>,
     /// Who shares a step.
-    pub(super) crew: Crew,
+    pub(super) crew: Crew<'a>,
     pub(super) part: &'a Part<T>,
     pub(super) tape: &'a mut Tape<T>,
     pub(super) out: &'a mut Rows<T>,
@@ -93,46 +105,71 @@ pub(super) struct Forward<'a, T> {
     pub(super) table: Option<(&'a Table<T>, &'a [u32])>,
 }
 
-impl<T: Elementary> Visit for Forward<'_, T> {
+/// Groups that go through the steps side by side: what is read of a weight for one is there for all.
+struct Together<'a, T> {
+    scan: &'a Scan<T>,
+    all: [Option<Forward<'a, T>>; TOGETHER],
+}
+
+impl<'a, T> Together<'a, T> {
+    /// Those that have a step `t`.
+    fn at(&mut self, t: usize) -> impl Iterator<Item = &mut Forward<'a, T>> {
+        self.all.iter_mut().flatten().filter(move |group| t < group.part.group.steps.len())
+    }
+}
+
+impl<T: Elementary> Visit for Together<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
-        for t in 0..self.part.group.steps.len() {
-            if self.shares(t) {
-                self.share::<S, C>(cell, t);
+        let (blocks, at_once, normalises) = (self.scan.blocks, self.scan.at_once, self.scan.normalises());
+        let steps = self.all.iter().flatten().map(|group| group.part.group.steps.len()).max();
+        for t in 0..steps.unwrap_or(0) {
+            // A group that threads share is alone.
+            if let Some(group) = self.at(t).find(|group| group.shares(t)) {
+                group.share::<S, C>(cell, t);
                 continue;
             }
-            self.look(t, When::Before);
+            self.at(t).for_each(|group| group.look(t, When::Before));
             // Twice round the blocks where a product waits for the reset gate of all units.
             for pass in 0..1 + usize::from(C::RESETS) {
                 let last = pass == usize::from(C::RESETS);
-                self.round(t, pass);
-                if self.scan.normalises() {
-                    (0..self.scan.blocks).for_each(|block| self.multiply(t, pass, block));
-                    self.normalise(t, pass);
-                }
-                for block in 0..self.scan.blocks {
-                    if !self.scan.normalises() {
-                        self.multiply(t, pass, block);
+                for group in self.at(t) {
+                    group.round(t, pass);
+                    if normalises {
+                        group.multiply(t, pass, 0..blocks);
+                        group.normalise(t, pass);
                     }
-                    // What a cell has not is not compiled for it.
-                    if C::RESETS && !last {
-                        self.reset::<S, C>(cell, t, block);
-                    } else if C::MEMORY && self.scan.normalises_memory() {
-                        self.remember::<S, C>(cell, t, block);
-                    } else {
-                        self.step::<S, C>(cell, t, block);
+                }
+                for first in (0..blocks).step_by(at_once) {
+                    let run = first..blocks.min(first + at_once);
+                    for group in self.at(t) {
+                        if !normalises {
+                            group.multiply(t, pass, run.clone());
+                        }
+                        for block in run.clone() {
+                            // What a cell has not is not compiled for it.
+                            if C::RESETS && !last {
+                                group.reset::<S, C>(cell, t, block);
+                            } else if C::MEMORY && group.scan.normalises_memory() {
+                                group.remember::<S, C>(cell, t, block);
+                            } else {
+                                group.step::<S, C>(cell, t, block);
+                            }
+                        }
                     }
                 }
             }
-            if C::MEMORY && self.scan.normalises_memory() {
-                self.normalise_memory(t);
-                (0..self.scan.blocks).for_each(|block| self.emit::<S, C>(cell, t, block));
+            for group in self.at(t) {
+                if C::MEMORY && group.scan.normalises_memory() {
+                    group.normalise_memory(t);
+                    (0..blocks).for_each(|block| group.emit::<S, C>(cell, t, block));
+                }
+                group.project(t);
+                group.zoneout(t);
+                let (now, rows) = group.now(t);
+                group.scan.see(group.tape, group.out, now, rows, 0);
+                group.look(t, When::After);
             }
-            self.project(t);
-            self.zoneout(t);
-            let (now, rows) = self.now(t);
-            self.scan.see(self.tape, self.out, now, rows, 0);
-            self.look(t, When::After);
         }
     }
 }
@@ -145,10 +182,20 @@ impl<T: Elementary> Forward<'_, T> {
     }
 
     /// Where unit block `block` of step `t` lies in `z`.
-    fn place(&self, t: usize, block: usize) -> std::ops::Range<usize> {
+    fn place(&self, t: usize, block: usize) -> Range<usize> {
         let (group, line) = (&self.part.group, self.scan.line());
         let start = (block * group.len + group.steps[t].first) * line;
         start..start + group.steps[t].active * line
+    }
+
+    /// From where the first of some unit blocks of step `t` begins to where the last ends.
+    fn places(&self, t: usize, blocks: &Range<usize>) -> Range<usize> {
+        self.place(t, blocks.start).start..self.place(t, blocks.end - 1).end
+    }
+
+    /// From a unit block to the next.
+    fn apart(&self) -> usize {
+        self.part.group.len * self.scan.line()
     }
 
     /// Looks at the memory, if this is the time of a step to do so.
@@ -164,15 +211,16 @@ impl<T: Elementary> Forward<'_, T> {
         }
     }
 
-    /// Adds W_ch c to a unit block.
-    fn see_context(&mut self, t: usize, block: usize) {
+    /// Adds W_ch c to some unit blocks.
+    fn see_context(&mut self, t: usize, blocks: Range<usize>) {
         let Some(attend) = &self.scan.attend else { return };
         let Some(sight) = &attend.sight else { return };
-        let (place, step) = (self.place(t, block), self.part.group.steps[t]);
+        let (place, apart, step) = (self.places(t, &blocks), self.apart(), self.part.group.steps[t]);
         let seen = Left::rows(self.context.at(step.first), self.context.stride, attend.attention.memory);
         let Tape { z, attend, .. } = &mut *self.tape;
-        let (seen, line) = (sight.operand(seen, &attend.rounded), self.scan.line());
-        sight.block_product(self.scan.isa, step.active, seen, block, Start::There, &mut z[place], line);
+        let (seen, z) = (sight.operand(seen, &attend.rounded), &mut z[place]);
+        let line = self.scan.line();
+        sight.blocks_product(self.scan.isa, step.active, seen, blocks, Start::There, z, [line, apart]);
     }
 
     /// Rounds what the products of this pass multiply, where they take it rounded.
@@ -187,32 +235,35 @@ impl<T: Elementary> Forward<'_, T> {
         }
     }
 
-    /// The products of this pass, into z or, where they are normalised, beside it.
-    fn multiply(&mut self, t: usize, pass: usize, block: usize) {
-        let (scan, place) = (self.scan, self.place(t, block));
+    /// The products of this pass for some unit blocks, into z or, where they are normalised, beside it.
+    fn multiply(&mut self, t: usize, pass: usize, blocks: Range<usize>) {
+        let (scan, places, apart) = (self.scan, self.places(t, &blocks), self.apart());
         let (group, line) = (&self.part.group, scan.line());
         let step = group.steps[t];
         if let (Some((table, rows)), 0) = (self.table, pass) {
-            let z = self.tape.z[place.clone()].chunks_exact_mut(line);
-            for (z, &token) in z.zip(&rows[step.first..]) {
-                z.copy_from_slice(table.row(block, token as usize, line));
+            for block in blocks.clone() {
+                let place = self.place(t, block);
+                let z = self.tape.z[place].chunks_exact_mut(line);
+                for (z, &token) in z.zip(&rows[step.first..]) {
+                    z.copy_from_slice(table.row(block, token as usize, line));
+                }
             }
         }
         if pass == 0 {
-            self.see_context(t, block);
+            self.see_context(t, blocks.clone());
         }
         let normalises = scan.normalises();
         let Tape { z, norm, c, reset, noise, rounded, .. } = &mut *self.tape;
         let (to, start) = if normalises {
-            (&mut norm.recurrent.x[place], Start::Zero)
+            (&mut norm.recurrent.x[places], Start::Zero)
         } else {
-            (&mut z[place], Start::There)
+            (&mut z[places], Start::There)
         };
         for ((product, weight), rounded) in scan.layout.products.iter().zip(self.products).zip(rounded) {
             if pass_of(product) == pass {
                 let a = scan.multiplied(product.operand, group, t, [self.out, &noise.seen, c, reset]);
                 let (a, to) = (weight.operand(a, rounded), &mut to[product.slot * scan.lanes..]);
-                weight.block_product(scan.isa, step.active, a, block, start, to, line);
+                weight.blocks_product(scan.isa, step.active, a, blocks.clone(), start, to, [line, apart]);
             }
         }
     }

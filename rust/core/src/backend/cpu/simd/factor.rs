@@ -180,7 +180,8 @@ pub(crate) struct Strides {
 }
 
 /// The innermost loop of every product: `sum[r][v] += Σ a(r, k) · b[k][v]` over `blocks` blocks
-/// of `terms` terms, k running through them all; term k of `b` begins at `k * b_stride`.
+/// of `terms` terms, k running through them all; register v of term k of `b` begins at
+/// `k * b_stride + v * b_apart`.
 #[inline(always)]
 pub(crate) fn multiply<
     S: Sum,
@@ -197,24 +198,38 @@ pub(crate) fn multiply<
     terms: usize,
     b: &[F],
     b_stride: usize,
+    b_apart: usize,
 ) {
     if blocks == 0 || terms == 0 {
         return;
     }
     let last = (R - 1) * at.row + (blocks - 1) * at.block + (terms - 1) * at.term;
-    assert!(last < a.len() && (blocks * terms - 1) * b_stride + N * L <= b.len());
+    assert!(last < a.len() && (blocks * terms - 1) * b_stride + (N - 1) * b_apart + L <= b.len());
     let mut b = b.as_ptr();
     for block in 0..blocks {
         let a = a[block * at.block..].as_ptr();
         for k in 0..terms {
             // SAFETY: the assertion above bounds the largest index of `a` used here, and `b`
             // advances `b_stride` elements on each of blocks·terms turns.
-            let factors: [F; R] = from_fn(|r| unsafe { *a.add(r * at.row + k * at.term) });
-            for v in 0..N {
-                // SAFETY: as above.
-                let line: [F; L] = unsafe { b.add(v * L).cast::<[F; L]>().read_unaligned() };
+            let factor = |r: usize| unsafe { *a.add(r * at.row + k * at.term) };
+            // SAFETY: as above.
+            let line = |v: usize| unsafe { b.add(v * b_apart).cast::<[F; L]>().read_unaligned() };
+            // The fewer of both are held in registers, the others pass by.
+            if N < R {
+                let lines: [[F; L]; N] = from_fn(line);
                 for r in 0..R {
-                    sum[r][v] = factors[r].multiply_add::<L, OPS>(line, sum[r][v]);
+                    let factor = factor(r);
+                    for v in 0..N {
+                        sum[r][v] = factor.multiply_add::<L, OPS>(lines[v], sum[r][v]);
+                    }
+                }
+            } else {
+                let factors: [F; R] = from_fn(factor);
+                for v in 0..N {
+                    let line = line(v);
+                    for r in 0..R {
+                        sum[r][v] = factors[r].multiply_add::<L, OPS>(line, sum[r][v]);
+                    }
                 }
             }
             b = b.wrapping_add(b_stride);

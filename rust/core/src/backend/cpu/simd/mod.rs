@@ -13,7 +13,6 @@ pub(crate) use pack::Pack;
 
 use crate::error::{Error, Result};
 use crate::float::Float;
-use crate::optim::{Loop, Runner};
 use std::sync::OnceLock;
 
 /// An instruction set that the kernels are compiled for and this processor has: there is no way
@@ -52,23 +51,6 @@ pub(crate) trait Task<T: Float> {
     type Out;
     /// `L` lanes of `T` fill a register; `OPS`: one of [`ops`].
     fn run<const L: usize, const OPS: u8>(self) -> Self::Out;
-}
-
-/// A loop of an optimiser as a task.
-struct Compiled<J>(J);
-
-impl<J: Loop> Task<f32> for Compiled<J> {
-    type Out = J::Out;
-    #[inline(always)]
-    fn run<const L: usize, const OPS: u8>(self) -> J::Out {
-        self.0.run()
-    }
-}
-
-impl Runner for Isa {
-    fn run<J: Loop>(self, job: J) -> J::Out {
-        self.run(Compiled(job))
-    }
 }
 
 impl Isa {
@@ -130,13 +112,15 @@ impl Isa {
         bytes / size_of::<T>()
     }
 
-    /// Rows of a product's tile: rows × 4 accumulators fit the register file.
-    pub(crate) fn tile_rows(self) -> usize {
-        match self.0 {
-            Set::Portable => 2,
-            Set::Avx2 => 3,
-            Set::Avx512 | Set::Avx512Dot => 6,
-        }
+    /// Rows of a product's tile with a panel of 1 to 4 registers: its sums fit the register file beside
+    /// what they are made of, and are enough to hide how long a multiply-add takes.
+    pub(crate) fn tile_rows(self, vectors: usize) -> usize {
+        let rows = match self.0 {
+            Set::Portable => [6, 4, 2, 2],
+            Set::Avx2 => [8, 6, 3, 3],
+            Set::Avx512 | Set::Avx512Dot => [8, 8, 8, 6],
+        };
+        rows[vectors - 1]
     }
 
     /// Runs a task compiled for this instruction set.

@@ -30,26 +30,33 @@ impl<T: Elementary> Work<T> {
         let context = self.context(cpu, &distinct, &rounded);
         let (d_state, dropped) = (&self.d_state, &self.dropped);
         let inner = if self.parts.len() == 1 { crew } else { Crew::ALONE };
-        crew.each(&mut self.parts, |_, part| {
-            if let Some(dy) = upstream.output {
-                let kind = program.slots[program.output];
-                if let Some(head) = cpu.head() {
-                    head.make_room(&mut part.d_slots[head.out], part.group.len);
+        let together = cpu.together(self.parts.len(), crew.threads());
+        crew.chunks(&mut self.parts, together, |_, parts| {
+            for part in &mut *parts {
+                if let Some(dy) = upstream.output {
+                    let kind = program.slots[program.output];
+                    if let Some(head) = cpu.head() {
+                        head.make_room(&mut part.d_slots[head.out], part.group.len);
+                    }
+                    part.with_gradient(program.output, |part, rows| part.pack(dy, steps, kind, rows));
                 }
-                part.with_gradient(program.output, |part, rows| part.pack(dy, steps, kind, rows));
-            }
-            for (scan, at) in cpu.scans_in_state(batch) {
-                scan.load_gradient(part, d_state, at);
+                for (scan, at) in cpu.scans_in_state(batch) {
+                    scan.load_gradient(part, d_state, at);
+                }
             }
             for (i, op) in cpu.ops.iter().enumerate().rev() {
                 match op {
-                    Kernel::Local(op) => with_scratch(part, i, |part, own| op.backward(part, own, &context)),
+                    Kernel::Local(op) => parts.iter_mut().for_each(|part| {
+                        with_scratch(part, i, |part, own| op.backward(part, own, &context));
+                    }),
                     // Without a gradient from outside the loss has been here already.
-                    Kernel::Head(head) if upstream.output.is_some() => head.run_back(part),
+                    Kernel::Head(head) if upstream.output.is_some() => {
+                        parts.iter_mut().for_each(|part| head.run_back(part));
+                    }
                     Kernel::Head(_) => {}
                     Kernel::Scan(scan) => {
                         let from_table = scan.tokens.is_some() && context.from_tokens;
-                        scan.backward(inner, part, from_table, products(scan, &dropped[i], &context));
+                        scan.backward(inner, parts, from_table, products(scan, &dropped[i], &context));
                     }
                 }
             }

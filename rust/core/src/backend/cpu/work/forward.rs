@@ -64,21 +64,24 @@ impl<T: Elementary> Work<T> {
         self.drop_weights(cpu, crew);
         let (state, tables, dropped) = (&self.state, &self.tables, &self.dropped);
         let inner = if self.parts.len() == 1 { crew } else { Crew::ALONE };
-        crew.each(&mut self.parts, |_, part| {
+        let together = cpu.together(self.parts.len(), crew.threads());
+        crew.chunks(&mut self.parts, together, |_, parts| {
             for (scan, at) in cpu.scans_in_state(batch.shape.batch) {
-                scan.load_state(part, state, at);
+                parts.iter_mut().for_each(|part| scan.load_state(part, state, at));
             }
             for (i, op) in cpu.ops.iter().enumerate() {
                 match op {
-                    Kernel::Local(op) => with_scratch(part, i, |part, own| op.forward(part, own, &context)),
+                    Kernel::Local(op) => parts.iter_mut().for_each(|part| {
+                        with_scratch(part, i, |part, own| op.forward(part, own, &context));
+                    }),
                     Kernel::Head(_) if batch.targets.is_some() => {}
-                    Kernel::Head(head) => {
+                    Kernel::Head(head) => parts.iter_mut().for_each(|part| {
                         head.make_room(&mut part.slots[head.out], part.group.len);
                         head.run(part);
-                    }
+                    }),
                     Kernel::Scan(scan) => {
                         let table = tables[i].as_ref().filter(|_| context.from_tokens);
-                        scan.forward(inner, part, table, products(scan, &dropped[i], &context), &context);
+                        scan.forward(inner, parts, table, products(scan, &dropped[i], &context), &context);
                     }
                 }
             }

@@ -6,7 +6,7 @@ mod forward;
 use super::Cpu;
 use super::context::Context;
 use super::cross_entropy::rows_at_once;
-use super::groups::{count, sizes};
+use super::groups::{TOGETHER, count, sizes};
 use super::kernels::Kernel;
 use super::linear::Linear;
 use super::math::Elementary;
@@ -52,6 +52,9 @@ pub(super) struct Work<T> {
     gradient: Vec<T>,
     rounded: Mutex<Rounded>,
 }
+
+/// Bytes of weights that stay in the cache that a core has to itself, beside what passes through it.
+const OWN_CACHE: usize = 512 << 10;
 
 /// What copying a number is worth in floating point operations.
 const OPERATIONS_TO_COPY: f64 = 16.0;
@@ -268,6 +271,14 @@ impl<T: Elementary> Cpu<T> {
             Kernel::Scan(scan) => Some(&**scan),
             _ => None,
         })
+    }
+
+    /// How many of the groups a thread takes through a layer together: several where the recurrent weights
+    /// do not stay in a cache of its own, as long as every thread has some. It changes no bit.
+    fn together(&self, groups: usize, threads: usize) -> usize {
+        let wide = |scan: &Scan<T>| scan.blocks * scan.block_operations() * size_of::<T>() > OWN_CACHE;
+        let wide = self.scans().any(wide);
+        if wide { (groups / threads).clamp(1, TOGETHER) } else { 1 }
     }
 
     /// The recurrent layers, with where the h and c of each begin in a state of `batch` rows.

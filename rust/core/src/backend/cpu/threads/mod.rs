@@ -1,9 +1,16 @@
-//! The thread team: one pool for the process, entered once a call (a training step, a run).
+//! The thread team: one for the process, entered once a call (a training step, a run). Its threads are in
+//! [`team`].
 //!
 //! Work is cut by shape, never by the number of threads, so that results do not depend on it.
+#![allow(unsafe_code)]
+
+mod pieces;
+mod team;
 
 use crate::error::{Error, Result};
-use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
+use pieces::Pieces;
+use std::array::from_fn;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,23 +25,33 @@ pub(crate) const SHARE: usize = 64 << 10;
 struct Team {
     /// The process that made it: a forked child has the memory but not the threads.
     process: u32,
-    pool: ThreadPool,
+    threads: team::Team,
     /// Whether a call is using it.
     busy: AtomicBool,
 }
 
-/// The team is one call's own until this is dropped.
+thread_local! {
+    /// The team that a call of this thread has to itself.
+    static HELD: RefCell<Option<Arc<Team>>> = const { RefCell::new(None) };
+}
+
+/// The team is this thread's own until this is dropped.
 struct Turn<'a>(&'a Team);
 
 impl<'a> Turn<'a> {
     /// A turn, unless another call has it.
-    fn take(team: &'a Team) -> Option<Self> {
-        (!team.busy.swap(true, Ordering::Acquire)).then_some(Self(team))
+    fn take(team: &'a Arc<Team>) -> Option<Self> {
+        if team.busy.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        HELD.replace(Some(Arc::clone(team)));
+        Some(Self(team))
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
+        HELD.take();
         self.0.busy.store(false, Ordering::Release);
     }
 }
@@ -58,13 +75,12 @@ pub fn set_num_threads(n: usize) -> Result<()> {
 /// Threads a call may use: [`set_num_threads`], else `SEQRS_NUM_THREADS`, else one a processor
 /// that this process may run on.
 pub fn num_threads() -> Result<usize> {
-    Ok(team()?.pool.current_num_threads())
+    Ok(team()?.threads.len())
 }
 
 fn build(n: usize) -> Result<Team> {
-    let pool = ThreadPoolBuilder::new().num_threads(n).thread_name(|i| format!("seqrs-{i}")).build();
-    let pool = pool.map_err(|e| Error::value("n", "threads the system grants", e))?;
-    Ok(Team { process: std::process::id(), pool, busy: AtomicBool::new(false) })
+    let threads = team::Team::new(n).map_err(|e| Error::value("n", "threads the system grants", e))?;
+    Ok(Team { process: std::process::id(), threads, busy: AtomicBool::new(false) })
 }
 
 /// Forgets a team inherited through a fork: its threads are not here to be joined.
@@ -102,43 +118,54 @@ fn team() -> Result<Arc<Team>> {
 
 /// How one call runs its loops: alone or with the team.
 #[derive(Clone, Copy)]
-pub(crate) struct Crew {
-    team: bool,
+pub(crate) struct Crew<'a> {
+    team: Option<&'a team::Team>,
 }
 
 /// Runs `call` with the team where it is worth it and the team is free; else alone, with the same
-/// bits. Loops inside use [`Crew::each`]; a call inside that enters again is in already.
-pub(crate) fn enter<R: Send>(operations: f64, call: impl FnOnce(Crew) -> R + Send) -> Result<R> {
+/// bits. Loops inside use [`Crew::each`]; a call inside that enters again is in already, and as the
+/// threads are awake, much smaller work is worth handing to them.
+pub(crate) fn enter<R>(operations: f64, call: impl FnOnce(Crew) -> R) -> Result<R> {
+    if let Some(team) = HELD.with_borrow(Option::clone) {
+        return Ok(call(Crew { team: Some(&team.threads) }));
+    }
     if operations < WORTH_A_TEAM {
-        return Ok(call(Crew { team: false }));
+        return Ok(call(Crew::ALONE));
     }
     let team = team()?;
-    if team.pool.current_num_threads() == 1 {
-        return Ok(call(Crew { team: false }));
+    if team.threads.len() == 1 {
+        return Ok(call(Crew::ALONE));
     }
-    // Called from within: the team is this call's already.
-    if team.pool.current_thread_index().is_some() {
-        return Ok(call(Crew { team: true }));
-    }
-    let Some(_turn) = Turn::take(&team) else { return Ok(call(Crew { team: false })) };
-    Ok(team.pool.install(|| call(Crew { team: true })))
+    let Some(_turn) = Turn::take(&team) else { return Ok(call(Crew::ALONE)) };
+    team.threads.wake();
+    Ok(call(Crew { team: Some(&team.threads) }))
 }
 
-impl Crew {
-    /// The team, in a call from within it: its threads are awake, and much smaller work is worth
-    /// handing to them.
-    pub(crate) fn within() -> Result<Option<Self>> {
-        let within = rayon::current_thread_index().is_some() && team()?.pool.current_thread_index().is_some();
-        Ok(within.then_some(Self { team: true }))
+impl Crew<'_> {
+    /// No one but the caller.
+    pub(crate) const ALONE: Self = Self { team: None };
+
+    /// How many threads there are, with the caller's.
+    pub(crate) fn threads(self) -> usize {
+        self.team.map_or(1, team::Team::len)
+    }
+
+    /// Whether there are others to hand work to.
+    pub(crate) fn is_team(self) -> bool {
+        self.team.is_some()
+    }
+
+    /// Calls `f` with every number below `count`, in any order.
+    fn numbers(self, count: usize, f: &(impl Fn(usize) + Send + Sync)) {
+        match self.team {
+            Some(team) => team.run(count, f),
+            None => (0..count).for_each(f),
+        }
     }
 
     /// Calls `f` on every item, in any order.
     pub(crate) fn each<I: Send>(self, items: &mut [I], f: impl Fn(usize, &mut I) + Send + Sync) {
-        if self.team && items.len() > 1 {
-            items.par_iter_mut().with_max_len(1).enumerate().for_each(|(i, item)| f(i, item));
-        } else {
-            items.iter_mut().enumerate().for_each(|(i, item)| f(i, item));
-        }
+        self.chunks(items, 1, |i, item| item.iter_mut().for_each(|item| f(i, item)));
     }
 
     /// Calls `f` on every piece of `size` items, the last one perhaps shorter, in any order.
@@ -159,57 +186,11 @@ impl Crew {
         f: &(impl Fn(usize, [&mut [I]; N]) + Send + Sync),
     ) {
         let count = slices.iter().zip(sizes).map(|(slice, size)| slice.len().div_ceil(size)).max();
-        self.pieces(slices, sizes, 0, count.unwrap_or(0), f);
-    }
-
-    /// Pieces number `first ..` of `count`, which are those of `slices`.
-    fn pieces<I: Send, const N: usize>(
-        self,
-        slices: [&mut [I]; N],
-        sizes: [usize; N],
-        first: usize,
-        count: usize,
-        f: &(impl Fn(usize, [&mut [I]; N]) + Send + Sync),
-    ) {
-        if count <= 1 {
-            if count == 1 {
-                f(first, slices);
-            }
-            return;
-        }
-        let half = count / 2;
-        let mut sizes_left = sizes.into_iter();
-        let mut halves = slices.map(|slice| {
-            let size = sizes_left.next().unwrap_or(0);
-            slice.split_at_mut(slice.len().min(half * size))
+        let mut sizes = sizes.into_iter();
+        let slices = slices.map(|slice| Pieces::new(slice, sizes.next().unwrap_or(0)));
+        self.numbers(count.unwrap_or(0), &|i| {
+            // SAFETY: a team calls this once with each number.
+            f(i, from_fn(|k| unsafe { slices[k].take(i) }));
         });
-        let slices = halves.each_mut().map(|(left, _)| std::mem::take(left));
-        let rest = halves.map(|(_, right)| right);
-        let left = || self.pieces(slices, sizes, first, half, f);
-        let right = || self.pieces(rest, sizes, first + half, count - half, f);
-        if self.team {
-            rayon::join(left, right);
-        } else {
-            left();
-            right();
-        }
-    }
-
-    /// No one but the caller.
-    pub(crate) const ALONE: Self = Self { team: false };
-
-    /// Whether there are others to hand work to.
-    pub(crate) fn is_team(self) -> bool {
-        self.team
-    }
-
-    /// Calls both, at the same time where there is another thread.
-    pub(crate) fn both(self, a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
-        if self.team {
-            rayon::join(a, b);
-        } else {
-            a();
-            b();
-        }
     }
 }

@@ -1,0 +1,81 @@
+"""Runs the tests of what computes once more on every other instruction set that this processor has.
+
+`make test-paths`; the set in use has had the whole suite. A set that the processor has, by the kernel's word,
+but that did not run makes this fail.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS, CPUINFO = Path(__file__).parent, Path("/proc/cpuinfo")
+
+# Slowest first, and the processor flags that each needs, as the kernel names them.
+PATHS = {
+    "portable": set(),
+    "avx2": {"avx2", "fma"},
+    "avx512": {"avx2", "fma", "avx512f", "avx512vl", "avx512bw", "avx512dq"},
+    "avx512bf16": {
+        "avx2",
+        "fma",
+        "avx512f",
+        "avx512vl",
+        "avx512bw",
+        "avx512dq",
+        "avx512_bf16",
+        "avx512_vnni",
+    },
+}
+
+# Layers and models beside the reference and beside other libraries, their gradients, losses, searches.
+FILES = [
+    "backends",
+    "golden",
+    "gradients",
+    "language_model",
+    "threads",
+    "bfloat16",
+    "attention",
+    "decoding",
+    "crf",
+    "ctc",
+    "losses",
+]
+
+
+def of_processor() -> list[str]:
+    """The paths that this processor has."""
+    flags = set()
+    for line in CPUINFO.read_text().splitlines():
+        if line.startswith("flags"):
+            flags = set(line.partition(":")[2].split())
+            break
+    return [path for path, needed in PATHS.items() if needed <= flags]
+
+
+def run(path: str) -> None:
+    """The files on one path; `conftest.py` makes the run fail where it is another that is in use."""
+    print(f"\ninstruction set: {path}", flush=True)
+    files = [str(TESTS / f"test_{name}.py") for name in FILES]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    done = subprocess.run(command, env=os.environ | {"SEQRS_CPU": path}, cwd=TESTS.parent)
+    if done.returncode:
+        sys.exit(f"the tests failed with SEQRS_CPU={path}")
+
+
+def main() -> None:
+    import seqrs
+
+    features = seqrs.cpu_features()
+    detected, used = features["detected"], features["path"]
+    if CPUINFO.exists() and detected != of_processor():
+        sys.exit(f"this processor has {of_processor()}, seqrs detected {detected}")
+    others = [path for path in detected if path != used]
+    for path in others:
+        run(path)
+    print(f"\ninstruction sets tested here: {', '.join(others) or 'none'}; in use: {used}")
+
+
+if __name__ == "__main__":
+    main()
