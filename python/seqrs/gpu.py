@@ -42,6 +42,12 @@ class Adapter:
         Those that matter to computing, by wgpu's names.
     quirks : list of str
         What is done differently on it.
+
+    Examples
+    --------
+    >>> import seqrs
+    >>> all(adapter.backend in {"vulkan", "metal", "dx12"} for adapter in seqrs.gpu.info().adapters)
+    True
     """
 
     name: str
@@ -65,6 +71,13 @@ class Info:
         What ``device="gpu"`` means; None if it means none of them.
     why : str
         Why this one, or why none.
+
+    Examples
+    --------
+    >>> import seqrs
+    >>> found = seqrs.gpu.info()
+    >>> found.chosen is None or found.chosen in found.adapters
+    True
     """
 
     adapters: list[Adapter]
