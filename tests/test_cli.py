@@ -617,3 +617,12 @@ def test_a_closed_pipe_is_no_error(folder: Path) -> None:
     assert process.wait(timeout=60) == 141
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+def test_a_model_runs_on_another_device_than_it_was_trained_on(folder: Path) -> None:
+    draw = ("sample", "model.seqrs", "--seed", "1", "--length", "30")
+    there = seqrs(*draw, "--device", "reference", folder=folder).stdout
+    assert there == seqrs(*draw, folder=folder).stdout
+    for command in (draw, ("score", "model.seqrs", "text.txt"), ("inspect", "model.seqrs", "text.txt")):
+        failed = seqrs(*command, "--device", "abacus", folder=folder, code=2)
+        assert "device: expected" in failed.stderr

@@ -1,5 +1,6 @@
 """The model that a command writes or scores with."""
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,16 @@ if TYPE_CHECKING:
     from seqrs import LanguageModel
 
 
-def language_model(path: Path) -> "LanguageModel":
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Let a command say where a model is to run."""
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        help="what computes: cpu, gpu, gpu:NAME, reference, or auto for cpu or gpu (default: as in training)",
+    )
+
+
+def language_model(path: Path, device: str | None = None) -> "LanguageModel":
     """Read a language model."""
     from seqrs.exceptions import ModelFileError
     from seqrs.io import ModelFile
@@ -22,4 +32,4 @@ def language_model(path: Path) -> "LanguageModel":
             f"{path}: trained with a tokenizer object, which no file holds: "
             "read it in Python, with seqrs.load(path, tokenizer=...)"
         )
-    return seqrs.LanguageModel.from_file(file, str(path))
+    return seqrs.LanguageModel.from_file(file, str(path), device=device)

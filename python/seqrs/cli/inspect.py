@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import seqrs
+from seqrs.cli._models import add_device
 from seqrs.cli._texts import documents
 
 _VIEWS = {
@@ -59,6 +60,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default="h",
         help="activations: output, or an LSTM's memory (default: h)",
     )
+    add_device(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
     parser.set_defaults(run=run)
 
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
 
     if options.threads is not None:
         seqrs.set_num_threads(options.threads)
-    model = seqrs.load(options.model)
+    model = seqrs.load(options.model, device=options.device)
     length = _check.integer("--length", options.length, minimum=1)
     texts = list(_shortened(_documents(options, model), length))
     if options.show == "nan":

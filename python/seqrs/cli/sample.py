@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import seqrs
-from seqrs.cli._models import language_model
+from seqrs.cli._models import add_device, language_model
 
 if TYPE_CHECKING:
     from seqrs.models.writing import WritingModel
@@ -50,6 +50,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         choices=("float32", "bfloat16", "int8"),
         help="round the weights: less memory, more speed (default: as they are)",
     )
+    add_device(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
     parser.add_argument(
         "--json", action="store_true", help="a line of JSON each, with tokens and log-probabilities"
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     if options.threads is not None:
         seqrs.set_num_threads(options.threads)
-    loaded = language_model(options.model)
+    loaded = language_model(options.model, options.device)
     model: WritingModel = loaded if options.weights is None else loaded.quantize(options.weights)
     prompts = [options.prompt] if options.prompt is not None else _prompts()
     how = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import seqrs
-from seqrs.cli._models import language_model
+from seqrs.cli._models import add_device, language_model
 from seqrs.cli._texts import documents
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         choices=("bfloat16", "int8"),
         help="also with weights rounded to these, and what that changes",
     )
+    add_device(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
     parser.set_defaults(run=run)
 
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     if options.threads is not None:
         seqrs.set_num_threads(options.threads)
-    model = language_model(options.model)
+    model = language_model(options.model, options.device)
     texts = documents(options.text, model.documents)
     if options.lines:
         _print_lines(model if options.weights is None else model.quantize(options.weights), texts)
