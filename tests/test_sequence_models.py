@@ -449,6 +449,50 @@ def damaged(change: Callable[[Any], None]) -> Any:
 
 
 @pytest.mark.parametrize(
+    ("model", "X", "y", "then"),
+    [
+        (seqrs.SequenceClassifier(class_weight="balanced"), SENTENCES, MOODS, {"pooling": "mean"}),
+        (
+            seqrs.SequenceRegressor(),
+            [[0.5, 1.0], [2.0]],
+            [1.0, 3.0],
+            {"pooling": None, "loss": "absolute_error"},
+        ),
+        (
+            seqrs.SequenceTagger(output="crf", char_hidden_size=3),
+            SENTENCES,
+            [["O"] * len(row.split()) for row in SENTENCES[:3]] + [["X", "O"]],
+            {"output": "softmax", "char_hidden_size": None, "lowercase": True},
+        ),
+        (seqrs.SequenceGenerator(), ["la do", "do la"], None, {"output": "sigmoid", "symbols": [1, 2]}),
+        (seqrs.Transcriber(), [np.ones((5, 2)), np.zeros((4, 2))], ["ab", "b"], {"bidirectional": True}),
+        (
+            seqrs.Translator(metric="exact"),
+            SENTENCES,
+            SENTENCES,
+            {"attention": "general", "decoder_layers": 2, "tied": False, "target_level": "char"},
+        ),
+    ],
+    ids=["classifier", "regressor", "tagger", "generator", "transcriber", "translator"],
+)
+def test_options_of_the_next_fit_leave_the_file_as_the_model_is(
+    model: Any, X: Any, y: Any, then: dict[str, Any], tmp_path: Path
+) -> None:
+    options = {"hidden_size": 4, "layer_options": None, "epochs": 1, "random_state": 3}
+    model.set_params(**options).fit(X, y)
+    before, weights = model.get_params(), model.state_dict()
+    model.set_params(cell="rnn", hidden_size=7, num_layers=2, embedding_size=5, level="byte", **then)
+    model.set_params(dtype="float64", random_state=None, augment=np.copy).save(tmp_path / "model.seqrs")
+    again = seqrs.load(tmp_path / "model.seqrs")
+    assert again.get_params() == before
+    assert again.state_dict().keys() == weights.keys()
+    for name, value in again.state_dict().items():
+        np.testing.assert_array_equal(value, weights[name])
+    again.set_params(cell="gru").save(tmp_path / "again.seqrs")  # and so of a model that was read
+    assert (tmp_path / "again.seqrs").read_bytes() == (tmp_path / "model.seqrs").read_bytes()
+
+
+@pytest.mark.parametrize(
     "change",
     [
         lambda file: file.config["options"].pop("cell"),

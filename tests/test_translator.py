@@ -1,6 +1,7 @@
 """Translator: its networks' gradient as one, the search against all there is, learning, files, refusals."""
 
 import itertools
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,14 @@ def test_it_learns_to_turn_words_round(fitted: seqrs.Translator) -> None:
 def test_what_is_translated_together_is_what_each_is_alone(fitted: seqrs.Translator) -> None:
     together = fitted.predict(WORDS[:20])
     assert together == [fitted.predict([word])[0] for word in WORDS[:20]]
+
+
+def test_a_file_holds_how_the_model_searches_now(fitted: seqrs.Translator, tmp_path: Path) -> None:
+    model = pickle.loads(pickle.dumps(fitted)).set_params(beam=2, length_penalty=0.0, cell="lstm")
+    model.save(tmp_path / "model.seqrs")
+    again = seqrs.load(tmp_path / "model.seqrs")
+    assert (again.beam, again.length_penalty, again.cell) == (2, 0.0, "gru")
+    assert again.predict(WORDS[:5]) == model.predict(WORDS[:5])
 
 
 def test_a_file_holds_all_of_it(fitted: seqrs.Translator, tmp_path: Path) -> None:

@@ -24,9 +24,11 @@ class SavedModel(Learner):
     """A model that can be saved, read, and saved with all that its training needs to go on."""
 
     kind: ClassVar[str]
+    _of_use: ClassVar[frozenset[str]] = frozenset()  # options that are followed at once, not by the next fit
 
     def __init__(self, **options: Any) -> None:
         self._progress = Progress()
+        self._fitted_params: dict[str, Any] = {}  # options, as they were at the fit
         self._data: dict[str, Any] = {}  # what says whether resumed data are the same
         super().__init__(**options)
 
@@ -117,15 +119,18 @@ class SavedModel(Learner):
         tensors, training = run.checkpoint()
         self._file(self.weights() | tensors, training | {"data": self._data}).write(path)
 
+    def _keep_params(self) -> None:
+        """Keep the options that the weights are made by, whatever ``set_params`` says afterwards."""
+        self._fitted_params = self.get_params() | {"augment": None}  # which no file holds
+
     def _file(self, tensors: dict[str, Floats], training: dict[str, Any]) -> ModelFile:
-        config = self.get_params() | {
-            "level": "custom" if not isinstance(self.level, str) else self.level,
-            "layer_options": None if self.layer_options is None else dict(self.layer_options),
-            "dtype": _check.compute_dtype(self.dtype),
-            "augment": None,
-            "random_state": str(self.random_state)
-            if isinstance(self.random_state, (int, np.integer))
-            else None,
+        fitted = self._fitted_params | {name: getattr(self, name) for name in self._of_use}
+        level, layer_options, seed = (fitted[name] for name in ("level", "layer_options", "random_state"))
+        config = fitted | {
+            "level": level if isinstance(level, str) else "custom",
+            "layer_options": None if layer_options is None else dict(layer_options),
+            "dtype": _check.compute_dtype(fitted["dtype"]),
+            "random_state": str(seed) if isinstance(seed, (int, np.integer)) else None,
         }
         learned = {
             "options": self._options_to_json(config),
@@ -163,6 +168,7 @@ class SavedModel(Learner):
                 options["level"] = of_inputs if of_inputs is not None else "word"
             options = cls._options_from_json(options) | ({} if device is None else {"device": device})
             model = cls(**options)
+            model._keep_params()
             model.reader = Reader.from_json(
                 file.config["reader"], file.vocabulary, file.part(_READER), of_inputs
             )

@@ -99,6 +99,7 @@ class SequenceModel(SavedModel):
         self.reader = reader
         training, held_out = self._divided(inputs, y, sample_weight, validation, seed)
         self._build(seed)
+        self._keep_params()
         run = self._new_run(training, held_out, self._run_options(seed))
         self._progress = run.progress
         self._ready = True

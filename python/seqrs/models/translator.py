@@ -98,6 +98,7 @@ class Translator(NextToken):
     """
 
     kind = "translator"
+    _of_use = frozenset({"beam", "length_penalty", "coverage_penalty", "replace_unk", "metric"})
 
     def __init__(
         self,
