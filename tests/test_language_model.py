@@ -17,13 +17,15 @@ NAMES = ["anna", "bob", "eve", "otto", "hannah", "ada", "bob"]
 # Small and quick: what the tests are about is elsewhere.
 SMALL: dict[str, Any] = {"hidden_size": 16, "num_layers": 1, "seed": 0}
 QUIET: dict[str, Any] = {"progress": False}
+# The option that is each cell's alone.
+OWN = {"lstm": "peephole", "gru": "reset", "rnn": "nonlinearity"}
 every_form = pytest.mark.parametrize(
     ("cell", "form"), [form for form in FORMS if form[0] in ("rnn", "gru", "lstm")]
 )
 
 
 def option_of(cell: str, form: str) -> dict[str, str]:
-    return {"cell": cell, {"lstm": "peephole", "gru": "reset", "rnn": "nonlinearity"}[cell]: form}
+    return {"cell": cell, OWN[cell]: form}
 
 
 @pytest.fixture(scope="module")
@@ -308,6 +310,30 @@ def test_refused_options_are_named(options: dict[str, Any], problem: type[Except
     (name,) = options
     with pytest.raises(problem, match=f"^{name}: expected "):
         LanguageModel(**options)
+
+
+@pytest.mark.parametrize(
+    ("cell", "option", "value", "message"),
+    [
+        (
+            "gru",
+            "peephole",
+            "full",
+            """expected "none" with cell="gru", whose own option is reset, got 'full'""",
+        ),
+        ("rnn", "peephole", "prev", """expected "none" with cell="rnn", .* nonlinearity, got 'prev'"""),
+        ("lstm", "reset", "none", """expected "after" with cell="lstm", .* peephole, got 'none'"""),
+        ("lstm", "nonlinearity", "relu", """expected "tanh" with cell="lstm", .* peephole, got 'relu'"""),
+    ],
+)
+def test_options_of_another_cell_are_refused(cell: str, option: str, value: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{option}: {message}$"):
+        LanguageModel(cell=cell, **{option: value})
+    (own,) = (name for name, its in OWN.items() if its == option)
+    model = LanguageModel(cell=own, **{option: value})
+    with pytest.raises(ValueError, match=f"^{option}: {message}$"):
+        model.set_params(cell=cell)
+    assert model.cell == own
 
 
 @pytest.mark.parametrize(

@@ -387,8 +387,20 @@ def test_layer_options_reach_the_layer() -> None:
     model = small(layer_options={"reset": "before", "recurrent_dropout": 0.2}, epochs=1)
     model.fit(SENTENCES, MOODS)
     assert "reset='before'" in str(model.network)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'rest'"):
-        small(layer_options={"rest": "before"}).fit(SENTENCES, MOODS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rest": "before"}, r"""cell="gru" has no option 'rest'; did you mean 'reset'\?"""),
+        ({"peephole": "full"}, r"""cell="gru" has no option 'peephole'; expected activation, .*, zoneout"""),
+        ({"num_layers": 2}, r"""cell="gru" has no option 'num_layers'; expected .*"""),  # that is the model's
+        ({3: 4}, r"""cell="gru" has no option 3; expected .*"""),
+    ],
+)
+def test_layer_options_of_another_cell_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^layer_options: {message}$"):
+        small(cell="gru", layer_options=options)
 
 
 # Files

@@ -145,9 +145,13 @@ def keywords(owner: str, given: Collection[str], known: Collection[str]) -> None
     """Refuse keyword arguments that a callable does not have, as Python does where it can."""
     for name in given:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; expected {', '.join(sorted(known))}"
-            raise TypeError(f"{owner}: unexpected keyword argument {name!r}{hint}")
+            raise TypeError(f"{owner}: unexpected keyword argument {name!r}; {meant(name, known)}")
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """Return what somebody may have meant by a name that is not known."""
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"expected {', '.join(sorted(known))}"
 
 
 def dtype(value: DTypeLike) -> str:

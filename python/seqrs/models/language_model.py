@@ -23,7 +23,8 @@ from seqrs.text.corpora import Text
 from seqrs.text.tokenizers import Tokenizer
 from seqrs.training import Options, Progress, State, Trainer, best_weights
 
-CELLS = ("lstm", "gru", "rnn")
+# The option that says which form of its equations each cell has.
+FORMS = {"lstm": "peephole", "gru": "reset", "rnn": "nonlinearity"}
 # Without a number of epochs, at least so many, and on a small text at least so many updates.
 _EPOCHS, _UPDATES = 10, 1500
 
@@ -54,11 +55,11 @@ class LanguageModel(SavedLanguageModel):
         Probability to drop a number during training: on the embedding, between layers and
         before the output.
     peephole : "none", "full", "prev" or "current", default "none"
-        For LSTM: see :class:`seqrs.nn.LSTM`.
+        For LSTM alone: see :class:`seqrs.nn.LSTM`.
     reset : "after", "before" or "none", default "after"
-        For GRU: see :class:`seqrs.nn.GRU`.
+        For GRU alone: see :class:`seqrs.nn.GRU`.
     nonlinearity : "tanh" or "relu", default "tanh"
-        For RNN: see :class:`seqrs.nn.RNN`.
+        For RNN alone: see :class:`seqrs.nn.RNN`.
     min_count : int, default 1
         Tokens that the training text holds fewer times are not in the vocabulary. Among bytes
         this has no effect.
@@ -86,7 +87,7 @@ class LanguageModel(SavedLanguageModel):
     Raises
     ------
     ValueError, TypeError
-        If an option is not one of those above.
+        If an option is not one of those above, or belongs to another cell.
 
     Examples
     --------
@@ -141,7 +142,7 @@ class LanguageModel(SavedLanguageModel):
 
     def _check_params(self) -> None:
         tokenizer_of(self.level)
-        _check.choice("cell", self.cell, CELLS)
+        _check.choice("cell", self.cell, FORMS)
         _check.integer("hidden_size", self.hidden_size, minimum=1)
         _check.integer("num_layers", self.num_layers, minimum=1)
         if self.embedding_size is not None:
@@ -150,6 +151,13 @@ class LanguageModel(SavedLanguageModel):
         _check.choice("peephole", self.peephole, ("none", "full", "prev", "current"))
         _check.choice("reset", self.reset, ("after", "before", "none"))
         _check.choice("nonlinearity", self.nonlinearity, ("tanh", "relu"))
+        for cell, option in FORMS.items():
+            value, default = getattr(self, option), self._defaults()[option]
+            if cell != self.cell and value != default:
+                raise ValueError(
+                    f'{option}: expected "{default}" with cell="{self.cell}", whose own option is '
+                    f"{FORMS[self.cell]}, got {value!r}"
+                )
         _check.integer("min_count", self.min_count, minimum=1)
         if self.max_vocab is not None:
             _check.integer("max_vocab", self.max_vocab, minimum=1)
@@ -472,7 +480,8 @@ class LanguageModel(SavedLanguageModel):
         self.network.set(dict(weights))
 
     def _form(self) -> str:
-        return {"lstm": self.peephole, "gru": self.reset, "rnn": self.nonlinearity}[self.cell]
+        form: str = getattr(self, FORMS[self.cell])
+        return form
 
     # A pickle, or a deep copy, holds the weights; the network is built again.
 

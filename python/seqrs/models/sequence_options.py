@@ -8,11 +8,12 @@ import numpy as np
 from seqrs import _check, nn
 from seqrs.models.estimator import Estimator
 from seqrs.models.inputs import Reader, Sequence_
+from seqrs.nn.recurrent import Recurrent, option_names
 from seqrs.text.codec import tokenizer_of
 from seqrs.text.tokenizers import Tokenizer
 from seqrs.training import Options
 
-CELLS: dict[str, Callable[..., nn.Layer[Any]]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+CELLS: dict[str, type[Recurrent[Any]]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 # Standard deviation of the vectors of tokens at first. On TREC's questions 86 % are then classified right, 79 % with 1.
 _SMALL = 0.1
 #: Gives a seed for one block of a network at each call.
@@ -209,8 +210,7 @@ class SequenceOptions(Estimator):
         if self.embedding_size is not None:
             _check.integer("embedding_size", self.embedding_size, minimum=1)
         _check.probability("dropout", self.dropout)
-        if not isinstance(self.layer_options, Mapping | None):
-            raise TypeError(f"layer_options: expected a mapping, got {_check.describe(self.layer_options)}")
+        self._check_layer_options()
         tokenizer_of(self.level)
         _check.integer("min_count", self.min_count, minimum=1)
         if self.max_vocab is not None:
@@ -227,6 +227,19 @@ class SequenceOptions(Estimator):
         _check.device(self.device)
         _check.flag("progress", self.progress)
         self._run_options(0)
+
+    def _check_layer_options(self) -> None:
+        """Refuse what the layer of the cell does not have; what values it takes, it says itself."""
+        if self.layer_options is None:
+            return
+        if not isinstance(self.layer_options, Mapping):
+            raise TypeError(f"layer_options: expected a mapping, got {_check.describe(self.layer_options)}")
+        known = option_names(CELLS[self.cell])
+        for name in self.layer_options:
+            if name not in known:
+                raise ValueError(
+                    f'layer_options: cell="{self.cell}" has no option {name!r}; {_check.meant(str(name), known)}'
+                )
 
     def _run_options(self, seed: int) -> Options:
         return Options(
@@ -277,7 +290,8 @@ class SequenceOptions(Estimator):
     def _recurrent(self, width: int, seeds: Seeds) -> nn.Layer[Any]:
         """Return the recurrent layer, which reads vectors of this width."""
         between = self.dropout if self.num_layers > 1 else 0.0
-        return CELLS[self.cell](
+        layer: Callable[..., nn.Layer[Any]] = CELLS[self.cell]
+        return layer(
             width,
             self.hidden_size,
             num_layers=self.num_layers,

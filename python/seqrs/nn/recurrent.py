@@ -1,5 +1,6 @@
 """What RNN, GRU, LSTM and the minimal cells have in common: everything but the equations."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, SupportsIndex
 
@@ -48,7 +49,7 @@ class Recurrent(Layer[StateT]):
         size = _check.integer("input_size", input_size, minimum=1)
         self.hidden_size = _check.sizes("hidden_size", hidden_size)
         self.num_layers, widths = _layers(self.hidden_size, num_layers)
-        _check.keywords(type(self).__name__, given, [*common.DEFAULTS, *common.BLOCK_DEFAULTS])
+        _check.keywords(type(self).__name__, given, option_names(type(self)))
         shared = common.checked(given)
         for name, why in self._lacks.items():
             if shared[name] not in (0, False):
@@ -126,3 +127,10 @@ def _layers(hidden_size: int | list[int], num_layers: SupportsIndex | None) -> t
             f"num_layers: expected {len(hidden_size)}, the number of sizes in hidden_size, got {num_layers}"
         )
     return len(hidden_size), hidden_size
+
+
+def option_names(layer: type[Recurrent[Any]]) -> list[str]:
+    """Return the keyword arguments of a kind of layer: its own, then those of all."""
+    arguments = inspect.signature(layer.__init__).parameters.values()
+    own = [argument.name for argument in arguments if argument.kind is argument.KEYWORD_ONLY]
+    return [*own, *common.DEFAULTS, *common.BLOCK_DEFAULTS]
