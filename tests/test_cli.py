@@ -320,6 +320,21 @@ def test_inspect_writes_json_lines(folder: Path) -> None:
     assert seqrs(*command, "nan", folder=folder, input=TEXT).stdout == "null\n"
 
 
+def test_json_has_no_numbers_that_json_lacks(folder: Path) -> None:
+    """An infinity is a string that Python's float reads."""
+    from seqrs import LanguageModel
+
+    model = LanguageModel(cell="rnn", nonlinearity="relu", hidden_size=2, num_layers=1, seed=0)
+    model.fit("ab" * 100, epochs=0, progress=False)
+    model.load_state_dict({name: np.full_like(value, 1e30) for name, value in model.state_dict().items()})
+    model.save(folder / "exploding.seqrs")
+    command = ["inspect", "exploding.seqrs", "--json", "--show"]
+    for view in ("nan", "norms"):
+        out = seqrs(*command, view, folder=folder, input="abab").stdout
+        rows = [json.loads(line, parse_constant=pytest.fail) for line in out.splitlines()]
+        assert "Infinity" in rows[-1].values(), rows
+
+
 @pytest.mark.parametrize(
     ("view", "name", "begin"),
     [

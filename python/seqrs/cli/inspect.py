@@ -1,13 +1,13 @@
 """``seqrs inspect``: what a model does with its memory."""
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import seqrs
+from seqrs.cli import _json
 from seqrs.cli._models import add_device
 from seqrs.cli._texts import documents
 
@@ -40,7 +40,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="FILE",
         help="draw into this file, such as gates.png or gates.svg; activations go into an .html",
     )
-    parser.add_argument("--json", action="store_true", help="a line of JSON for each row of the table")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="a line of JSON for each row of the table; NaN and infinities are strings there",
+    )
     parser.add_argument(
         "--length", type=int, default=2000, metavar="N", help="most characters to read (default: 2000)"
     )
@@ -77,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
     if options.show == "nan":
         found = inspect.first_nan(model, texts)
         if options.json:
-            print(json.dumps(None if found is None else found.rows()[0]))
+            print(_json.line(None if found is None else found.rows()[0]))
         else:
             print("no NaN, no infinity" if found is None else found)
         if found is not None and options.output is not None:
@@ -171,7 +175,7 @@ def _shortened(texts: Sequence[str], length: int) -> Iterator[str]:
 def _print(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         for row in rows:
-            print(json.dumps(row, ensure_ascii=False))
+            print(_json.line(row))
         return
     if not rows:  # of a translation into nothing
         return

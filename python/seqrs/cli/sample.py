@@ -1,13 +1,13 @@
 """``seqrs sample``: write with a model."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import seqrs
+from seqrs.cli import _json
 from seqrs.cli._models import add_device, language_model
 
 if TYPE_CHECKING:
@@ -111,4 +111,4 @@ def _write_json(prompt: str, pieces: list[tuple[str, list[str], list[float]]]) -
         for token, log_prob in zip(tokens, log_probs, strict=True)
     ]
     text = "".join(piece for piece, _, _ in pieces)
-    print(json.dumps({"prompt": prompt, "text": text, "tokens": scores}, ensure_ascii=False), flush=True)
+    print(_json.line({"prompt": prompt, "text": text, "tokens": scores}), flush=True)
