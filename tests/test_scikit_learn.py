@@ -149,8 +149,26 @@ def test_a_pickled_language_model_is_the_model() -> None:
     model = seqrs.LanguageModel(hidden_size=4, num_layers=1, seed=0)
     assert pickle.loads(pickle.dumps(model)).get_params() == model.get_params()
     model.fit("the cat sat. " * 40, epochs=1, progress=False)
-    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+    model.set_params(hidden_size=5, cell="gru")  # for the next fit; the weights are those of this one
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), through_joblib(model)):
         assert again.sample(30, seed=3) == model.sample(30, seed=3)
+        assert again.get_params() == model.get_params()
+
+
+@pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8"])
+def test_smaller_weights_are_pickled_and_copied(weights: str) -> None:
+    """The copies write and score to the bit alike, and round the weights they are given as the first one does."""
+    text = "the cat sat. "
+    model = seqrs.LanguageModel(hidden_size=8, num_layers=1, seed=0).fit(text * 40, epochs=1, progress=False)
+    small = model.quantize(weights)
+    for again in (pickle.loads(pickle.dumps(small)), copy.deepcopy(small), through_joblib(small)):
+        assert repr(again) == repr(small)
+        assert again.log_prob(text) == small.log_prob(text)
+        assert again.sample(40, seed=3) == small.sample(40, seed=3)
+        again.load_state_dict({name: 2 * value for name, value in again.state_dict().items()})
+        assert again.log_prob(text) != small.log_prob(text)
+        again.load_state_dict(small.state_dict())
+        assert again.log_prob(text) == small.log_prob(text)
 
 
 @every_model

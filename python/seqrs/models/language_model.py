@@ -9,7 +9,6 @@ from typing import Any
 
 from seqrs import _check, _native
 from seqrs._check import Floats
-from seqrs._machine import say_why
 from seqrs.batches import Batch, FileBatches, LineBatches
 from seqrs.callbacks import Callback, Checkpoint, Samples, progress_display
 from seqrs.exceptions import ModelFileError
@@ -347,8 +346,8 @@ class LanguageModel(SavedLanguageModel):
         >>> abs(small.perplexity(text) / model.perplexity(text) - 1) < 0.005
         True
         """
-        codec = self._fitted()
-        return QuantizedModel(self.network, codec, weights)
+        self._fitted()
+        return QuantizedModel(self, weights)
 
     @classmethod
     def resume(
@@ -483,33 +482,21 @@ class LanguageModel(SavedLanguageModel):
         form: str = getattr(self, FORMS[self.cell])
         return form
 
-    # A pickle, or a deep copy, holds the weights; the network is built again.
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "network": self.weights()} if "network" in vars(self) else vars(self)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        if "network" in state:
-            self.network = self._new_network(0)
-            self.set_weights(state["network"])
-
     def _new_network(self, seed: int, batch: int = 32) -> _native.Network:
-        network = _native.Network.language_model(
-            cell=self.cell,
-            form=self._form(),
-            vocab_size=len(self.vocabulary),
-            embedding_size=self.embedding_size,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            dropout=self.dropout,
-            dtype=_check.compute_dtype(self.dtype),
-            device=self.device,
-            batch=batch,
-            seed=seed,
-        )
-        say_why(network)
-        return network
+        self._network_options = {
+            "cell": self.cell,
+            "form": self._form(),
+            "vocab_size": len(self.vocabulary),
+            "embedding_size": self.embedding_size,
+            "hidden_size": self.hidden_size,
+            "num_layers": self.num_layers,
+            "dropout": self.dropout,
+            "dtype": _check.compute_dtype(self.dtype),
+            "device": self.device,
+            "batch": batch,
+            "seed": seed,
+        }
+        return self._rebuilt()
 
 
 def _check_shown(sample_every: int | None, callbacks: Sequence[Callback], progress: bool) -> None:

@@ -4,8 +4,8 @@ from typing import Any, NoReturn
 
 from seqrs import _check
 from seqrs._native import Network
+from seqrs.models.text_model import TextModel
 from seqrs.models.writing import WritingModel
-from seqrs.text.codec import Codec
 
 WEIGHTS = ("float32", "bfloat16", "int8")
 
@@ -22,11 +22,15 @@ class QuantizedModel(WritingModel):
         What the weights are rounded to.
     """
 
-    def __init__(self, network: Network, codec: Codec, weights: str) -> None:
-        self.network = network.at(_check.choice("weights", weights, WEIGHTS))
-        self.dtype = network.dtype
+    def __init__(self, model: TextModel, weights: str) -> None:
+        self.network = model.network.at(_check.choice("weights", weights, WEIGHTS))
+        self.dtype = model.network.dtype
         self.weights = weights
-        self._codec = codec
+        self._network_options = model._network_options
+        self._codec = model._codec
+
+    def _rebuilt(self) -> Network:
+        return super()._rebuilt().at(self.weights)
 
     def fit(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: such a model does not learn.

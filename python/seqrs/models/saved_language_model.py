@@ -9,6 +9,7 @@ from seqrs._check import Floats
 from seqrs._native import Network
 from seqrs.exceptions import ModelFileError
 from seqrs.io import ModelFile
+from seqrs.models.estimator import Estimator
 from seqrs.models.writing import WritingModel
 from seqrs.text.codec import Codec, level_of, tokenizer_of
 from seqrs.text.corpora import DOCUMENTS
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class SavedLanguageModel(WritingModel):
+class SavedLanguageModel(WritingModel, Estimator):
     """A language model that can be saved, read, and saved with all that its training needs to go on."""
 
     kind: str

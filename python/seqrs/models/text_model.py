@@ -2,25 +2,27 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seqrs import _check
 from seqrs._check import Floats
+from seqrs._machine import say_why
 from seqrs._native import Network
-from seqrs.models.estimator import Estimator
 from seqrs.models.scoring import score
 from seqrs.text.codec import Codec
 from seqrs.text.corpora import Corpus, Text
 from seqrs.text.vocabulary import Vocabulary
 
 
-class TextModel(Estimator):
+class TextModel:
     """What every model of texts has: a network, and a codec between it and the texts."""
 
     network: Network
     dtype: str
+    _network_options: dict[str, Any]  # what Network.language_model made the network of
     _codec: Codec | None = None
 
     @property
@@ -177,3 +179,23 @@ class TextModel(Estimator):
         if self._codec is None:
             raise RuntimeError("this model knows no text yet: call fit, or read one with seqrs.load")
         return self._codec
+
+    # A pickle, or a deep copy, holds the weights and what the network is made of; it is built again.
+
+    def __getstate__(self) -> dict[str, Any]:
+        if "network" not in vars(self):
+            return vars(self)
+        weights = {name: self.network.get(name) for name, *_ in self.network.parameters()}
+        return {**vars(self), "network": weights}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "network" in state:
+            self.network = self._rebuilt()
+            self.network.set(state["network"])
+
+    def _rebuilt(self) -> Network:
+        """Return a network like the model's, with weights of its own."""
+        network = Network.language_model(**self._network_options)
+        say_why(network)
+        return network
