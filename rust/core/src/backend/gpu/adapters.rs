@@ -1,6 +1,6 @@
 //! Which adapters the system has, and which one a name means.
 
-use super::context::{on_this_side, same_process};
+use super::process::{on_this_side, same_process};
 use crate::error::{Error, GpuTrouble, Result};
 use std::sync::{Mutex, PoisonError};
 use wgpu::{Backends, DeviceType, Features, InstanceDescriptor, MemoryBudgetThresholds};

@@ -1,7 +1,7 @@
 //! Numbers put elsewhere: rows reversed, slots side by side or added up.
 
 use super::calls::{Calls, words};
-use super::context::Context;
+use super::copies::scaled;
 use super::kernel::over;
 use super::product::Matrix;
 use super::recording::Recorder;
@@ -60,19 +60,4 @@ pub(super) fn sum(r: &mut Recorder<'_>, inputs: [SlotId; 2], scale: f64, out: Sl
     }
     r.back(back);
     Ok(())
-}
-
-/// y (+)= x · scale for rows and columns of two matrices.
-pub(super) fn scaled(
-    context: &Context,
-    calls: &mut Calls,
-    [rows, columns]: [usize; 2],
-    x: Matrix<'_>,
-    scale: f64,
-    y: Matrix<'_>,
-    add: bool,
-) {
-    let kernel = context.kernel("scaled", include_str!("wgsl/scaled.wgsl"));
-    let numbers = words![rows, columns, x.at, x.rows, x.columns, y.at, y.rows, y.columns, scale, add];
-    calls.add(&kernel, &[x.buffer, y.buffer], numbers, over(rows * columns));
 }

@@ -1,9 +1,9 @@
 //! The memory that a layer attends to, brought to the device.
 
 use super::context::Context;
-use super::recording::Signature;
 use crate::error::Result;
 use crate::program::{Memory, Program};
+use crate::shape::Shape;
 
 /// A memory of S steps a row, and what comes back of it.
 #[derive(Clone)]
@@ -21,17 +21,22 @@ pub(super) struct Attended {
 }
 
 impl Attended {
-    /// Room for one, if the program attends to any.
-    pub fn new(context: &Context, program: &Program, signature: Signature) -> Result<Option<Self>> {
+    /// Room for one of so many steps, if the program attends to any; and for its gradient, where a run learns.
+    pub fn new(
+        context: &Context,
+        program: &Program,
+        shape: Shape,
+        steps: usize,
+        learns: bool,
+    ) -> Result<Option<Self>> {
         let Some(width) = program.memory else { return Ok(None) };
-        let (shape, steps) = (signature.shape, signature.memory);
         let numbers = shape.batch * steps * width;
         Ok(Some(Self {
             steps,
             values: context.buffer("memory", numbers)?,
             lengths: context.buffer("lengths of the memory", shape.batch)?,
             shares: context.buffer("shares of the memory", shape.rows() * steps)?,
-            d: context.buffer("gradient of the memory", if signature.learns { numbers } else { 0 })?,
+            d: context.buffer("gradient of the memory", if learns { numbers } else { 0 })?,
         }))
     }
 

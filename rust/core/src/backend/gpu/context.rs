@@ -2,9 +2,8 @@
 
 use super::adapters::{self, Known, unavailable};
 use super::kernel::{Kernel, Kernels};
+use super::process::{PANIC, on_this_side, same_process};
 use crate::error::{Error, GpuTrouble, Result};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 use wgpu::{Limits, PollType};
@@ -197,35 +196,6 @@ fn take_open() -> Vec<&'static Context> {
     std::mem::take(&mut *lock(&OPEN)).into_iter().map(|(_, context)| context).collect()
 }
 
-/// The process that has listed the adapters; 0 before.
-static PROCESS: AtomicU32 = AtomicU32::new(0);
-
-/// Refuses to go on in a process that was forked after adapters were listed or opened: the driver's threads,
-/// and whoever held a lock, are not in the child.
-pub(super) fn same_process() -> Result<()> {
-    let (this, none) = (std::process::id(), 0);
-    match PROCESS.compare_exchange(none, this, Ordering::Relaxed, Ordering::Relaxed) {
-        Err(first) if first != this => {
-            let why = "opened before this process was forked, and cannot be used after fork; use the 'spawn' \
-                       start method";
-            Err(Error::Gpu(GpuTrouble::Lost, why.to_owned()))
-        }
-        _ => Ok(()),
-    }
-}
-
-const PANIC: &str = "wgpu panicked: ";
-
-/// Keeps a panic of wgpu or of a driver from going further: it becomes an error.
-pub(super) fn on_this_side<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let message = format!("{PANIC}{}", text.unwrap_or_default());
-        Err(Error::Gpu(GpuTrouble::Internal, message))
-    })
-}
-
 /// What is asked of an adapter: what kernels use, and no more than it has. A device gets no more than is asked.
 fn wanted(offered: &Limits) -> Limits {
     let invocations = offered.max_compute_invocations_per_workgroup.min(1024);
@@ -252,12 +222,5 @@ mod tests {
         assert!(wanted(&most).check_limits(&most));
         assert_eq!(wanted(&most).max_compute_workgroup_storage_size, 32 << 10);
         assert!(wanted(&most).max_storage_buffer_binding_size <= 1 << 31);
-    }
-
-    #[test]
-    fn a_panic_becomes_an_error() {
-        let failed: Result<()> = on_this_side(|| panic!("of a driver"));
-        let message = failed.expect_err("it panicked").to_string();
-        assert_eq!(message, "gpu: wgpu panicked: of a driver");
     }
 }

@@ -1,11 +1,10 @@
 //! What a program does with batches of one shape: its calls forward and back, and the buffers between them.
 
 use super::Gpu;
-use super::arrange::scaled;
 use super::attended::Attended;
-use super::calls::{Calls, Recorded, words};
+use super::calls::{Calls, Recorded};
 use super::context::Context;
-use super::kernel::over;
+use super::copies::{fill, scaled};
 use super::product::{Matrix, sum_rows};
 use super::tokens::Tokens;
 use crate::error::{Error, Result};
@@ -113,7 +112,13 @@ impl<'a> Recorder<'a> {
             shared,
             signature,
             forward: Calls::default(),
-            memory: Attended::new(net.context, &net.program, signature)?,
+            memory: Attended::new(
+                net.context,
+                &net.program,
+                signature.shape,
+                signature.memory,
+                signature.learns,
+            )?,
             slots: values,
             d_slots: gradients,
             cleared: (0..slots.len())
@@ -273,22 +278,4 @@ pub(super) fn numbers(slot: Slot, shape: Shape) -> usize {
         Slot::Features(width) => shape.rows() * width,
         Slot::Pooled(width) => shape.batch * width,
     }
-}
-
-/// Zeros in numbers `from` to `from + len` of a buffer.
-pub(super) fn fill(context: &Context, calls: &mut Calls, buffer: &wgpu::Buffer, from: usize, len: usize) {
-    let kernel = context.kernel("fill", include_str!("wgsl/fill.wgsl"));
-    calls.add(&kernel, &[buffer], words![len, from], over(len));
-}
-
-/// Copies `len` numbers from one buffer to another.
-pub(super) fn copy(
-    context: &Context,
-    calls: &mut Calls,
-    [from, to]: [&wgpu::Buffer; 2],
-    [from_at, to_at]: [usize; 2],
-    len: usize,
-) {
-    let kernel = context.kernel("copy", include_str!("wgsl/copy.wgsl"));
-    calls.add(&kernel, &[from, to], words![len, from_at, to_at], over(len));
 }

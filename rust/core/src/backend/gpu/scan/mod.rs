@@ -14,9 +14,10 @@ mod texts;
 mod weights;
 
 use super::calls::{Calls, words};
+use super::copies::{copy, fill};
 use super::kernel::over;
 use super::product::{Matrix, product, sum_rows};
-use super::recording::{Recorder, copy, fill};
+use super::recording::Recorder;
 use crate::error::Result;
 use crate::params::ParamId;
 use crate::program::{Program, Recurrence, When};
