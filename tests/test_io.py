@@ -16,6 +16,8 @@ from safetensors.numpy import save_file
 import seqrs
 from seqrs.exceptions import ModelFileError
 
+GOLDEN = Path(__file__).parent / "golden"
+
 
 @pytest.fixture(scope="module")
 def model() -> seqrs.LanguageModel:
@@ -28,6 +30,37 @@ def model() -> seqrs.LanguageModel:
 def path(model: seqrs.LanguageModel, tmp_path: Path) -> Path:
     model.save(tmp_path / "model.seqrs")
     return tmp_path / "model.seqrs"
+
+
+@pytest.mark.parametrize("name", ["language_model", "language_model.last"])
+def test_a_language_model_of_the_first_version_is_read(name: str) -> None:
+    model = seqrs.load(GOLDEN / f"{name}.seqrs")
+    assert model.get_params()["reset"] == "before"
+    assert model.documents == "file"
+    assert model.log_prob("abc") == pytest.approx(-5.240798, rel=1e-5)
+    assert len(model.history) == 1
+
+
+def test_training_goes_on_from_a_checkpoint_of_the_first_version(tmp_path: Path) -> None:
+    last = GOLDEN / "language_model.last.seqrs"
+    model = seqrs.LanguageModel.resume(last, "abc cab. " * 20, progress=False)
+    assert model.log_prob("abc") == pytest.approx(-5.240798, rel=1e-5)  # it had come to its end
+    tensors, metadata = parts(last)
+    training = json.loads(metadata["seqrs.training"])
+    training["options"]["epochs"], training["progress"]["finished"] = 30, False
+    save_file(tensors, tmp_path / "longer.seqrs", metadata | {"seqrs.training": json.dumps(training)})
+    model = seqrs.LanguageModel.resume(tmp_path / "longer.seqrs", "abc cab. " * 20, progress=False)
+    assert len(model.history) == 30
+    assert model.history[-1]["loss"] < model.history[0]["loss"]
+    with pytest.raises(ValueError, match="is not what this training began with"):
+        seqrs.LanguageModel.resume(tmp_path / "longer.seqrs", "abc cab. " * 21, progress=False)
+
+
+def test_a_classifier_of_the_first_version_is_read() -> None:
+    model = seqrs.load(GOLDEN / "sequence_classifier.seqrs")
+    assert model.class_weight == {"up": 2.0, "down": 1.0}
+    assert model.layer_options == {"peephole": "prev"}
+    np.testing.assert_allclose(model.predict_proba(["a b"]), [[0.6156848, 0.3843152]], rtol=1e-5)
 
 
 def parts(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -445,6 +445,9 @@ def test_a_tokenizer_of_ones_own_is_passed_again(tmp_path: Path) -> None:
     model.save(tmp_path / "model.seqrs")
     with pytest.raises(ValueError, match=r"trained with a tokenizer of its own; pass it"):
         seqrs.load(tmp_path / "model.seqrs")
+    for wrong in ("word", (Halves(), 3), (Halves(),)):
+        with pytest.raises(TypeError, match=r"^tokenizer: expected an object with the methods tokenize and"):
+            seqrs.load(tmp_path / "model.seqrs", tokenizer=wrong)
     again = seqrs.load(tmp_path / "model.seqrs", tokenizer=Halves())
     np.testing.assert_array_equal(again.predict_proba(SENTENCES), model.predict_proba(SENTENCES))
 

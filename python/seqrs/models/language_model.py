@@ -3,17 +3,15 @@
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from seqrs import _check, _native
-from seqrs._check import Floats
 from seqrs.batches import Batch, FileBatches, LineBatches
 from seqrs.callbacks import Callback, Checkpoint, Samples, progress_display
-from seqrs.exceptions import ModelFileError
-from seqrs.io import ModelFile
 from seqrs.models.quantized import QuantizedModel
+from seqrs.models.saved import reading
 from seqrs.models.saved_language_model import SavedLanguageModel
 from seqrs.models.scoring import mean_loss
 from seqrs.models.text_data import Documents, TextData
@@ -135,8 +133,9 @@ class LanguageModel(SavedLanguageModel):
         self.seed = seed
         self._check_params()
         self._codec: Codec | None = None
-        self._fitted_params: dict[str, Any] = {}
-        self._training: dict[str, Any] = {}  # texts and options of the run, for the file
+        self._fitted_params = {}
+        self._data = {}
+        self._run_options = {}
         self._progress = Progress()
 
     def _check_params(self) -> None:
@@ -303,9 +302,10 @@ class LanguageModel(SavedLanguageModel):
         batches = _batches(codec, training, options)
         if epochs is None:
             options = replace(options, epochs=max(_EPOCHS, math.ceil(_UPDATES / batches.steps(0))))
-        self._codec, self._fitted_params = codec, self.get_params()
-        self.network = self._new_network(seed, options.batch_size)
-        self._training = {"data": data.to_json(), "options": options.to_json()}
+        self._codec = codec
+        self._keep_params()
+        self._build(seed, options.batch_size)
+        self._data, self._run_options = data.to_json(), options.to_json()
         run = Trainer(self, batches, options, _validation(self.network, codec, held_out))
         return self._train(run, checkpoint, sample_every, callbacks, progress)
 
@@ -400,21 +400,13 @@ class LanguageModel(SavedLanguageModel):
         _check_shown(sample_every, callbacks, progress)
         if output is not None:
             _check.path("output", output)
-        name = _check.path("checkpoint", checkpoint)
-        file = ModelFile.read(name)
-        if file.kind != cls.kind:
-            raise ModelFileError(f"{name}: expected a {cls.kind}, got a {file.kind}")
-        model = cls.from_file(file, name, device=device, tokenizer=tokenizer)
-        if "optimizer_steps" not in file.training:
-            raise ModelFileError(f"{name}: a model, but no checkpoint; resuming needs NAME.last.seqrs")
+        model, file, name = cls._from_checkpoint(checkpoint, device, tokenizer)
         if model._progress.finished:
             model.set_weights(best_weights(file) or {})
             return model
-        try:
-            options, record = Options.from_json(file.training["options"]), dict(file.training["data"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{name}: the training state is damaged: {error}") from None
-        data = TextData.read_again(record, text, validation)
+        with reading(name, "the training state"):
+            options = Options.from_json(file.training["options"])
+        data = TextData.read_again(model._data, text, validation)
         codec = model._fitted()
         training, held_out = data.split(codec.tokenizer, options.seed)
         run = Trainer(
@@ -424,10 +416,8 @@ class LanguageModel(SavedLanguageModel):
             _validation(model.network, codec, held_out),
             progress=model._progress,
         )
-        try:
+        with reading(name, "the training state"):
             run.restore(file)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{name}: the training state is damaged: {error}") from None
         return model._train(run, output, sample_every, callbacks, progress)
 
     def _train(
@@ -470,19 +460,11 @@ class LanguageModel(SavedLanguageModel):
         """Return an optimizer of the weights, at its start."""
         return options.new_optimizer(self.network.num_parameters, self.network.dtype)
 
-    def weights(self) -> dict[str, Floats]:
-        """Return a copy of the weights, those of a fit that has only begun too."""
-        return {name: self.network.get(name) for name, *_ in self.network.parameters()}
-
-    def set_weights(self, weights: Mapping[str, Floats]) -> None:
-        """Put back some of what :meth:`weights` returned."""
-        self.network.set(dict(weights))
-
     def _form(self) -> str:
         form: str = getattr(self, FORMS[self.cell])
         return form
 
-    def _new_network(self, seed: int, batch: int = 32) -> _native.Network:
+    def _build(self, seed: int, batch: int = 32) -> None:
         self._network_options = {
             "cell": self.cell,
             "form": self._form(),
@@ -496,7 +478,7 @@ class LanguageModel(SavedLanguageModel):
             "batch": batch,
             "seed": seed,
         }
-        return self._rebuilt()
+        self.network = self._rebuilt()
 
 
 def _check_shown(sample_every: int | None, callbacks: Sequence[Callback], progress: bool) -> None:

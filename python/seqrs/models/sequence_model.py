@@ -15,7 +15,7 @@ from seqrs.exceptions import ModelFileError
 from seqrs.io import ModelFile
 from seqrs.models.examples import Examples, sample_weights, seed_of
 from seqrs.models.inputs import Reader, Sequence_
-from seqrs.models.saved import SavedModel
+from seqrs.models.saved_sequence_model import SavedSequenceModel
 from seqrs.models.sequence_options import Augment
 from seqrs.text.tokenizers import Tokenizer
 from seqrs.training import Options, Trainer, best_weights
@@ -25,7 +25,7 @@ Model = TypeVar("Model", bound="SequenceModel")
 Validation = tuple[Any, Any] | float | None
 
 
-class SequenceModel(SavedModel):
+class SequenceModel(SavedSequenceModel):
     """Base class of the models of sequences: examples in, a network trained on them, and its outputs.
 
     Attributes

@@ -49,7 +49,7 @@ class TextModel:
             If the model is not fitted.
         """
         self._fitted()
-        return {name: self.network.get(name) for name, *_ in self.network.parameters()}
+        return weights_of(self.network)
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Set every weight.
@@ -185,8 +185,7 @@ class TextModel:
     def __getstate__(self) -> dict[str, Any]:
         if "network" not in vars(self):
             return vars(self)
-        weights = {name: self.network.get(name) for name, *_ in self.network.parameters()}
-        return {**vars(self), "network": weights}
+        return {**vars(self), "network": weights_of(self.network)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -199,3 +198,8 @@ class TextModel:
         network = Network.language_model(**self._network_options)
         say_why(network)
         return network
+
+
+def weights_of(network: Network) -> dict[str, Floats]:
+    """Return a copy of every weight by its name."""
+    return {name: network.get(name) for name, *_ in network.parameters()}
