@@ -66,6 +66,11 @@ class Saved(Estimator):
         """Return what a file of the model alone tells of its training."""
         return {}
 
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The results of each epoch."""
+        return [dict(result) for result in self._progress.history]
+
     # Writing
 
     def save(self, path: str | os.PathLike[str], weights: Mapping[str, Floats] | None = None) -> None:

@@ -34,8 +34,8 @@ class SavedLanguageModel(WritingModel, Saved):
         """Return which form of its cell the model has."""
 
     @abstractmethod
-    def _build(self, seed: int) -> None:
-        """Make the network of the model's options and vocabulary."""
+    def _build(self, seed: int, batch: int = 32) -> None:
+        """Make the network of the model's options and vocabulary; `batch` is what ``device="auto"`` goes by."""
 
     # Weights
 

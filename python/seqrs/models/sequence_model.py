@@ -11,10 +11,9 @@ from seqrs import _check
 from seqrs._check import Floats
 from seqrs.batches import SequenceBatches, hold_out
 from seqrs.callbacks import Callback, Checkpoint, progress_display
-from seqrs.exceptions import ModelFileError
-from seqrs.io import ModelFile
 from seqrs.models.examples import Examples, sample_weights, seed_of
 from seqrs.models.inputs import Reader, Sequence_
+from seqrs.models.saved import reading
 from seqrs.models.saved_sequence_model import SavedSequenceModel
 from seqrs.models.sequence_options import Augment
 from seqrs.text.tokenizers import Tokenizer
@@ -167,19 +166,12 @@ class SequenceModel(SavedSequenceModel):
         >>> again.history == model.history
         True
         """
-        file, name = ModelFile.read(checkpoint), os.fspath(checkpoint)
-        if file.kind != cls.kind:
-            raise ModelFileError(f"{name}: expected a {cls.kind}, got a {file.kind}")
-        model = cls.from_file(file, name, device=device, tokenizer=tokenizer)
-        if "optimizer_steps" not in file.training:
-            raise ModelFileError(f"{name}: a model, but no checkpoint; resuming needs NAME.last.seqrs")
+        model, file, name = cls._from_checkpoint(checkpoint, device, tokenizer)
         if model._progress.finished:
             model.set_weights(best_weights(file) or {})
             return model
-        try:
+        with reading(name, "the training state"):
             options, before = Options.from_json(file.training["options"]), dict(file.training["data"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{name}: the training state is damaged: {error}") from None
         if (augment is not None) != bool(before.get("augmented")):
             told = "the function that training began with" if augment is None else "None, as in training"
             raise ValueError(f"augment: expected {told}, got {_check.describe(augment)}")
@@ -190,10 +182,8 @@ class SequenceModel(SavedSequenceModel):
             raise ValueError("X, y, validation: these are not the examples that this training began with")
         run = model._new_run(training, held_out, options)
         run.progress = model._progress
-        try:
+        with reading(name, "the training state"):
             run.restore(file)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{name}: the training state is damaged: {error}") from None
         return model._train(run, output, callbacks)
 
     def _divided(
@@ -305,11 +295,6 @@ class SequenceModel(SavedSequenceModel):
         """Return the network's output for each sequence: (O,), or (T, O) without pooling."""
         self._check_fitted()
         return self._run(self._read(X, lengths))
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """The results of each epoch."""
-        return [dict(result) for result in self._progress.history]
 
     # scikit-learn's protocol, without scikit-learn
 
