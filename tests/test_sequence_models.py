@@ -147,6 +147,7 @@ def test_labels_come_back_as_they_were(labels: Any) -> None:
         ([0, None], TypeError, r"^y\[1\]: expected a label"),
         ("ab", TypeError, r"^y: expected a list of labels"),
         (5, TypeError, r"^y: expected a list of labels"),
+        (np.array(5), TypeError, r"^y: expected a list of labels, got an array of int64"),
     ],
 )
 def test_wrong_labels(y: Any, error: type[Exception], message: str) -> None:

@@ -1,6 +1,6 @@
 """One class, or several labels, for a whole sequence."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from seqrs.models.labels import (
     class_weight_from_json,
     class_weight_to_json,
     class_weights,
+    listed,
 )
 from seqrs.models.pooling import check_pooling, pooled
 from seqrs.models.sequence_model import SequenceModel
@@ -107,7 +108,7 @@ class SequenceClassifier(SequenceModel):
         if _is_indicator(y):
             self.multilabel, self._classes = True, Classes(np.arange(np.shape(y)[1]))
         else:
-            rows = _rows("y", y)
+            rows = listed("y", y, "a list of labels")
             self.multilabel = _is_label_set(rows)
             every = [label for row in rows for label in row] if self.multilabel else y
             self._classes = Classes.learn("y", every)
@@ -130,7 +131,7 @@ class SequenceClassifier(SequenceModel):
                 )
             return list(array.astype(np.int32))
         targets = []
-        for i, row in enumerate(_rows(name, y)):
+        for i, row in enumerate(listed(name, y, "a list of labels")):
             if not _is_label_set([row]):
                 raise TypeError(f"{name}[{i}]: expected a set of labels, as in training, got {row!r}")
             chosen = np.zeros(len(self._classes), np.int32)
@@ -256,13 +257,8 @@ class SequenceClassifier(SequenceModel):
         self._classes = Classes.from_json(values["classes"])
         self.classes_, self.multilabel = self._classes.values, bool(values["multilabel"])
 
-    @staticmethod
-    def _options_to_json(options: dict[str, Any]) -> dict[str, Any]:
-        return options | {"class_weight": class_weight_to_json(options["class_weight"])}
-
-    @staticmethod
-    def _options_from_json(options: dict[str, Any]) -> dict[str, Any]:
-        return options | {"class_weight": class_weight_from_json(options["class_weight"])}
+    _options_to_json = staticmethod(class_weight_to_json)
+    _options_from_json = staticmethod(class_weight_from_json)
 
 
 def stacked(outputs: list[Floats]) -> Floats:
@@ -287,9 +283,3 @@ def _is_indicator(y: Any) -> bool:
 
 def _is_label_set(rows: list[Any]) -> bool:
     return bool(rows) and all(isinstance(row, (set, frozenset, list, tuple)) for row in rows)
-
-
-def _rows(name: str, y: Any) -> list[Any]:
-    if isinstance(y, str) or not isinstance(y, Iterable):
-        raise TypeError(f"{name}: expected a list of labels, got {_check.describe(y)}")
-    return list(y)

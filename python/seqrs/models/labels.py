@@ -1,6 +1,6 @@
 """The classes a model tells apart."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,13 +80,20 @@ class Classes:
         return cls(array)
 
 
+def listed(name: str, y: Any, of: str) -> list[Any]:
+    """Return what is given for each sequence; `of` is what that is, in messages."""
+    if isinstance(y, str) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) == 0:
+        raise TypeError(f"{name}: expected {of}, got {_check.describe(y)}")
+    return list(y)
+
+
 def one_label_each(name: str, labels: Any) -> Labels:
     """Return labels as an array (n,) of str, integers, bools or floats."""
     if hasattr(labels, "to_numpy"):
         labels = labels.to_numpy()
-    if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise TypeError(f"{name}: expected a list of labels, got {_check.describe(labels)}")
-    values: Sequence[Any] = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    values = listed(name, labels, "a list of labels")
+    if isinstance(labels, np.ndarray):
+        values = labels.tolist()
     for i, value in enumerate(values):
         if isinstance(value, np.generic):
             value = value.item()
@@ -135,11 +142,13 @@ def check_class_weight(class_weight: Any) -> None:
         )
 
 
-def class_weight_to_json(class_weight: Any) -> Any:
-    """Return the option as a value for JSON, which has no keys but str."""
-    return list(class_weight.items()) if isinstance(class_weight, Mapping) else class_weight
+def class_weight_to_json(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with `class_weight` as a value for JSON, which has no keys but str."""
+    given = options["class_weight"]
+    return options | {"class_weight": list(given.items()) if isinstance(given, Mapping) else given}
 
 
-def class_weight_from_json(value: Any) -> Any:
-    """Return the option that :func:`class_weight_to_json` wrote."""
-    return dict(value) if isinstance(value, list) else value
+def class_weight_from_json(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that :func:`class_weight_to_json` changed."""
+    value = options["class_weight"]
+    return options | {"class_weight": dict(value) if isinstance(value, list) else value}

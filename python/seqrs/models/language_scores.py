@@ -1,12 +1,13 @@
 """A language model as a beam of prefixes asks it: what may follow each prefix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqrs._check import Floats
+from seqrs.decoding import LanguageFunction
 from seqrs.models.language_model import LanguageModel
 from seqrs.training import State
 
@@ -61,6 +62,20 @@ class LanguageScores:
         if not self._ends:
             scores[:, 0] = 0.0
         return scores
+
+
+def language_function(
+    model: LanguageModel | LanguageFunction | None, labels: Iterable[Any]
+) -> LanguageFunction | None:
+    """Return what a beam asks for ln P of the next of these labels; a function is that already."""
+    if not isinstance(model, LanguageModel):
+        return model
+    if model.level != "char":
+        raise ValueError(f'language_model: expected one of level "char", got {model.level!r}')
+    characters = [str(label) for label in labels]
+    if any(len(character) != 1 for character in characters):
+        raise ValueError(f"language_model: expected labels of one character each, got {characters[:5]}")
+    return LanguageScores(model, ["", *characters])
 
 
 def _flat(rows: NDArray[Any], widths: list[int]) -> Floats:

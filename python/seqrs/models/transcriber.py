@@ -1,6 +1,6 @@
 """Labels for a longer sequence, in its order but without their times: speech to letters or digits."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat, SupportsIndex
 
@@ -13,9 +13,9 @@ from seqrs.decoding import LanguageFunction
 from seqrs.models.classifier import softmax
 from seqrs.models.examples import Examples, SequenceBatch, side_by_side
 from seqrs.models.inputs import Sequence_
-from seqrs.models.labels import Classes
+from seqrs.models.labels import Classes, listed
 from seqrs.models.language_model import LanguageModel
-from seqrs.models.language_scores import LanguageScores
+from seqrs.models.language_scores import language_function
 from seqrs.models.pooling import pooled
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.sequence_options import Seeds
@@ -233,7 +233,7 @@ class Transcriber(SequenceModel):
             As :meth:`predict`.
         """
         outputs = self._outputs(X, lengths)
-        language = self._language(language_model)
+        language = language_function(language_model, self.classes_)
         found: list[Any] = [None] * len(outputs)
         for rows, logits, counts in side_by_side(outputs):
             hypotheses = decoding.ctc_beam(
@@ -248,16 +248,6 @@ class Transcriber(SequenceModel):
             for i, row in zip(rows, hypotheses, strict=True):
                 found[i] = [Transcript(self._decoded(h.labels), h.score, h.log_p) for h in row]
         return found
-
-    def _language(self, model: LanguageModel | LanguageFunction | None) -> LanguageFunction | None:
-        if not isinstance(model, LanguageModel):
-            return model
-        if model.level != "char":
-            raise ValueError(f'language_model: expected one of level "char", got {model.level!r}')
-        labels = [str(label) for label in self.classes_]
-        if any(len(label) != 1 for label in labels):
-            raise ValueError(f"language_model: expected labels of one character each, got {labels[:5]}")
-        return LanguageScores(model, ["", *labels])
 
     def predict_proba(self, X: Any, lengths: ArrayLike | None = None) -> list[Floats]:
         """Return at each step the probability of silence, or between labels, and of each label.
@@ -313,9 +303,7 @@ class Transcriber(SequenceModel):
 
 def _rows(name: str, y: Any) -> list[Any]:
     """Return the labels of each sequence."""
-    if isinstance(y, str) or not isinstance(y, Iterable):
-        raise TypeError(f"{name}: expected the labels of each sequence, got {_check.describe(y)}")
-    rows = list(y)
+    rows = listed(name, y, "the labels of each sequence")
     for i, row in enumerate(rows):
         if not isinstance(row, (str, list, tuple, np.ndarray)):
             raise TypeError(f"{name}[{i}]: expected a str or a list of labels, got {_check.describe(row)}")
