@@ -82,6 +82,7 @@ def test_help_tells_the_defaults_there_are(tmp_path: Path) -> None:
     signatures = [inspect.signature(f).parameters for f in (LanguageModel.__init__, LanguageModel.fit)]
     shown = dict(re.findall(r"--([a-z-]+) (?:[A-Z]|\{[^}]*\}) [^(]*\(default: ([^)]*)\)", text))
     assert len(shown) > 25
+    assert shown.pop("threads") == "all cores"
     for flag, default in shown.items():
         name = flag.replace("-", "_")
         (actual,) = (parameters[name].default for parameters in signatures if name in parameters)
@@ -348,6 +349,11 @@ def test_inspect_draws(view: str, name: str, begin: bytes, folder: Path) -> None
     run = seqrs("inspect", "model.seqrs", "text.txt", "--show", view, "-o", name, folder=folder)
     assert run.stdout == ""
     assert (folder / name).read_bytes().startswith(begin)
+    again = ["inspect", "model.seqrs", "text.txt", "--show", view]
+    table = seqrs(*again, "--json", folder=folder).stdout
+    assert (
+        seqrs(*again, "--json", "-o", name, folder=folder).stdout == table
+    )  # both, where both are asked for
 
 
 def test_inspect_reads_lines_for_a_classifier(folder: Path) -> None:
@@ -478,8 +484,31 @@ def test_demo_shows_a_falling_loss_and_keeps_its_model(tmp_path: Path) -> None:
             ["train", "text.txt", "-o", "new.seqrs", "--lr", "-1"],
             "lr: expected a finite number above 0, got -1.0",
         ),
-        (["train", "text.txt", "--threads", "0"], "n: expected an integer of at least 1, got 0"),
-        (["train", "text.txt", "-o", "nowhere/model.seqrs"], "No such file or directory"),
+        (["train", "text.txt", "--threads", "0"], "--threads: expected an integer of at least 1, got 0"),
+        (["info", "model.seqrs", "--threads", "0"], "unrecognized arguments: --threads 0"),
+        (
+            ["sample", "model.seqrs", "--threads", "9999"],
+            "--threads: expected a number of threads from 1 to 1024",
+        ),
+        (["train", "text.txt", "-o", "nowhere/m.seqrs"], "nowhere/m.seqrs: there is no folder nowhere"),
+        (["demo", "-o", "nowhere/m.seqrs"], "nowhere/m.seqrs: there is no folder nowhere"),
+        (["inspect", "model.seqrs", "text.txt", "-o", "nowhere/a.png"], "there is no folder nowhere"),
+        (
+            ["inspect", "model.seqrs", "text.txt", "-o", "a"],
+            "-o: expected a file of some kind of picture, such as a.png",
+        ),
+        (
+            ["inspect", "model.seqrs", "text.txt", "--show", "activations", "-o", "a.png"],
+            "-o: expected an .html file for --show activations, got a.png",
+        ),
+        (
+            ["inspect", "model.seqrs", "text.txt", "--show", "gates", "--lags", "3"],
+            "--lags: only goes with --show gradients, got --show gates",
+        ),
+        (
+            ["inspect", "model.seqrs", "text.txt", "--layer", "0"],
+            "--layer: only goes with --show activations, got --show gradients",
+        ),
         (
             ["train", "--resume", "-o", "none.seqrs"],
             "--resume: there is no checkpoint none.last.seqrs; seqrs",

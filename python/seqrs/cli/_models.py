@@ -1,6 +1,5 @@
 """The model that a command writes or scores with."""
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,15 +7,6 @@ import seqrs
 
 if TYPE_CHECKING:
     from seqrs import LanguageModel
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Let a command say where a model is to run."""
-    parser.add_argument(
-        "--device",
-        metavar="NAME",
-        help="what computes: cpu, gpu, gpu:NAME, reference, or auto for cpu or gpu (default: as in training)",
-    )
 
 
 def language_model(path: Path, device: str | None = None) -> "LanguageModel":

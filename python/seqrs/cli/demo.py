@@ -9,6 +9,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import seqrs
+from seqrs.cli._arguments import add_threads, check_folder, use_threads
 
 if TYPE_CHECKING:
     from seqrs.training import Trainer
@@ -29,17 +30,18 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--hidden-size", type=int, default=256, metavar="N", help="units of the LSTM (default: 256)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
+    add_threads(parser)
     parser.add_argument("-o", "--output", type=Path, help="keep the model in this file")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    if options.output and options.output.exists():
-        raise FileExistsError(f"{options.output} exists: name another file with -o")
-    if options.threads is not None:
-        seqrs.set_num_threads(options.threads)
+    if options.output:
+        if options.output.exists():
+            raise FileExistsError(f"{options.output} exists: name another file with -o")
+        check_folder(options.output)
+    use_threads(options)
     from seqrs.callbacks import Callback, ProgressLines
 
     class Show(Callback):

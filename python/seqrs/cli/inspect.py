@@ -8,7 +8,7 @@ from typing import Any
 
 import seqrs
 from seqrs.cli import _json
-from seqrs.cli._models import add_device
+from seqrs.cli._arguments import add_device, add_threads, check_folder, refuse_idle, use_threads
 from seqrs.cli._texts import documents
 
 _VIEWS = {
@@ -19,6 +19,15 @@ _VIEWS = {
     "activations": "what units of a language model do after each token",
     "attention": "where each token of the translation of the first line was looked up",
 }
+
+# Options that one view alone reads, with their defaults.
+_ONLY_WITH = (
+    ("lags", "show", "gradients"),
+    ("units", "show", "activations"),
+    ("layer", "show", "activations"),
+    ("part", "show", "activations"),
+)
+_DEFAULTS: dict[str, Any] = {"lags": None, "units": None, "layer": -1, "part": "h"}
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,7 +47,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--output",
         type=Path,
         metavar="FILE",
-        help="draw into this file, such as gates.png or gates.svg; activations go into an .html",
+        help="draw into this file, such as gates.png or gates.svg, instead of printing; activations go into an .html",
     )
     parser.add_argument(
         "--json",
@@ -48,24 +57,35 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--length", type=int, default=2000, metavar="N", help="most characters to read (default: 2000)"
     )
-    parser.add_argument("--lags", type=int, metavar="N", help="gradients: how many steps back (default: 100)")
+    parser.add_argument(
+        "--lags",
+        type=int,
+        metavar="N",
+        default=argparse.SUPPRESS,
+        help="gradients: how many steps back (default: 100)",
+    )
     parser.add_argument(
         "--units",
         type=_numbers,
         metavar="N,N,...",
+        default=argparse.SUPPRESS,
         help="activations: which units (default: the five that change most)",
     )
     parser.add_argument(
-        "--layer", type=int, default=-1, metavar="N", help="activations: from 0; -1 is the last (default: -1)"
+        "--layer",
+        type=int,
+        metavar="N",
+        default=argparse.SUPPRESS,
+        help="activations: from 0; -1 is the last (default: -1)",
     )
     parser.add_argument(
         "--part",
         choices=("h", "c"),
-        default="h",
+        default=argparse.SUPPRESS,
         help="activations: output, or an LSTM's memory (default: h)",
     )
     add_device(parser)
-    parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
+    add_threads(parser)
     parser.set_defaults(run=run)
 
 
@@ -73,8 +93,11 @@ def run(options: argparse.Namespace) -> None:
     """Run the command."""
     from seqrs import _check, inspect
 
-    if options.threads is not None:
-        seqrs.set_num_threads(options.threads)
+    refuse_idle(options, _ONLY_WITH, _DEFAULTS)
+    options = argparse.Namespace(**(_DEFAULTS | vars(options)))
+    if options.output is not None:
+        _check_output(options.output, options.show)
+    use_threads(options)
     model = seqrs.load(options.model, device=options.device)
     length = _check.integer("--length", options.length, minimum=1)
     texts = list(_shortened(_documents(options, model), length))
@@ -88,10 +111,19 @@ def run(options: argparse.Namespace) -> None:
             found.plot().figure.savefig(options.output)
         return
     rows, draw = _VIEWERS[options.show](model, texts, options)
-    if options.output is None:
-        _print(rows, as_json=options.json)
-    else:
+    if options.output is not None:
         draw(options.output)
+    if options.output is None or options.json:
+        _print(rows, as_json=options.json)
+
+
+def _check_output(output: Path, show: str) -> None:
+    """Refuse a file that cannot be written, or of whose kind the view is not."""
+    check_folder(output)
+    if show == "activations" and output.suffix.lower() not in {".html", ".htm"}:
+        raise ValueError(f"-o: expected an .html file for --show activations, got {output}")
+    if not output.suffix:
+        raise ValueError(f"-o: expected a file of some kind of picture, such as {output}.png, got {output}")
 
 
 # The rows of a view's table, and what draws it into a file.

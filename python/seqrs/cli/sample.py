@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import seqrs
 from seqrs.cli import _json
-from seqrs.cli._models import add_device, language_model
+from seqrs.cli._arguments import add_device, add_threads, use_threads
+from seqrs.cli._models import language_model
 
 if TYPE_CHECKING:
     from seqrs.models.writing import WritingModel
@@ -51,7 +51,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="round the weights: less memory, more speed (default: as they are)",
     )
     add_device(parser)
-    parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
+    add_threads(parser)
     parser.add_argument(
         "--json", action="store_true", help="a line of JSON each, with tokens and log-probabilities"
     )
@@ -60,8 +60,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    if options.threads is not None:
-        seqrs.set_num_threads(options.threads)
+    use_threads(options)
     loaded = language_model(options.model, options.device)
     model: WritingModel = loaded if options.weights is None else loaded.quantize(options.weights)
     prompts = [options.prompt] if options.prompt is not None else _prompts()

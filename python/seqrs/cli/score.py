@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import seqrs
-from seqrs.cli._models import add_device, language_model
+from seqrs.cli._arguments import add_device, add_threads, use_threads
+from seqrs.cli._models import language_model
 from seqrs.cli._texts import documents
 
 if TYPE_CHECKING:
@@ -41,14 +41,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="also with weights rounded to these, and what that changes",
     )
     add_device(parser)
-    parser.add_argument("--threads", type=int, metavar="N", help="default: all cores")
+    add_threads(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    if options.threads is not None:
-        seqrs.set_num_threads(options.threads)
+    use_threads(options)
     model = language_model(options.model, options.device)
     texts = documents(options.text, model.documents)
     if options.lines:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import seqrs
+from seqrs.cli._arguments import add_threads, check_folder, refuse_idle, use_threads
 
 # (option, type or choices, default as the help shows it, what it is). The defaults that count are
 # those of LanguageModel and its fit: an option that is not given is not passed on.
@@ -78,7 +79,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     begun.add_argument(
         "--overwrite", action="store_true", help="begin anew where the output file or its checkpoint exists"
     )
-    parser.add_argument("--threads", type=int, help="default: all cores; the results do not depend on it")
+    add_threads(parser)
     parser.add_argument("--quiet", action="store_true", help="show no progress and no samples")
     for title, options in (("model", _MODEL), ("training", _FIT)):
         group = parser.add_argument_group(title)
@@ -92,8 +93,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> None:
     """Run the command."""
-    if options.threads is not None:
-        seqrs.set_num_threads(options.threads)
+    use_threads(options)
     from seqrs.callbacks import last_path
 
     output, last = options.output or Path("model.seqrs"), None
@@ -110,6 +110,7 @@ def run(options: argparse.Namespace) -> None:
         raise FileNotFoundError(
             f"--resume: there is no checkpoint {last}; seqrs train TEXT -o {output} begins a training and writes it"
         )
+    check_folder(output)
     try:
         model = _fit(options, output) if last is None else _resume(options, last, output)
     except KeyboardInterrupt:
@@ -122,7 +123,7 @@ def run(options: argparse.Namespace) -> None:
 def _fit(options: argparse.Namespace, output: Path) -> "seqrs.LanguageModel":
     if not options.text:
         raise ValueError("text: expected at least one text file, got none")
-    _refuse_idle_options(options)
+    refuse_idle(options, _ONLY_WITH, _DEFAULTS)
     if not options.overwrite:
         _refuse_to_replace(output)
     given = _given(options, _FIT)
@@ -161,15 +162,6 @@ def _resume(options: argparse.Namespace, last: Path, output: Path) -> "seqrs.Lan
     if not output.exists():  # it had finished, and its model was taken away
         model.save(output)
     return model
-
-
-def _refuse_idle_options(options: argparse.Namespace) -> None:
-    """Refuse an option that nothing would read."""
-    for name, of, value in _ONLY_WITH:
-        chosen = getattr(options, of, _DEFAULTS[of])
-        if hasattr(options, name) and chosen != value:
-            flag, other = (f"--{word.replace('_', '-')}" for word in (name, of))
-            raise ValueError(f"{flag}: only goes with {other} {value}, got {other} {chosen}")
 
 
 def _refuse_to_replace(output: Path) -> None:
