@@ -332,7 +332,9 @@ def test_the_forget_gate_starts_where_it_is_told(init: str) -> None:
 
 REFUSED: list[tuple[type[Exception], str, Any]] = [
     (TypeError, "LSTM: unexpected keyword argument 'drop_out'; did you mean 'dropout'\\?", lambda: nn.LSTM(3, 5, drop_out=0.5)),
-    (TypeError, "GRU: unexpected keyword argument 'peephole'; expected activation, activation_penalty, .*, reset, .*", lambda: nn.GRU(3, 5, peephole="none")),
+    (TypeError, "GRU: unexpected keyword argument 'peephole', an option of LSTM; GRU has reset, activation of its own", lambda: nn.GRU(3, 5, peephole="none")),
+    (TypeError, "RNN: unexpected keyword argument 'activation', an option of GRU, LSTM, MinGRU and MinLSTM; RNN has nonlinearity of its own", lambda: nn.RNN(3, 5, activation="relu")),
+    (TypeError, "GRU: unexpected keyword argument 'xyz'; expected activation, activation_penalty, .*, reset, .*", lambda: nn.GRU(3, 5, xyz=1)),
     (TypeError, "Linear: unexpected keyword argument 'sed'; did you mean 'seed'\\?", lambda: nn.Linear(3, 5, sed=1)),
     (ValueError, 'merge: expected "concat", "sum", "mean" or "separate", got \'add\'', lambda: nn.GRU(3, 5, merge="add")),
     (ValueError, "hidden_size: expected an integer, or one for each layer, got \\[\\]", lambda: nn.GRU(3, [])),

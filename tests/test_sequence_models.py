@@ -379,6 +379,11 @@ def test_options_are_read_and_set() -> None:
     assert repr(model).startswith("SequenceClassifier(pooling='mean', cell='gru', hidden_size=12")
     with pytest.raises(ValueError, match=r"^hiden: expected options of SequenceClassifier"):
         model.set_params(hiden=1)
+    wrong: dict[str, Any] = {"hiden_size": 1}
+    with pytest.raises(
+        TypeError, match=r"^SequenceClassifier: .* 'hiden_size'; did you mean 'hidden_size'\?$"
+    ):
+        seqrs.SequenceClassifier(**wrong)
     with pytest.raises(ValueError, match=r"^lr: expected"):
         model.set_params(cell="rnn", lr=-1.0)
     assert model.get_params()["cell"] == "gru"  # nothing has changed
@@ -394,7 +399,10 @@ def test_layer_options_reach_the_layer() -> None:
     ("options", "message"),
     [
         ({"rest": "before"}, r"""cell="gru" has no option 'rest'; did you mean 'reset'\?"""),
-        ({"peephole": "full"}, r"""cell="gru" has no option 'peephole'; expected activation, .*, zoneout"""),
+        (
+            {"peephole": "full"},
+            r"""cell="gru" has no option 'peephole', an option of LSTM; GRU has reset, activation of its own""",
+        ),
         ({"num_layers": 2}, r"""cell="gru" has no option 'num_layers'; expected .*"""),  # that is the model's
         ({3: 4}, r"""cell="gru" has no option 3; expected .*"""),
     ],

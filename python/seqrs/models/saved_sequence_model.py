@@ -5,6 +5,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from seqrs import _check
 from seqrs._check import Floats
 from seqrs.io import ModelFile
 from seqrs.models.inputs import Reader
@@ -23,6 +24,7 @@ class SavedSequenceModel(Learner, Saved):
         self._progress = Progress()
         self._fitted_params = {}
         self._data = {}
+        _check.keywords(type(self).__name__, options, self._option_names())
         super().__init__(**options)
 
     # What a model says of itself

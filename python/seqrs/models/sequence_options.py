@@ -8,7 +8,7 @@ import numpy as np
 from seqrs import _check, nn
 from seqrs.models.estimator import Estimator
 from seqrs.models.inputs import Reader, Sequence_
-from seqrs.nn.recurrent import Recurrent, option_names
+from seqrs.nn.recurrent import Recurrent, unknown
 from seqrs.text.codec import tokenizer_of
 from seqrs.text.tokenizers import Tokenizer
 from seqrs.training import Options
@@ -234,12 +234,10 @@ class SequenceOptions(Estimator):
             return
         if not isinstance(self.layer_options, Mapping):
             raise TypeError(f"layer_options: expected a mapping, got {_check.describe(self.layer_options)}")
-        known = option_names(CELLS[self.cell])
         for name in self.layer_options:
-            if name not in known:
-                raise ValueError(
-                    f'layer_options: cell="{self.cell}" has no option {name!r}; {_check.meant(str(name), known)}'
-                )
+            hint = unknown(name, CELLS[self.cell])
+            if hint is not None:
+                raise ValueError(f'layer_options: cell="{self.cell}" has no option {name!r}{hint}')
 
     def _run_options(self, seed: int) -> Options:
         return Options(

@@ -1,7 +1,7 @@
 """What RNN, GRU, LSTM and the minimal cells have in common: everything but the equations."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, SupportsIndex
 
 from seqrs import _check
@@ -49,7 +49,10 @@ class Recurrent(Layer[StateT]):
         size = _check.integer("input_size", input_size, minimum=1)
         self.hidden_size = _check.sizes("hidden_size", hidden_size)
         self.num_layers, widths = _layers(self.hidden_size, num_layers)
-        _check.keywords(type(self).__name__, given, option_names(type(self)))
+        for name in given:
+            hint = unknown(name, type(self))
+            if hint is not None:
+                raise TypeError(f"{type(self).__name__}: unexpected keyword argument {name!r}{hint}")
         shared = common.checked(given)
         for name, why in self._lacks.items():
             if shared[name] not in (0, False):
@@ -129,8 +132,29 @@ def _layers(hidden_size: int | list[int], num_layers: SupportsIndex | None) -> t
     return len(hidden_size), hidden_size
 
 
-def option_names(layer: type[Recurrent[Any]]) -> list[str]:
-    """Return the keyword arguments of a kind of layer: its own, then those of all."""
+def unknown(name: str, layer: type[Recurrent[Any]]) -> str | None:
+    """Return None for an option that a kind of layer has; for another, what a message says of it."""
+    own = _own_options(layer)
+    known = [*own, *common.DEFAULTS, *common.BLOCK_DEFAULTS]
+    if name in known:
+        return None
+    owners = [kind.__name__ for kind in _kinds(Recurrent) if name in _own_options(kind)]
+    if not owners:
+        return f"; {_check.meant(str(name), known)}"
+    *most, last = sorted(owners)
+    of = f"{', '.join(most)} and {last}" if most else last
+    return f", an option of {of}; {layer.__name__} has {', '.join(own)} of its own"
+
+
+def _own_options(layer: type[Recurrent[Any]]) -> list[str]:
+    """Return the keyword arguments that a kind of layer has beside those of all."""
     arguments = inspect.signature(layer.__init__).parameters.values()
-    own = [argument.name for argument in arguments if argument.kind is argument.KEYWORD_ONLY]
-    return [*own, *common.DEFAULTS, *common.BLOCK_DEFAULTS]
+    return [argument.name for argument in arguments if argument.kind is argument.KEYWORD_ONLY]
+
+
+def _kinds(base: type[Recurrent[Any]]) -> Iterator[type[Recurrent[Any]]]:
+    """Yield the kinds of layer that say which cell they have."""
+    for kind in base.__subclasses__():
+        if "_cell" in vars(kind):
+            yield kind
+        yield from _kinds(kind)
