@@ -21,7 +21,10 @@ def read(path):
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(folder)
             path = folder
-        for file in sorted(Path(path).rglob("*.wav")):
+        found = sorted(Path(path).rglob("*.wav"))
+        if not found:
+            raise SystemExit(f"{path}: no .wav files there")
+        for file in found:
             yield file.stem, *features.read_audio(file)
 
 
