@@ -154,7 +154,7 @@ impl<T: Elementary> Local<T> for AttentionPool<T> {
         let target =
             Target { isa: self.isa, precision: self.precision, lanes, hidden: self.size, slots: &[0] };
         let [weight, bias, context] = self.weights.map(|id| run.parameters.range(id));
-        target.outer(crew, &segments, self.width, &mut gradient[weight], run.rounded);
+        target.outer(crew, &segments, self.width, &mut gradient[weight], run.operands);
         target.sums(crew, &segments, &mut gradient[bias]);
         for part in parts {
             add(&mut gradient[context.clone()], &part.scratch[op][2].data);

@@ -7,11 +7,11 @@
 //! ```
 //! The sums are of whole numbers, exact in any order: every instruction set has the same.
 
-use super::gemm::{Left, Panel, Start};
+use super::gemm::{Left, Start};
 use super::math::Elementary;
 use super::panels::Panels;
 use super::scratch::Buffer;
-use super::simd::{Isa, Quad, Strides, Task, multiply};
+use super::simd::{Isa, Panel, Quad, Strides, Task, multiply};
 use super::threads::Crew;
 
 /// The largest whole number a byte stands for.
@@ -170,8 +170,7 @@ impl<T: Elementary> Product<'_, T> {
         let (a, _) = self.a.data[row * self.a.stride..].as_chunks::<4>();
         let at = Strides { row: quads, term: 1, block: 0 };
         let mut sum = [[[0; L]; N]; R];
-        let Panel { data: b, stride, apart, .. } = self.panel;
-        multiply::<i32, Quad, L, OPS, R, N>(&mut sum, a, at, 1, quads, b, stride, apart);
+        multiply::<i32, Quad, L, OPS, R, N>(&mut sum, a, at, 1, quads, self.panel);
         for r in 0..R {
             let t = T::from_f32(self.a.scales[row + r]);
             let c = &mut self.c[(row + r) * self.stride..][..N * L];

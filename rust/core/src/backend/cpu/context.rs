@@ -1,7 +1,7 @@
 //! What all groups of a batch see of a run, and how an op writes the gradient of what it reads.
 
 use super::math::Elementary;
-use super::rounded::Rounded;
+use super::operands::Operands;
 use super::simd::Isa;
 use crate::params::Parameters;
 use crate::program::{DropoutKey, SlotId};
@@ -24,7 +24,7 @@ pub(super) struct Context<'a, T> {
     pub(super) steps: usize,
     pub(super) pairs: usize,
     /// Room for the operands of one weight gradient at a time.
-    pub(super) rounded: &'a Mutex<Rounded>,
+    pub(super) operands: &'a Mutex<Operands<T>>,
 }
 
 impl<T> Context<'_, T> {

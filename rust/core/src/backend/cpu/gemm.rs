@@ -4,7 +4,8 @@
 //! term by term, so that a tile of rows × panel columns keeps all its sums in registers and
 //! reads its panel in order. The order of every sum is the order of the terms.
 
-use super::simd::{Factor, Isa, Strides, Sum, Task, multiply};
+use super::simd::{Factor, Isa, Panel, Strides, Sum, Task, multiply};
+use std::ops::Range;
 
 /// The left-hand matrix: rows × (blocks · terms), anywhere in a slice.
 #[derive(Clone, Copy)]
@@ -30,6 +31,24 @@ impl<'a, T> Left<'a, T> {
         }
     }
 
+    /// Its terms cut into runs of about `size`, whole blocks if there are several.
+    pub(crate) fn runs(self, size: usize) -> impl Iterator<Item = Range<usize>> {
+        let (all, block) = (self.blocks * self.terms, self.terms.max(1));
+        let size = if self.blocks > 1 { (size / block).max(1) * block } else { size };
+        (0..all.max(1)).step_by(size).map(move |first| first..all.min(first + size))
+    }
+
+    /// One of these runs of terms.
+    pub(crate) fn part(self, run: Range<usize>) -> Self {
+        if run.is_empty() {
+            return self;
+        }
+        let (first, block) = (run.start % self.terms, run.start / self.terms);
+        let data = &self.data[block * self.at.block + first * self.at.term..];
+        let terms = run.len().min(self.terms);
+        Self { data, blocks: run.len() / terms, terms, ..self }
+    }
+
     /// The transpose of `terms` rows `stride` apart: its row i is their column i.
     pub(crate) fn columns(data: &'a [T], stride: usize, terms: usize) -> Self {
         Self { data, at: Strides { row: 1, term: stride, block: 0 }, blocks: 1, terms }
@@ -45,16 +64,6 @@ pub(crate) enum Start<'a, T> {
     There,
     /// One row for all (a bias).
     Row(&'a [T]),
-}
-
-/// The right-hand matrix, or some of its columns: `vectors` (1 to 4) registers wide, its terms
-/// `stride` and its registers `apart` from each other.
-#[derive(Clone, Copy)]
-pub(crate) struct Panel<'a, T> {
-    pub(crate) data: &'a [T],
-    pub(crate) stride: usize,
-    pub(crate) vectors: usize,
-    pub(crate) apart: usize,
 }
 
 /// `c ← start + a · panel` for `rows` rows of `c`, `stride` apart, which go on register by register.
@@ -115,12 +124,14 @@ impl<S: Sum, F: Factor<S>> Task<S::Lane> for PanelProduct<'_, S, F> {
 }
 
 impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
-    /// Cuts the rows into tiles of even height: 16 rows are 6 + 5 + 5, not 6 + 6 + 4.
+    /// Cuts the rows into tiles of even height: 16 rows are 6 + 5 + 5, not 6 + 6 + 4. Each fetches its
+    /// share of what comes next.
     #[inline(always)]
     fn tiles<const L: usize, const OPS: u8, const N: usize>(&mut self) {
         let count = self.rows.div_ceil(self.most);
-        let mut row = 0;
+        let (ahead, mut row) = (self.panel.ahead, 0);
         for tile in 0..count {
+            self.panel.ahead = &ahead[tile * ahead.len() / count..(tile + 1) * ahead.len() / count];
             let height = (self.rows - row).div_ceil(count - tile);
             match height {
                 1 => self.tile::<L, OPS, 1, N>(row),
@@ -158,8 +169,7 @@ impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
             }
         }
         let Left { data, at, blocks, terms } = self.a.skip(row);
-        let Panel { data: b, stride, apart, .. } = self.panel;
-        multiply::<S, F, L, OPS, R, N>(&mut sum, data, at, blocks, terms, b, stride, apart);
+        multiply::<S, F, L, OPS, R, N>(&mut sum, data, at, blocks, terms, self.panel);
         for r in 0..R {
             for v in 0..N {
                 let at = (row + r) * self.stride + v * self.apart;
@@ -173,13 +183,39 @@ impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
 mod tests {
     use super::*;
 
+    /// Where the terms of a row lie.
+    fn places(left: Left<'_, usize>) -> Vec<usize> {
+        let of_block =
+            |block| (0..left.terms).map(move |k| left.data[block * left.at.block + k * left.at.term]);
+        (0..left.blocks).flat_map(of_block).collect()
+    }
+
+    #[test]
+    fn runs_make_up_the_whole() {
+        let data: Vec<usize> = (0..5000).collect();
+        for (blocks, terms, term) in
+            [(1, 1, 1), (1, 700, 7), (9, 64, 1), (3, 48, 2), (40, 16, 1), (2, 600, 1)]
+        {
+            let at = Strides { row: 0, term, block: 120 };
+            let all = Left { data: &data, at, blocks, terms };
+            for size in [1, 50, 128, 512, 10_000] {
+                let runs: Vec<_> = all.runs(size).collect();
+                assert!(runs.iter().all(|run| blocks > 1 || run.len() <= size));
+                let parts = runs.iter().flat_map(|run| places(all.part(run.clone())));
+                assert_eq!(parts.collect::<Vec<_>>(), places(all), "{blocks} x {terms} by {size}");
+            }
+        }
+        let none = Left::rows(&[0_usize; 0], 0, 0);
+        assert_eq!(none.runs(512).map(|run| none.part(run).terms).sum::<usize>(), 0);
+    }
+
     #[test]
     fn nan_and_infinity_pass_through() {
         for isa in Isa::available() {
             let lanes = isa.lanes::<f32>();
             let (a, b) = ([f32::NAN, f32::INFINITY], vec![1.0_f32; lanes]);
             let mut c = vec![0.0; 2 * lanes];
-            let panel = Panel { data: &b, stride: lanes, vectors: 1, apart: lanes };
+            let panel = Panel { data: &b, stride: lanes, vectors: 1, apart: lanes, ahead: &[] };
             panel_product(isa, 2, Left::rows(&a, 1, 1), panel, Start::Zero, &mut c, lanes);
             assert!(c[0].is_nan() && c[lanes].is_infinite());
         }

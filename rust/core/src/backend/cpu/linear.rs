@@ -186,7 +186,7 @@ impl<T: Elementary> Linear<T> {
         let target = Self::target(self.isa, self.precision, self.to);
         let parameters = run.parameters;
         let weight = &mut gradient[parameters.range(self.weight)];
-        target.outer(crew, segments, self.from, weight, run.rounded);
+        target.outer(crew, segments, self.from, weight, run.operands);
         if let Some(bias) = self.bias {
             target.sums(crew, segments, &mut gradient[parameters.range(bias)]);
         }

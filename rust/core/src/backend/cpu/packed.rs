@@ -5,7 +5,7 @@ use super::bytes::{ByteRows, Bytes, ToBytes};
 use super::gemm::{Left, Start, panel_product};
 use super::math::Elementary;
 use super::packing::{pack_gates, pack_matrix};
-use super::panels::{MOST_VECTORS, Panels};
+use super::panels::{MOST_VECTORS, Nth, Panels};
 use super::rounding::{round, rows_of};
 use super::simd::{Isa, Pair};
 use super::threads::Crew;
@@ -188,13 +188,14 @@ impl<T: Elementary> Packed<T> {
         start: Start<'_, T>,
         c: &mut [T],
         [stride, apart]: [usize; 2],
+        nth: Nth,
     ) {
         match (self, a) {
             (Self::Full([weight, _]), Operand::Full(a)) => {
-                weight.run(isa, rows, a, blocks, start, c, [stride, apart]);
+                weight.run(isa, rows, a, blocks, start, c, [stride, apart], nth);
             }
             (Self::Short([weight, _]), Operand::Short(a)) => {
-                weight.run(isa, rows, a, blocks, start, c, [stride, apart]);
+                weight.run(isa, rows, a, blocks, start, c, [stride, apart], nth);
             }
             (Self::Bytes(weight), Operand::Bytes(a)) => {
                 for (i, block) in blocks.enumerate() {
@@ -237,11 +238,15 @@ impl<T: Elementary> Packed<T> {
 
     /// The same for several groups of rows, all of which take a panel before the next is read.
     pub(crate) fn products_back(&self, isa: Isa, all: &mut [Option<Back<'_, T>>]) {
+        let of = all.iter().flatten().count();
+        let Some(first) = all.iter().flatten().next().map(|back| back.a) else { return };
         match self {
             Self::Full([_, panels]) => {
-                for index in 0..panels.count() {
-                    for Back { rows, a, start, c, stride, .. } in all.iter_mut().flatten() {
-                        panels.columns_product(index, isa, *rows, *a, *start, c, *stride);
+                for piece in panels.pieces(first) {
+                    for (number, back) in all.iter_mut().flatten().enumerate() {
+                        let Back { rows, a, start, c, stride, .. } = back;
+                        let (piece, nth) = (piece.clone(), Nth { number, of });
+                        panels.piece_product(piece, isa, *rows, *a, *start, c, *stride, nth);
                     }
                 }
             }
@@ -249,10 +254,11 @@ impl<T: Elementary> Packed<T> {
                 for Back { rows, a, room, .. } in all.iter_mut().flatten() {
                     round(isa, *rows, *a, &mut room.pairs);
                 }
-                for index in 0..panels.count() {
-                    for Back { rows, a, start, c, stride, room } in all.iter_mut().flatten() {
-                        let a = rows_of(&room.pairs, *a);
-                        panels.columns_product(index, isa, *rows, a, *start, c, *stride);
+                for piece in panels.pieces(rows_of(&[], first)) {
+                    for (number, back) in all.iter_mut().flatten().enumerate() {
+                        let Back { rows, a, start, c, stride, room } = back;
+                        let (a, piece) = (rows_of(&room.pairs, *a), piece.clone());
+                        panels.piece_product(piece, isa, *rows, a, *start, c, *stride, Nth { number, of });
                     }
                 }
             }

@@ -1,8 +1,8 @@
 //! A matrix packed for [`panel_product`].
 
-use super::gemm::{Left, Panel, Start, panel_product, scattered_product};
+use super::gemm::{Left, Start, panel_product, scattered_product};
 use super::scratch::Buffer;
-use super::simd::{Factor, Isa, Sum};
+use super::simd::{Factor, Isa, Panel, Sum};
 use super::threads::Crew;
 use std::array::from_fn;
 use std::ops::Range;
@@ -17,6 +17,28 @@ const WIDEST: usize = 16 * MOST_VECTORS;
 
 /// Rows that are too few for a thread each: threads share their columns.
 pub(crate) const FEW: usize = 4;
+
+/// Bytes of panels that stay in the cache that a core has to itself from one step to the next.
+const KEPT: usize = 512 << 10;
+/// Rows multiplied by a panel, in all, from which on the next one can be fetched meanwhile: fewer are done
+/// before it has come, and only wait for more.
+const WORTH_FETCHING: usize = 8;
+
+/// Terms of panels that are gone through before the next ones: a panel's stay in the cache that a core has to
+/// itself, beside those of the next, while all rows pass.
+const TERMS_AT_ONCE: usize = 512;
+
+/// Which of some products that go through the same panels side by side.
+#[derive(Clone, Copy)]
+pub(crate) struct Nth {
+    pub(crate) number: usize,
+    pub(crate) of: usize,
+}
+
+impl Nth {
+    /// The only one.
+    pub(crate) const ONLY: Self = Self { number: 0, of: 1 };
+}
 
 /// A matrix of `terms` rows of factors cut into panels of columns, each stored term by term.
 pub(crate) struct Panels<F> {
@@ -46,24 +68,33 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
     /// Columns of one panel.
     pub(crate) fn panel(&self, index: usize) -> Panel<'_, F> {
         // All but the last are equally wide.
-        self.slice(index * self.widths[0], self.widths[index])
-    }
-
-    fn slice(&self, before: usize, vectors: usize) -> Panel<'_, F> {
-        let start = before * self.terms * self.lanes;
-        let stride = vectors * self.lanes;
-        Panel { data: &self.data[start..start + self.terms * stride], stride, vectors, apart: self.lanes }
+        let (start, stride) =
+            (index * self.widths[0] * self.terms * self.lanes, self.widths[index] * self.lanes);
+        let data = &self.data[start..start + self.terms * stride];
+        Panel { data, stride, vectors: self.widths[index], apart: self.lanes, ahead: &[] }
     }
 
     /// Columns of `count` panels that are one register wide.
     fn narrow(&self, first: usize, count: usize) -> Panel<'_, F> {
         let apart = self.terms * self.lanes;
-        Panel {
-            data: &self.data[first * apart..][..count * apart],
-            stride: self.lanes,
-            vectors: count,
-            apart,
+        let data = &self.data[first * apart..][..count * apart];
+        Panel { data, stride: self.lanes, vectors: count, apart, ahead: &[] }
+    }
+
+    /// A share of what is multiplied after `panel` and lies at the start of `next`, if fetching it meanwhile
+    /// is of use.
+    fn ahead<'a>(
+        &self,
+        panel: &Panel<'_, F>,
+        next: &'a [F],
+        rows: usize,
+        Nth { number, of }: Nth,
+    ) -> &'a [F] {
+        if rows * of < WORTH_FETCHING || size_of_val(&*self.data) <= KEPT {
+            return &[];
         }
+        let len = panel.data.len().min(next.len());
+        &next[number * len / of..(number + 1) * len / of]
     }
 
     /// `c ← start + a · self` for some panels, all equally wide, and `rows` rows of `c`, `stride` apart;
@@ -78,6 +109,7 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
         start: Start<'_, S>,
         c: &mut [S],
         [stride, apart]: [usize; 2],
+        nth: Nth,
     ) where
         F: Factor<S>,
     {
@@ -85,7 +117,11 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
         let at_once = if width == 1 { MOST_VECTORS } else { 1 };
         for first in panels.clone().step_by(at_once) {
             let (count, before) = (at_once.min(panels.end - first), first - panels.start);
-            let panel = if width == 1 { self.narrow(first, count) } else { self.panel(first) };
+            let mut panel = if width == 1 { self.narrow(first, count) } else { self.panel(first) };
+            // After the last one comes the first, in the next step.
+            let end = first * width * self.terms * self.lanes + panel.data.len();
+            let next = if end < self.data.len() { &self.data[end..] } else { &self.data };
+            panel.ahead = self.ahead(&panel, next, rows, nth);
             let start = match start {
                 Start::Row(bias) => Start::Row(&bias[before * width * self.lanes..]),
                 other => other,
@@ -140,25 +176,40 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
         self.widths.len()
     }
 
-    /// The columns of one panel of `c ← start + a · self` for `rows` rows, `c` row by row, `stride` apart.
-    pub(crate) fn columns_product<S: Sum>(
+    /// Pieces of the panels in the order in which products go through them: the panel, and its terms.
+    pub(crate) fn pieces(&self, a: Left<'_, F>) -> impl Iterator<Item = (usize, Range<usize>)> {
+        a.runs(TERMS_AT_ONCE).flat_map(|terms| (0..self.count()).map(move |index| (index, terms.clone())))
+    }
+
+    /// What some terms add to the columns of one panel of `c ← start + a · self`, for `rows` rows, `c` row
+    /// by row, `stride` apart.
+    pub(crate) fn piece_product<S: Sum>(
         &self,
-        index: usize,
+        (index, terms): (usize, Range<usize>),
         isa: Isa,
         rows: usize,
         a: Left<'_, F>,
         start: Start<'_, S>,
         c: &mut [S],
         stride: usize,
+        nth: Nth,
     ) where
         F: Factor<S>,
     {
+        let mut panel = self.panel(index);
+        panel.data = &panel.data[terms.start * panel.stride..terms.end * panel.stride];
+        let next = match index + 1 {
+            next if next < self.count() => &self.panel(next).data[terms.start * self.panel(next).stride..],
+            _ => &self.panel(0).data[terms.end % self.terms.max(1) * self.panel(0).stride..],
+        };
+        panel.ahead = self.ahead(&panel, next, rows, nth);
         let column = index * self.widths[0] * self.lanes;
         let start = match start {
+            _ if terms.start > 0 => Start::There,
             Start::Row(bias) => Start::Row(&bias[column..]),
             other => other,
         };
-        panel_product(isa, rows, a, self.panel(index), start, &mut c[column..], stride);
+        panel_product(isa, rows, a.part(terms), panel, start, &mut c[column..], stride);
     }
 
     /// `c ← start + a · self` for `rows` rows, `c` row by row, `stride` apart.
@@ -176,8 +227,8 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
         for first in (0..rows).step_by(ROWS_AT_ONCE) {
             let count = ROWS_AT_ONCE.min(rows - first);
             let (a, c) = (a.skip(first), &mut c[first * stride..]);
-            for index in 0..self.count() {
-                self.columns_product(index, isa, count, a, start, c, stride);
+            for piece in self.pieces(a) {
+                self.piece_product(piece, isa, count, a, start, c, stride, Nth::ONLY);
             }
         }
     }

@@ -2,12 +2,12 @@
 //! of a short one a step. Work is cut by rows of the gradient; each sum runs over the groups and
 //! their packed rows in order.
 
-use super::gemm::{Left, Panel, Start, panel_product};
+use super::gemm::{Left, Start, panel_product};
 use super::math::Elementary;
+use super::operands::{Operands, Strips};
 use super::panels::MOST_VECTORS;
-use super::rounded::Rounded;
 use super::segments::Segments;
-use super::simd::{Factor, Isa};
+use super::simd::{Factor, Isa, Panel};
 use super::threads::Crew;
 use super::tokens::add;
 use crate::backend::Precision;
@@ -18,8 +18,6 @@ use std::sync::{Mutex, PoisonError};
 
 /// Rows of a sum taken at once: they and their gradients stay in the first cache.
 const ROWS_AT_ONCE: usize = 128;
-/// Bytes of operand that are read by all jobs before the next: a part of the last cache.
-const OPERAND_BYTES: usize = 1 << 21;
 /// Gates of a weight at most.
 const MOST_GATES: usize = 4;
 /// Numbers in a tile of a gradient: the units of one register by the columns of one panel.
@@ -66,32 +64,21 @@ impl Target<'_> {
         segments: &impl Segments<'a, T>,
         terms: usize,
         gradient: &mut [T],
-        rounded: &Mutex<Rounded>,
+        operands: &Mutex<Operands<T>>,
     ) {
         let mut done = 0;
+        let mut operands = operands.lock().unwrap_or_else(PoisonError::into_inner);
         if self.precision == Precision::Bfloat16 {
             let (blocks, units) = (self.hidden.div_ceil(self.lanes), self.units());
-            let mut rounded = rounded.lock().unwrap_or_else(PoisonError::into_inner);
-            while let Some(piece) = rounded.fill(crew, self.isa, segments, [blocks, units, terms], done) {
+            while let Some(piece) = operands.round(crew, self.isa, segments, [blocks, units, terms], done) {
                 done += piece.rows;
-                self.add_outer(crew, &once(piece), terms, gradient);
+                self.add_outer(crew, &once(piece), None, terms, gradient);
             }
             return;
         }
-        loop {
-            // As many segments as stay in the last cache: every job goes through all of their operand.
-            let mut room = OPERAND_BYTES;
-            let fit = segments.clone().skip(done).take_while(|segment| {
-                let fits = room > 0;
-                room = room.saturating_sub(segment.rows * segment.stride * size_of::<T>());
-                fits
-            });
-            let count = fit.count();
-            if count == 0 {
-                return;
-            }
-            self.add_outer(crew, &segments.clone().skip(done).take(count), terms, gradient);
-            done += count;
+        while let Some((piece, rows, strips)) = operands.cut(crew, self.isa, segments, terms, done) {
+            done += rows;
+            self.add_outer(crew, &piece, strips.as_ref(), terms, gradient);
         }
     }
 
@@ -100,6 +87,7 @@ impl Target<'_> {
         &self,
         crew: Crew,
         segments: &impl Segments<'a, F>,
+        strips: Option<&Strips<'_, F>>,
         terms: usize,
         gradient: &mut [T],
     ) {
@@ -109,17 +97,27 @@ impl Target<'_> {
                 let vectors = columns.div_ceil(self.lanes);
                 let width = vectors * self.lanes;
                 let mut sums = Aligned([[T::ZERO; TILE]; MOST_GATES]);
+                let mut before = 0;
                 for segment in segments.clone() {
                     for first in (0..segment.rows).step_by(ROWS_AT_ONCE) {
                         let count = ROWS_AT_ONCE.min(segment.rows - first);
                         let dz = &segment.dz[block * segment.block + first * segment.row..];
-                        let data = &segment.x[first * segment.stride + first_column..];
-                        let x = Panel { data, stride: segment.stride, vectors, apart: self.lanes };
-                        for (sum, slot) in sums.0.iter_mut().zip(self.slots) {
+                        let mut x = match strips {
+                            Some(strips) => strips.panel(first_column, before + first, count),
+                            None => {
+                                let data = &segment.x[first * segment.stride + first_column..];
+                                Panel { data, stride: segment.stride, vectors, apart: self.lanes, ahead: &[] }
+                            }
+                        };
+                        let (next, of) = (x.ahead, self.slots.len());
+                        x.vectors = vectors;
+                        for (gate, (sum, slot)) in sums.0.iter_mut().zip(self.slots).enumerate() {
+                            x.ahead = &next[gate * next.len() / of..(gate + 1) * next.len() / of];
                             let dz = Left::columns(&dz[slot * self.lanes..], segment.row, count);
                             panel_product(self.isa, self.lanes, dz, x, Start::There, sum, width);
                         }
                     }
+                    before += segment.rows;
                 }
                 for (gradient, sum) in gates.iter_mut().zip(&sums.0) {
                     for (row, sum) in gradient.chunks_exact_mut(terms).zip(sum.chunks_exact(width)) {
@@ -192,5 +190,54 @@ impl Target<'_> {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::segments::Segment;
+    use super::*;
+
+    /// Small whole numbers, whose sums of products a float holds exactly.
+    fn numbers(salt: usize, len: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i % 1009 * (i % 31) + salt) % 9) as f32 - 4.0).collect()
+    }
+
+    /// Operands small enough to be read where they lie, and so large that they are read strip by strip and in
+    /// several pieces.
+    #[test]
+    fn sums_are_exact_however_the_operand_is_read() {
+        let (hidden, slots, stride) = (19_usize, [0, 2], 96);
+        for isa in Isa::available() {
+            let lanes = isa.lanes::<f32>();
+            let (blocks, line) = (hidden.div_ceil(lanes), 3 * lanes);
+            for (rows, terms) in [([3, 0, 130], 70), ([4100, 1, 60], 70), ([900, 13_000, 5], 90)] {
+                let data = rows.map(|rows| (numbers(rows, blocks * rows * line), numbers(1, rows * stride)));
+                let segments = rows.iter().zip(&data).map(|(&rows, (dz, x))| Segment {
+                    dz,
+                    row: line,
+                    block: rows * line,
+                    x,
+                    stride,
+                    rows,
+                });
+                let target = Target { isa, precision: Precision::Full, lanes, hidden, slots: &slots };
+                let mut got = vec![0.0; slots.len() * hidden * terms];
+                target.outer(Crew::ALONE, &segments, terms, &mut got, &Mutex::default());
+                for (gate, slot) in slots.iter().enumerate() {
+                    for (unit, column) in [(0, 0), (7, 63), (18, 64), (15, terms - 1), (16, 5)] {
+                        let of_segment = |segment: Segment<'_, f32>| -> f32 {
+                            let at = unit / lanes * segment.block + slot * lanes + unit % lanes;
+                            let product =
+                                |row| segment.dz[at + row * line] * segment.x[row * stride + column];
+                            (0..segment.rows).map(product).sum()
+                        };
+                        let want: f32 = segments.clone().map(of_segment).sum();
+                        let got = got[(gate * hidden + unit) * terms + column];
+                        assert_eq!(got, want, "{rows:?} rows, unit {unit}, column {column}");
+                    }
+                }
+            }
+        }
     }
 }

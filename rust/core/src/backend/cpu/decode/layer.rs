@@ -7,6 +7,7 @@
 use super::super::gemm::{Left, Start};
 use super::super::math::Elementary;
 use super::super::packed::{Operand, Packed, Room};
+use super::super::panels::Nth;
 use super::super::pointwise::{self, each_row};
 use super::super::scan::{Scan, tail_mut};
 use super::super::scratch::{Buffer, Rows};
@@ -194,7 +195,7 @@ impl<T: Elementary> Reads<'_, T> {
             if let Some(a) = a {
                 let z = &mut z[product.slot * scan.lanes..];
                 let (isa, rows, blocks) = (scan.isa, self.rows, blocks.clone());
-                weight.blocks_product(isa, rows, a, blocks, Start::There, z, [line, apart]);
+                weight.blocks_product(isa, rows, a, blocks, Start::There, z, [line, apart], Nth::ONLY);
             }
         }
     }

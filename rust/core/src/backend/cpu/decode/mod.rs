@@ -163,7 +163,7 @@ impl<T: Elementary> Steps<T> {
             memory_steps: 0,
             steps: 0,
             pairs: 0,
-            rounded: &Mutex::default(),
+            operands: &Mutex::default(),
         };
         let layers = self.stages.iter().filter_map(|stage| match *stage {
             Stage::Layer { op, input } => Some((op, input)),

@@ -260,7 +260,7 @@ impl<T: Elementary> Scan<T> {
                     Segment { dz, row: d.stride, block: self.lanes, x, stride, rows: run.len }
                 })
             });
-            target.outer(crew, &segments, attend.width, &mut gradient[parameters.range(id)], run.rounded);
+            target.outer(crew, &segments, attend.width, &mut gradient[parameters.range(id)], run.operands);
         }
         if let Some(id) = weights.key {
             let segments = parts.iter().map(|part| {
@@ -268,7 +268,7 @@ impl<T: Elementary> Scan<T> {
                 let (row, stride, rows) = (d.stride, x.stride, part.memory.len());
                 Segment { dz: d.at(0), row, block: self.lanes, x: x.at(0), stride, rows }
             });
-            target.outer(crew, &segments, memory, &mut gradient[parameters.range(id)], run.rounded);
+            target.outer(crew, &segments, memory, &mut gradient[parameters.range(id)], run.operands);
         }
         if let Some(id) = weights.vector {
             let sum = &mut gradient[parameters.range(id)];
@@ -280,7 +280,7 @@ impl<T: Elementary> Scan<T> {
                 whole(self.line(), part.group.len, &tape(part).z, c.at(0), c.stride)
             });
             let target = self.target(&self.input_slots);
-            target.outer(crew, &segments, memory, &mut gradient[parameters.range(id)], run.rounded);
+            target.outer(crew, &segments, memory, &mut gradient[parameters.range(id)], run.operands);
         }
     }
 }

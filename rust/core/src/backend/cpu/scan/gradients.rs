@@ -32,7 +32,7 @@ impl<T: Elementary> Scan<T> {
             }
             _ => {
                 let segments = self.input_segments(parts, table, true);
-                self.target(input_slots).outer(crew, &segments, self.inputs, ih, run.rounded);
+                self.target(input_slots).outer(crew, &segments, self.inputs, ih, run.operands);
             }
         }
         let segments = self.input_segments(parts, table, false);
@@ -59,7 +59,7 @@ impl<T: Elementary> Scan<T> {
                 let (size, terms) = (self.recurrence.hidden, self.terms(product.operand));
                 let gradient = &mut gradient[parameters.range(weight)][product.first_gate() * size * terms..];
                 let segments = self.recurrent_segments(parts, product.operand);
-                self.target(slots).outer(crew, &segments, terms, gradient, run.rounded);
+                self.target(slots).outer(crew, &segments, terms, gradient, run.operands);
             }
         }
         if let (Some(hh), Some(key)) = (weights.hh, run.training.filter(|_| self.drops_weights())) {
@@ -86,7 +86,7 @@ impl<T: Elementary> Scan<T> {
             let segments = parts.iter().map(of_part);
             let target = Linear::<T>::target(self.isa, self.precision, self.recurrence.width);
             let gradient = &mut gradient[parameters.range(hr)];
-            target.outer(crew, &segments, self.recurrence.hidden, gradient, run.rounded);
+            target.outer(crew, &segments, self.recurrence.hidden, gradient, run.operands);
         }
         self.attention_gradients(crew, parts, run, gradient);
         self.gain_gradients(parts, table, run, gradient);

@@ -21,7 +21,7 @@ use super::gemm::{Left, Start};
 use super::math::Elementary;
 use super::norm::{Gains, Norm, Spread};
 use super::packed::{Operand as Rounded, Packed, Room};
-use super::panels::MOST_VECTORS;
+use super::panels::{MOST_VECTORS, Nth};
 use super::scratch::Buffer;
 use super::simd::{Isa, Strides};
 use super::threads::Crew;
@@ -199,30 +199,25 @@ impl<T: Elementary> Scan<T> {
         self.norm.is_some()
     }
 
-    /// The input's part of `z` for `rows` rows of features: b + W_ih x.
+    /// The input's part of `z` for some of the `room` rows of a tape: b + W_ih x, of rows `x`.
     fn project(
         &self,
         crew: Crew,
-        rows: usize,
-        x: &[T],
-        x_stride: usize,
-        z: &mut [T],
-        kept: &mut NormRows<T>,
-        room: &mut Room,
+        room: usize,
+        rows: Range<usize>,
+        (x, stride): (&[T], usize),
+        tape: &mut Tape<T>,
     ) {
-        let line = self.line();
-        // Some rows at a time: they stay in the second cache while the panels stream by.
-        for first in (0..rows).step_by(48) {
-            let count = 48.min(rows - first);
-            let x = self.round_input(count, &x[first * x_stride..], x_stride, room);
-            let to = if self.normalises() { &mut kept.x[..] } else { &mut z[..] };
-            let (apart, job) = (rows * line, self.at_once);
-            crew.chunks(&mut to[..self.blocks * apart], job * apart, |number, to| {
-                let blocks = number * job..self.blocks.min((number + 1) * job);
-                self.project_blocks(blocks, count, x, &mut to[first * line..], apart);
-            });
-            self.normalise_input(rows, first, count, z, kept);
-        }
+        let (line, first, count) = (self.line(), rows.start, rows.len());
+        let Tape { z, norm, rounded: [rounded, _], .. } = tape;
+        let x = self.round_input(count, x, stride, rounded);
+        let to = if self.normalises() { &mut norm.input.x[..] } else { &mut z[..] };
+        let (apart, job) = (room * line, self.at_once);
+        crew.chunks(&mut to[..self.blocks * apart], job * apart, |number, to| {
+            let blocks = number * job..self.blocks.min((number + 1) * job);
+            self.project_blocks(blocks, count, x, &mut to[first * line..], apart);
+        });
+        self.normalise_input(room, first, count, z, &mut norm.input);
     }
 
     /// Rows of x as the input's product takes them; none: the input is one-hot.
@@ -254,12 +249,12 @@ impl<T: Elementary> Scan<T> {
         if covered == line {
             let start =
                 if self.normalises() { Start::Zero } else { Start::Row(&self.bias[blocks.start * line..]) };
-            return input.blocks_product(self.isa, rows, x, blocks, start, z, [line, apart]);
+            return input.blocks_product(self.isa, rows, x, blocks, start, z, [line, apart], Nth::ONLY);
         }
         for (block, at) in blocks.zip((0..).step_by(apart)) {
             let (bias, z) = (self.bias(block), &mut z[at..]);
             let start = if self.normalises() { Start::Zero } else { Start::Row(bias) };
-            input.blocks_product(self.isa, rows, x, block..block + 1, start, z, [line, apart]);
+            input.blocks_product(self.isa, rows, x, block..block + 1, start, z, [line, apart], Nth::ONLY);
             for row in z.chunks_exact_mut(line).take(rows) {
                 row[covered..].copy_from_slice(&bias[covered..]);
             }

@@ -3,7 +3,7 @@
 
 use super::super::gemm::{Left, Start};
 use super::super::math::Elementary;
-use super::super::panels::FEW;
+use super::super::panels::{FEW, Nth};
 use super::super::pointwise::{self, Units, each_row};
 use super::super::threads::SHARE;
 use super::steps::{Forward, row_or_none, tail, tail_mut};
@@ -85,7 +85,16 @@ impl<T: Elementary> Forward<'_, T> {
             }
             for (slot, weight, a) in products.clone() {
                 let z = &mut z[slot..];
-                weight.blocks_product(scan.isa, rows, a, blocks.clone(), Start::There, z, [line, apart]);
+                weight.blocks_product(
+                    scan.isa,
+                    rows,
+                    a,
+                    blocks.clone(),
+                    Start::There,
+                    z,
+                    [line, apart],
+                    Nth::ONLY,
+                );
             }
             for (i, block) in blocks.enumerate() {
                 let (at, to, peephole) = (block * lanes, i * lanes, scan.peephole_at(block * lanes));

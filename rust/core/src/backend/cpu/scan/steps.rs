@@ -12,6 +12,7 @@ use super::super::math::Elementary;
 use super::super::noise::{Blend, Extent};
 use super::super::norm::Gains;
 use super::super::packed::Packed;
+use super::super::panels::Nth;
 use super::super::part::Part;
 use super::super::pointwise::{self, Units, each_row};
 use super::super::scratch::Rows;
@@ -41,11 +42,6 @@ impl<T: Elementary> Scan<T> {
             let mut tape = take(&mut part.tapes[self.tape]);
             let out = take(&mut part.slots[self.recurrence.out]);
             let context = context_slot.map(|slot| take(&mut part.slots[slot])).unwrap_or_default();
-            if table.is_none() {
-                let x = &part.slots[self.input.slot];
-                let Tape { z, norm, rounded, .. } = &mut tape;
-                self.project(crew, part.group.len, x.at(0), x.stride, z, &mut norm.input, &mut rounded[0]);
-            }
             self.draw_masks(part, &mut tape, run);
             self.see(&mut tape, &out, 0, part.group.rows.len(), 0);
             if let Some(attend) = &self.attend {
@@ -58,7 +54,7 @@ impl<T: Elementary> Scan<T> {
             let ((tape, out, context), part) = all.next()?;
             let table = table.zip(self.tokens);
             let table = table.map(|(table, tokens)| (table, &part.token_rows[tokens.slot][..]));
-            Some(Forward { scan: self, crew, part, tape, out, context, products, table })
+            Some(Forward { scan: self, crew, part, tape, out, context, products, table, ready: 0 })
         });
         self.recurrence.cell.visit(Together { scan: self, all });
         for ((tape, out, context), part) in taken.into_iter().flatten().zip(parts) {
@@ -103,7 +99,13 @@ pub(super) struct Forward<'a, T> {
     pub(super) products: &'a [Packed<T>],
     /// The input's part of every distinct token, and which of them each packed row reads.
     pub(super) table: Option<(&'a Table<T>, &'a [u32])>,
+    /// Steps whose input's part of `z` is there, if it does not come from the table.
+    ready: usize,
 }
+
+/// Rows of the input that pass through its panels together: enough that a weight read once is used often,
+/// few enough that what is made of them is still at hand when their steps come.
+const ROWS_AHEAD: usize = 48;
 
 /// Groups that go through the steps side by side: what is read of a weight for one is there for all.
 struct Together<'a, T> {
@@ -124,6 +126,7 @@ impl<T: Elementary> Visit for Together<'_, T> {
         let (blocks, at_once, normalises) = (self.scan.blocks, self.scan.at_once, self.scan.normalises());
         let steps = self.all.iter().flatten().map(|group| group.part.group.steps.len()).max();
         for t in 0..steps.unwrap_or(0) {
+            self.at(t).filter(|group| group.ready == t).for_each(Forward::take_input);
             // A group that threads share is alone.
             if let Some(group) = self.at(t).find(|group| group.shares(t)) {
                 group.share::<S, C>(cell, t);
@@ -136,15 +139,16 @@ impl<T: Elementary> Visit for Together<'_, T> {
                 for group in self.at(t) {
                     group.round(t, pass);
                     if normalises {
-                        group.multiply(t, pass, 0..blocks);
+                        group.multiply(t, pass, 0..blocks, Nth::ONLY);
                         group.normalise(t, pass);
                     }
                 }
+                let of = self.at(t).count();
                 for first in (0..blocks).step_by(at_once) {
                     let run = first..blocks.min(first + at_once);
-                    for group in self.at(t) {
+                    for (number, group) in self.at(t).enumerate() {
                         if !normalises {
-                            group.multiply(t, pass, run.clone());
+                            group.multiply(t, pass, run.clone(), Nth { number, of });
                         }
                         for block in run.clone() {
                             // What a cell has not is not compiled for it.
@@ -198,6 +202,21 @@ impl<T: Elementary> Forward<'_, T> {
         self.part.group.len * self.scan.line()
     }
 
+    /// The input's part of the next steps.
+    fn take_input(&mut self) {
+        if self.table.is_some() {
+            return;
+        }
+        let group = &self.part.group;
+        let first = group.steps[self.ready].first;
+        let rest = group.steps[self.ready..].iter().map(|step| step.first + step.active);
+        let together = rest.take_while(|end| end - first <= ROWS_AHEAD);
+        let (steps, end) = together.fold((0, first), |(steps, _), end| (steps + 1, end));
+        self.ready += steps;
+        let x = &self.part.slots[self.scan.input.slot];
+        self.scan.project(self.crew, group.len, first..end, (x.at(first), x.stride), self.tape);
+    }
+
     /// Looks at the memory, if this is the time of a step to do so.
     fn look(&mut self, t: usize, when: When) {
         let Some(attend) = self.scan.attend.as_ref().filter(|a| a.attention.when == when) else { return };
@@ -212,7 +231,7 @@ impl<T: Elementary> Forward<'_, T> {
     }
 
     /// Adds W_ch c to some unit blocks.
-    fn see_context(&mut self, t: usize, blocks: Range<usize>) {
+    fn see_context(&mut self, t: usize, blocks: Range<usize>, nth: Nth) {
         let Some(attend) = &self.scan.attend else { return };
         let Some(sight) = &attend.sight else { return };
         let (place, apart, step) = (self.places(t, &blocks), self.apart(), self.part.group.steps[t]);
@@ -220,7 +239,7 @@ impl<T: Elementary> Forward<'_, T> {
         let Tape { z, attend, .. } = &mut *self.tape;
         let (seen, z) = (sight.operand(seen, &attend.rounded), &mut z[place]);
         let line = self.scan.line();
-        sight.blocks_product(self.scan.isa, step.active, seen, blocks, Start::There, z, [line, apart]);
+        sight.blocks_product(self.scan.isa, step.active, seen, blocks, Start::There, z, [line, apart], nth);
     }
 
     /// Rounds what the products of this pass multiply, where they take it rounded.
@@ -236,7 +255,7 @@ impl<T: Elementary> Forward<'_, T> {
     }
 
     /// The products of this pass for some unit blocks, into z or, where they are normalised, beside it.
-    fn multiply(&mut self, t: usize, pass: usize, blocks: Range<usize>) {
+    fn multiply(&mut self, t: usize, pass: usize, blocks: Range<usize>, nth: Nth) {
         let (scan, places, apart) = (self.scan, self.places(t, &blocks), self.apart());
         let (group, line) = (&self.part.group, scan.line());
         let step = group.steps[t];
@@ -250,7 +269,7 @@ impl<T: Elementary> Forward<'_, T> {
             }
         }
         if pass == 0 {
-            self.see_context(t, blocks.clone());
+            self.see_context(t, blocks.clone(), nth);
         }
         let normalises = scan.normalises();
         let Tape { z, norm, c, reset, noise, rounded, .. } = &mut *self.tape;
@@ -263,7 +282,16 @@ impl<T: Elementary> Forward<'_, T> {
             if pass_of(product) == pass {
                 let a = scan.multiplied(product.operand, group, t, [self.out, &noise.seen, c, reset]);
                 let (a, to) = (weight.operand(a, rounded), &mut to[product.slot * scan.lanes..]);
-                weight.blocks_product(scan.isa, step.active, a, blocks.clone(), start, to, [line, apart]);
+                weight.blocks_product(
+                    scan.isa,
+                    step.active,
+                    a,
+                    blocks.clone(),
+                    start,
+                    to,
+                    [line, apart],
+                    nth,
+                );
             }
         }
     }

@@ -179,9 +179,35 @@ pub(crate) struct Strides {
     pub(crate) block: usize,
 }
 
+/// The right-hand matrix of a product, or some of its columns: `vectors` (1 to 4) registers wide;
+/// register v of term k begins at `k * stride + v * apart`.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel<'a, F> {
+    pub(crate) data: &'a [F],
+    pub(crate) stride: usize,
+    pub(crate) vectors: usize,
+    pub(crate) apart: usize,
+    /// What will be read next, to be fetched meanwhile; nothing where it is at hand.
+    pub(crate) ahead: &'a [F],
+}
+
+/// Bytes in a line of the caches.
+const CACHE_LINE: usize = 64;
+
+/// Asks for the cache line at `address`, which need not be one that can be read.
+#[inline(always)]
+fn fetch<F>(address: *const F) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction belongs to every processor of this target, and has no effect but on caches.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// The innermost loop of every product: `sum[r][v] += Σ a(r, k) · b[k][v]` over `blocks` blocks
-/// of `terms` terms, k running through them all; register v of term k of `b` begins at
-/// `k * b_stride + v * b_apart`.
+/// of `terms` terms, k running through them all.
 #[inline(always)]
 pub(crate) fn multiply<
     S: Sum,
@@ -196,24 +222,24 @@ pub(crate) fn multiply<
     at: Strides,
     blocks: usize,
     terms: usize,
-    b: &[F],
-    b_stride: usize,
-    b_apart: usize,
+    b: Panel<'_, F>,
 ) {
     if blocks == 0 || terms == 0 {
         return;
     }
     let last = (R - 1) * at.row + (blocks - 1) * at.block + (terms - 1) * at.term;
-    assert!(last < a.len() && (blocks * terms - 1) * b_stride + (N - 1) * b_apart + L <= b.len());
-    let mut b = b.as_ptr();
+    assert!(last < a.len() && (blocks * terms - 1) * b.stride + (N - 1) * b.apart + L <= b.data.len());
+    let line_len = CACHE_LINE / size_of::<F>();
+    let fetched_a_term = b.ahead.len().div_ceil(line_len * blocks * terms);
+    let (mut at_b, mut ahead) = (b.data.as_ptr(), b.ahead.as_ptr());
     for block in 0..blocks {
         let a = a[block * at.block..].as_ptr();
         for k in 0..terms {
-            // SAFETY: the assertion above bounds the largest index of `a` used here, and `b`
-            // advances `b_stride` elements on each of blocks·terms turns.
+            // SAFETY: the assertion above bounds the largest index of `a` used here, and `at_b`
+            // advances `b.stride` elements on each of blocks·terms turns.
             let factor = |r: usize| unsafe { *a.add(r * at.row + k * at.term) };
             // SAFETY: as above.
-            let line = |v: usize| unsafe { b.add(v * b_apart).cast::<[F; L]>().read_unaligned() };
+            let line = |v: usize| unsafe { at_b.add(v * b.apart).cast::<[F; L]>().read_unaligned() };
             // The fewer of both are held in registers, the others pass by.
             if N < R {
                 let lines: [[F; L]; N] = from_fn(line);
@@ -232,7 +258,11 @@ pub(crate) fn multiply<
                     }
                 }
             }
-            b = b.wrapping_add(b_stride);
+            at_b = at_b.wrapping_add(b.stride);
+            for _ in 0..fetched_a_term {
+                fetch(ahead);
+                ahead = ahead.wrapping_add(line_len);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@
 mod factor;
 mod pack;
 
-pub(crate) use factor::{Factor, Pair, Quad, Strides, Sum, multiply};
+pub(crate) use factor::{Factor, Pair, Panel, Quad, Strides, Sum, multiply};
 pub(crate) use pack::Pack;
 
 use crate::error::{Error, Result};

@@ -26,8 +26,8 @@ impl<T: Elementary> Work<T> {
             None => self.d_state.fill(T::ZERO),
         }
         let distinct = take(&mut self.distinct.tokens);
-        let rounded = take(&mut self.rounded);
-        let context = self.context(cpu, &distinct, &rounded);
+        let operands = take(&mut self.operands);
+        let context = self.context(cpu, &distinct, &operands);
         let (d_state, dropped) = (&self.d_state, &self.dropped);
         let inner = if self.parts.len() == 1 { crew } else { Crew::ALONE };
         let together = cpu.together(self.parts.len(), crew.threads());
@@ -90,6 +90,6 @@ impl<T: Elementary> Work<T> {
             program.initial_state_backward(&self.d_state, batch, &mut self.gradient);
         }
         self.distinct.tokens = distinct;
-        self.rounded = rounded;
+        self.operands = operands;
     }
 }

@@ -56,8 +56,8 @@ impl<T: Elementary> Work<T> {
             crew.each(&mut self.parts, |_, part| part.memory.load(&memory, &part.group.rows, width, lanes));
         }
         let distinct = take(&mut self.distinct.tokens);
-        let rounded = take(&mut self.rounded);
-        let context = self.context(cpu, &distinct, &rounded);
+        let operands = take(&mut self.operands);
+        let context = self.context(cpu, &distinct, &operands);
         if context.from_tokens {
             self.project(cpu, crew, &context);
         }
@@ -97,7 +97,7 @@ impl<T: Elementary> Work<T> {
             self.score(cpu, targets, crew, &context);
         }
         self.distinct.tokens = distinct;
-        self.rounded = rounded;
+        self.operands = operands;
     }
 
     /// Collects the batch's distinct tokens. Without training those of earlier runs stay, while

@@ -10,9 +10,9 @@ use super::groups::{TOGETHER, count, sizes};
 use super::kernels::Kernel;
 use super::linear::Linear;
 use super::math::Elementary;
+use super::operands::Operands;
 use super::packed::Packed;
 use super::part::Part;
-use super::rounded::Rounded;
 use super::scan::Scan;
 use super::scratch::Rows;
 use super::threads::enter;
@@ -50,7 +50,7 @@ pub(super) struct Work<T> {
     state: Vec<T>,
     d_state: Vec<T>,
     gradient: Vec<T>,
-    rounded: Mutex<Rounded>,
+    operands: Mutex<Operands<T>>,
 }
 
 /// Bytes of weights that stay in the cache that a core has to itself, beside what passes through it.
@@ -85,7 +85,7 @@ impl<T: Elementary> Work<T> {
             d_state: state.clone(),
             state,
             gradient: Vec::new(),
-            rounded: Mutex::default(),
+            operands: Mutex::default(),
         };
         let hidden = cpu.scans().map(|scan| scan.recurrence.hidden).max().unwrap_or(0);
         for batch in sizes(shape.batch, count(shape.batch, hidden)) {
@@ -141,7 +141,12 @@ impl<T: Elementary> Work<T> {
     }
 
     /// What every group sees of the run.
-    fn context<'a>(&self, cpu: &'a Cpu<T>, tokens: &'a [i32], rounded: &'a Mutex<Rounded>) -> Context<'a, T> {
+    fn context<'a>(
+        &self,
+        cpu: &'a Cpu<T>,
+        tokens: &'a [i32],
+        operands: &'a Mutex<Operands<T>>,
+    ) -> Context<'a, T> {
         let later = |p: &Part<T>| p.group.lengths.iter().map(|n| n.saturating_sub(1)).sum::<usize>();
         Context {
             isa: cpu.isa,
@@ -153,7 +158,7 @@ impl<T: Elementary> Work<T> {
             memory_steps: self.memory_steps,
             steps: self.rows(),
             pairs: self.parts.iter().map(later).sum(),
-            rounded,
+            operands,
         }
     }
 
