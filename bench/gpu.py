@@ -3,10 +3,11 @@
     python bench/gpu.py --output bench/results
 
 First the tests of the backend run on the adapter; where they fail nothing is measured. Then come what a
-step that waits for the one before costs, the rate of large products, and a model of tokens, forward and
-one training step (forward, backward, clip by norm, Adam): against PyTorch on the same adapter where it is
-installed with CUDA, with TF32 on (its default for recurrent layers) and off, and against device="cpu".
-Only tokens go to the device and only losses come back, on all sides.
+step that waits for the one before costs, the rate of large products, and a model of tokens: forward, one
+training step (forward, backward, clip by norm, Adam) whose loss is read, and as many as a training loop
+makes from one look at the losses to the next. All against PyTorch on the same adapter where it is installed
+with CUDA, with TF32 on (its default for recurrent layers) and off, and against device="cpu". Only tokens go
+to the device and only losses come back, on all sides.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ import seqrs
 from seqrs import _native, nn
 
 VOCABULARY = 65
+# Training steps whose losses the host reads together.
+AHEAD = 16
 TESTS = [*sorted((ROOT / "tests").glob("test_gpu*.py"))]
 
 
@@ -72,11 +75,18 @@ def ours(case: Case, device: str) -> dict[str, Run]:
     adam = _native.Optimizer(network.num_trainable, "float32", "adam", clip_norm=5.0)
     inputs, targets = tokens(case)
     counter = itertools.count()
+
+    def steps(count: int) -> float:
+        for _ in range(count):
+            outcome, _ = network.train_step(
+                inputs, targets, None, None, adam, lr=1e-3, seed=0, step=next(counter)
+            )
+        return outcome.loss
+
     return {
         "forward": lambda: network.evaluate(inputs, targets, None, None),
-        "training step": lambda: network.train_step(
-            inputs, targets, None, None, adam, lr=1e-3, seed=0, step=next(counter)
-        ),
+        "training step": lambda: steps(1),
+        f"{AHEAD} training steps": lambda: steps(AHEAD),
     }
 
 
@@ -99,15 +109,20 @@ def torchs(case: Case, torch: Any, tf32: bool) -> dict[str, Run]:
         with torch.inference_mode():
             return loss().item()
 
-    def step() -> float:
-        value = loss()
-        adam.zero_grad(set_to_none=True)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
-        adam.step()
+    def steps(count: int) -> float:
+        for _ in range(count):
+            value = loss()
+            adam.zero_grad(set_to_none=True)
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+            adam.step()
         return value.item()
 
-    return {"forward": forward, "training step": step}
+    return {
+        "forward": forward,
+        "training step": lambda: steps(1),
+        f"{AHEAD} training steps": lambda: steps(AHEAD),
+    }
 
 
 def milliseconds(run: Run, budget: float) -> float:

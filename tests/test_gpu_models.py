@@ -3,6 +3,7 @@
 Small models of few kinds: a software adapter compiles each kernel at its first use.
 """
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import pytest
 from helpers import need_gpu
 
 import seqrs
-from seqrs import losses, nn, optim
+from seqrs import _native, losses, nn, optim
+from seqrs.callbacks import Callback
+from seqrs.exceptions import DivergenceError
+from seqrs.io import ModelFile
+from seqrs.training import Trainer
 
 FIT: dict[str, Any] = {"hidden_size": 8, "epochs": 2, "batch_size": 4, "validation": 0, "random_state": 0}
 RNG = np.random.default_rng(0)
@@ -83,3 +88,129 @@ def test_a_loop_of_ones_own() -> None:
         return told
 
     assert learn("gpu") == pytest.approx(learn("cpu"), rel=1e-4)
+
+
+# Training without a look at every step
+
+# An epoch of 40 steps that carry their state, an epoch of 33 on the way.
+TEXT = "do re mi fa so la ti " * 40
+LATE: dict[str, Any] = {"seq_len": 5, "batch_size": 4, "epochs": 2, "validation": 0, "progress": False}
+
+
+class Losses(Callback):
+    """Looks at every step."""
+
+    def __init__(self) -> None:
+        self.values: list[tuple[float, float]] = []
+
+    def on_step(self, run: Trainer) -> None:
+        self.values.append((run.loss, run.norm))
+
+
+class Poison(Callback):
+    """Spoils the weights after some update."""
+
+    def __init__(self, update: int) -> None:
+        self.update = update
+
+    def on_step(self, run: Trainer) -> None:
+        if run.progress.update == self.update:
+            bias = run.model.weights()["head.bias"]
+            run.model.set_weights({"head.bias": np.full_like(bias, np.nan)})
+
+
+class Interrupt(Callback):
+    """Ctrl-C after some update."""
+
+    def __init__(self, update: int) -> None:
+        self.update = update
+
+    def on_step(self, run: Trainer) -> None:
+        if run.progress.update == self.update:
+            signal.raise_signal(signal.SIGINT)
+
+
+def language_model(device: str = "gpu") -> seqrs.LanguageModel:
+    return seqrs.LanguageModel(hidden_size=8, num_layers=1, dropout=0.1, seed=0, device=device)
+
+
+def bits(model: seqrs.LanguageModel) -> dict[str, bytes]:
+    return {name: weight.tobytes() for name, weight in model.state_dict().items()}
+
+
+def test_the_host_looks_every_16_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Any] = []
+    known: list[int] = []
+    learn = seqrs.LanguageModel.learn
+
+    def noted(model: seqrs.LanguageModel, *given: Any) -> Any:
+        outcome, state = learn(model, *given)
+        assert isinstance(state, _native.State)
+        begun.append(outcome)
+        known.append(sum(one.known for one in begun))
+        return outcome, state
+
+    looking = Losses()
+    with_looks = language_model().fit(TEXT, **LATE, callbacks=[looking])
+    monkeypatch.setattr(seqrs.LanguageModel, "learn", noted)
+    without = language_model().fit(TEXT, **LATE)
+    steps = len(begun) // 2
+    assert steps > 32
+    # At the end of an epoch it looks too; what is known counts from there.
+    assert known == [epoch * steps + (step + 1) // 16 * 16 for epoch in range(2) for step in range(steps)]
+    assert [(one.loss, one.norm) for one in begun] == looking.values
+    assert without.history == with_looks.history
+    assert bits(without) == bits(with_looks)
+
+
+def test_a_loss_that_is_not_finite_is_told_of_its_own_step() -> None:
+    told, left = [], []
+    for device in ("gpu", "cpu"):
+        model = language_model(device)
+        with pytest.raises(DivergenceError) as caught:
+            model.fit(TEXT, **LATE, callbacks=[Poison(21)])
+        told.append(str(caught.value))
+        left.append(model._progress.update)
+    assert told[0] == told[1]
+    assert "diverged at update 22 (epoch 1): the loss is nan" in told[0]
+    assert left == [21, 21]
+
+
+def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    whole = language_model().fit(TEXT, **LATE)
+    path = tmp_path / "model.seqrs"
+    with pytest.raises(KeyboardInterrupt):
+        language_model().fit(TEXT, **LATE, checkpoint=path, callbacks=[Interrupt(23)])
+    file = ModelFile.read(str(tmp_path / "model.last.seqrs"))
+    assert file.training["optimizer_steps"] == "23"
+    resumed = seqrs.LanguageModel.resume(tmp_path / "model.last.seqrs", TEXT, progress=False)
+    assert bits(resumed) == bits(whole)
+    assert resumed.history == whole.history
+
+
+def test_a_state_of_the_device_is_a_value() -> None:
+    model = language_model().fit(TEXT, **LATE | {"epochs": 0})
+    network, adam = model.network, _native.Optimizer(model.network.num_trainable, "float32", "adam")
+    tokens = np.arange(20, dtype=np.int32).reshape(4, 5) % 7
+
+    def step(state: Any) -> tuple[Any, Any]:
+        return network.train_step(tokens, tokens, None, state, adam, 0.0, 0, 0)
+
+    first, state = step(None)
+    assert not first.known
+    assert repr(first) == "Outcome(not known yet)"
+    arrays = tuple(state)
+    assert len(state) == len(arrays) == 2
+    losses = [step(given)[0].loss for given in (state, arrays, state, None)]
+    assert losses[0] == losses[1] == losses[2]
+    assert losses[3] == first.loss != losses[0]
+    assert first.known
+    assert repr(first) == f"Outcome(loss={first.loss}, norm={first.norm})"
+    with pytest.raises(ValueError, match="state: expected shape of 16 numbers for each of 2 rows"):
+        network.train_step(tokens[:2], tokens[:2], None, state, adam, 0.0, 0, 0)
+    # Elsewhere it comes by way of the host.
+    on_cpu = (
+        seqrs.LanguageModel(hidden_size=8, num_layers=1, seed=0).fit(TEXT, **LATE | {"epochs": 0}).network
+    )
+    after, _ = on_cpu.train_step(tokens, tokens, None, state, adam, 0.0, 0, 0)
+    assert after.known

@@ -33,8 +33,8 @@ def language_model(
 
 def train(network: Network, optimizer: Optimizer, lr: float = 1e-2) -> tuple[float, float]:
     tokens = np.arange(24, dtype=np.int32).reshape(4, 6) % 5
-    loss, norm, _ = network.train_step(tokens, tokens, None, None, optimizer, lr, 0, 0)
-    return loss, norm
+    outcome, _ = network.train_step(tokens, tokens, None, None, optimizer, lr, 0, 0)
+    return outcome.loss, outcome.norm
 
 
 def explode(network: Network) -> None:

@@ -95,10 +95,10 @@ class Seqrs(Library):
         def step() -> float:
             nonlocal state
             inputs, targets = next(data)
-            loss, _, state = network.train_step(
+            outcome, state = network.train_step(
                 inputs, targets, None, state, adam, lr=1e-3, seed=0, step=next(counter)
             )
-            return loss
+            return outcome.loss
 
         return step
 

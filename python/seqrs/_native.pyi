@@ -1,6 +1,6 @@
 """The compiled core, as the facade sees it. Users never import this module."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, final
 
 import numpy as np
@@ -73,6 +73,25 @@ class Optimizer:
         """One update of weights in an array (size,), in place. The gradient's norm before clipping; where it is not finite nothing has changed."""
 
 @final
+class Outcome:
+    """What a training step came to, while a device may still be at it."""
+
+    @property
+    def known(self) -> bool:
+        """Whether it is here, so that nothing below waits."""
+    @property
+    def loss(self) -> float:
+        """Mean loss a scored token, nats, before the update."""
+    @property
+    def norm(self) -> float:
+        """Global norm of the gradients before clipping."""
+
+class State:
+    """A state that stays on its device until it is iterated over: its arrays, as a tuple has them."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[_Floats]: ...
+
 class Generator:
     """Texts being drawn together: of each the recurrent state, the last token and the random stream."""
 
@@ -192,15 +211,17 @@ class Network:
         inputs: NDArray[np.int32],  # (B, T); -1 is the zero vector
         targets: NDArray[np.int32],  # (B, T); -1 is not scored
         lengths: NDArray[np.int64] | None,
-        state: _State | None,
+        state: _State | State | None,
         optimizer: Optimizer,
         lr: float,
         seed: int,
         step: int,
-    ) -> tuple[float, float, _State]:
-        """Forward, backward, clip and update. Mean loss a scored token (nats), gradient norm before clipping, state after.
+    ) -> tuple[Outcome, _State | State]:
+        """Forward, backward, clip and update: what it came to, and the state after.
 
-        The weights are left as they were when the loss or the norm is not finite (the caller sees it in the return value).
+        On device="gpu" both stay there until somebody asks, and the host asks by itself every 16 steps. The
+        weights are left as they were when the loss or the norm is not finite; so they are by steps begun after
+        such a one before it was known, whose norm is NaN.
         """
     def evaluate(
         self,

@@ -192,6 +192,7 @@ class ProgressBar(Callback):
     def __init__(self) -> None:
         self._rate = _Rate()
         self._bar: Any = None
+        self._shown = 0.0
 
     def on_start(self, run: Trainer) -> None:
         """Show the bar."""
@@ -210,7 +211,10 @@ class ProgressBar(Callback):
     def on_step(self, run: Trainer) -> None:
         """Move the bar on."""
         self._rate.count(run)
-        self._bar.set_postfix_str(f"loss {run.loss:.3f}, {self._rate}", refresh=False)
+        # A graphics processor waits whenever the loss is looked at: no more often than the bar is drawn.
+        if time.monotonic() - self._shown >= self._bar.mininterval:
+            self._shown = time.monotonic()
+            self._bar.set_postfix_str(f"loss {run.loss:.3f}, {self._rate}", refresh=False)
         self._bar.update()
 
     def on_epoch(self, run: Trainer) -> None:

@@ -17,7 +17,7 @@ from seqrs.models.text_data import Documents, TextData
 from seqrs.text.codec import Codec, tokenizer_of
 from seqrs.text.corpora import Text
 from seqrs.text.tokenizers import Tokenizer
-from seqrs.training import Options, State, Trainer, best_weights
+from seqrs.training import Options, Outcome, State, Trainer, best_weights
 
 Model = TypeVar("Model", bound="LanguageLearner")
 # Without a number of epochs, at least so many, and on a small text at least so many updates.
@@ -273,7 +273,7 @@ class LanguageLearner(SavedLanguageModel):
         lr: float,
         seed: int,
         update: int,
-    ) -> tuple[float, float, State | None]:
+    ) -> tuple[Outcome, State | None]:
         """Make one training step; :class:`seqrs.training.Trainer` calls this."""
         return self.network.train_step(
             batch.inputs, batch.targets, batch.lengths, state, optimizer, lr, seed, update

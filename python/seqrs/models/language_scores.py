@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from seqrs._check import Floats
 from seqrs.decoding import LanguageFunction
 from seqrs.models.language_model import LanguageModel
-from seqrs.training import State
 
 
 class LanguageScores:
@@ -41,7 +40,7 @@ class LanguageScores:
         """Return ln P of each label after each prefix, and in column 0 of the end."""
         known = [self._states.get(prefix[:-1]) if prefix else None for prefix in prefixes]
         tokens = np.array([self._numbers[prefix[-1]] if prefix else -1 for prefix in prefixes], np.int32)
-        state: State | None = None
+        state: tuple[Floats, ...] | None = None
         if any(part is not None for part in known):
             zero = [np.zeros(sum(widths), self._network.dtype) for widths in self._widths]
             rows = [zero if own is None else own for own in known]

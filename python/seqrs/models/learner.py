@@ -12,7 +12,7 @@ from seqrs._check import Floats
 from seqrs.models.examples import Examples, SequenceBatch, apart, groups
 from seqrs.models.inputs import Sequence_, padded
 from seqrs.models.sequence_options import Seeds, SequenceOptions
-from seqrs.training import Options, State
+from seqrs.training import Known, Options, Outcome, State
 
 
 class Learner(SequenceOptions):
@@ -132,13 +132,13 @@ class Learner(SequenceOptions):
         lr: float,
         seed: int,  # noqa: ARG002 - the network has it
         update: int,
-    ) -> tuple[float, float, State | None]:
+    ) -> tuple[Outcome, State | None]:
         """Make one training step; :class:`seqrs.training.Trainer` calls this."""
         output, _, tape = self.network.forward(batch.inputs, lengths=batch.lengths, step=update)
         loss, (gradient,) = weighted(self._losses, output, batch)
         flat = self.network.backward(tape, gradient).flat
         assert flat is not None
-        return loss, self.network.network.apply(flat, optimizer, lr), state
+        return Known(loss, self.network.network.apply(flat, optimizer, lr)), state
 
     def _losses(self, output: Floats, batch: SequenceBatch) -> tuple[float, list[Floats]]:
         """Return what training makes small, all sequences alike, and its gradients: see :func:`weighted`."""

@@ -16,7 +16,7 @@ from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.target_text import TargetText
 from seqrs.text.tokenizers import Tokenizer
 from seqrs.text.vocabulary import Vocabulary
-from seqrs.training import Options, State
+from seqrs.training import Known, Options, Outcome, State
 
 
 class NextToken(SequenceModel):
@@ -79,7 +79,7 @@ class NextToken(SequenceModel):
         lr: float,
         seed: int,
         update: int,
-    ) -> tuple[float, float, State | None]:
+    ) -> tuple[Outcome, State | None]:
         """Make one training step; :class:`seqrs.training.Trainer` calls this."""
         network = self.network
         targets, lengths = padded(batch.targets, fill=-1)
@@ -94,7 +94,7 @@ class NextToken(SequenceModel):
         loss, (gradient,) = weighted(self._losses, logits, batch)
         norm = optimizer.update(network.weights, network.backward(tape, gradient), lr)
         network.put()
-        return loss, norm, state
+        return Known(loss, norm), state
 
     def new_optimizer(self, options: Options) -> _native.Optimizer:
         """Return an optimizer of the weights, at its start."""

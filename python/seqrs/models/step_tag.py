@@ -20,7 +20,7 @@ from seqrs.models.tagging_network import Spelling, TaggingNetwork
 from seqrs.models.tags import Chain, Tags
 from seqrs.models.words import WordReader, lowered, words_of
 from seqrs.text.tokenizers import Tokenizer
-from seqrs.training import State
+from seqrs.training import Known, Outcome, State
 
 
 class StepTag(SequenceModel):
@@ -168,12 +168,12 @@ class StepTag(SequenceModel):
         lr: float,
         seed: int,  # noqa: ARG002 - the network has it
         update: int,
-    ) -> tuple[float, float, State | None]:
+    ) -> tuple[Outcome, State | None]:
         """Make one training step; :class:`seqrs.training.Trainer` calls this."""
         emissions, _, tape = self.network.forward(batch.inputs, batch.lengths, update)
         loss, (gradient, *chain) = weighted(self._losses, emissions, batch)
         flat = self.network.backward(tape, gradient, chain)
-        return loss, self.network.update(flat, optimizer, lr), state
+        return Known(loss, self.network.update(flat, optimizer, lr)), state
 
     def set_weights(self, weights: Mapping[str, Floats]) -> None:
         """Put back what :meth:`weights` returned."""

@@ -11,6 +11,8 @@ from seqrs.training.options import Options as Options
 from seqrs.training.progress import Progress as Progress
 from seqrs.training.trainable import Batch as Batch
 from seqrs.training.trainable import Batches as Batches
+from seqrs.training.trainable import Known as Known
+from seqrs.training.trainable import Outcome as Outcome
 from seqrs.training.trainable import State as State
 from seqrs.training.trainable import Trainable as Trainable
 from seqrs.training.trainer import Callback as Callback

@@ -15,7 +15,8 @@ class Progress:
     update : int
         Number of updates so far, over all epochs.
     loss_sum, scored : float, int
-        Sum of the losses of the epoch so far, and the number of tokens it is over.
+        Sum of the losses of the epoch so far, and the number of tokens it is over: of the steps whose
+        loss is known, which on a graphics processor are up to 15 fewer than `step`.
     first_loss : float or None
         Loss of the first step, before any update.
     best_loss, best_epoch : float or None, int

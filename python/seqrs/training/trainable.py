@@ -1,7 +1,7 @@
 """What the training loop asks of data and of a model."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from seqrs import _native
 from seqrs._check import Floats
@@ -30,7 +30,31 @@ class Batches(Protocol):
         """Return what a step reads."""
 
 
-State = tuple[Floats, ...]
+State = tuple[Floats, ...] | _native.State
+
+
+class Outcome(Protocol):
+    """What a training step came to, while a device may still be at it."""
+
+    @property
+    def known(self) -> bool:
+        """Whether it is here, so that nothing below waits."""
+
+    @property
+    def loss(self) -> float:
+        """The mean loss before the update."""
+
+    @property
+    def norm(self) -> float:
+        """The gradient's norm before clipping."""
+
+
+class Known(NamedTuple):
+    """One that is here."""
+
+    loss: float
+    norm: float
+    known: bool = True
 
 
 class Trainable(Protocol):
@@ -44,10 +68,11 @@ class Trainable(Protocol):
 
     def learn(
         self, batch: Any, state: State | None, optimizer: _native.Optimizer, lr: float, seed: int, update: int
-    ) -> tuple[float, float, State | None]:
-        """Make one step; return its mean loss, the gradient's norm before clipping, and the state after.
+    ) -> tuple[Outcome, State | None]:
+        """Make one step; return what it came to, and the state after.
 
-        Where loss or norm is not finite, the weights stay as they are.
+        Where loss or norm is not finite, the weights stay as they are, by all steps after that one too until
+        somebody looks at it.
         """
 
     def weights(self) -> dict[str, Floats]:

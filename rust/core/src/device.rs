@@ -146,10 +146,10 @@ const NAMES: &str = if cfg!(feature = "wgpu") {
 const WORTH_IT: f64 = 5e5;
 
 impl Device {
-    /// A graphics processor that checks what it is told to do, and does nothing.
+    /// That of a context of the caller's own.
     #[cfg(all(test, feature = "wgpu"))]
-    pub(crate) fn noop() -> Self {
-        Self::Gpu(Gpu(gpu::Context::noop()))
+    pub(crate) fn on(context: &'static gpu::Context) -> Self {
+        Self::Gpu(Gpu(context))
     }
 
     /// The device by its name: "cpu", "reference", and with the feature `wgpu` "gpu" or "gpu:" and part of

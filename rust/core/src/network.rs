@@ -5,7 +5,9 @@ use crate::device::{Device, Element, Precision};
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
 use crate::plans::{Loan, Plans};
-use crate::program::{Batch, Input, Program};
+use crate::program::{Batch, FinalState, Input, Program};
+
+pub use crate::backend::Outcome;
 use crate::shape::{Shape, checked_product};
 
 /// A program with its weights on one device.
@@ -277,10 +279,30 @@ impl<T: Element> Network<T> {
         optimizer: &mut Optimizer<T>,
         lr: f64,
     ) -> Result<TrainStep<T>> {
+        let (outcome, state) = self.learn(batch, optimizer, lr)?;
+        let (loss, gradient_norm) = (outcome.loss()?, outcome.gradient_norm()?);
+        Ok(TrainStep { loss, gradient_norm, state: state.into_vec()? })
+    }
+
+    /// The same for a loop that need not know at once: the loss and the norm, and the state for the next step
+    /// ([`FinalState::start`]), which on a graphics processor stay there until somebody asks. It works on
+    /// meanwhile; the host asks by itself every 16 steps.
+    ///
+    /// Weights and optimiser are those that looking at every step gives, up to one that is not finite: what has
+    /// been begun after it, before anyone knew, changes nothing either, and its norm is NaN. Until then
+    /// [`Optimizer::steps`] counts what has been begun.
+    ///
+    /// # Errors
+    /// If the batch does not fit the program, or the device fails.
+    pub fn learn(
+        &mut self,
+        batch: &Batch<'_, T>,
+        optimizer: &mut Optimizer<T>,
+        lr: f64,
+    ) -> Result<(Outcome, FinalState<T>)> {
         self.check_targets(batch)?;
         let mut plan = self.loan(batch.shape)?;
-        let [loss, gradient_norm] = self.backend.learn(&mut plan, batch, optimizer, lr)?;
-        Ok(TrainStep { loss, gradient_norm, state: self.state(&plan)? })
+        self.backend.learn(&mut plan, batch, optimizer, lr)
     }
 
     /// Log-probability in nats of each target, (B, T), 0 where not scored; and the state after.

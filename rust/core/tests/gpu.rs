@@ -10,9 +10,10 @@ mod common;
 use common::{CELLS, Data, Draw, MODELS, SETTINGS, fits, gpu, outcome, stack_of};
 use seqrs::Error;
 use seqrs::layers::Spec;
+use seqrs::network::Outcome;
 use seqrs::optim::{Optimizer, Rule};
 use seqrs::prelude::*;
-use seqrs::program::{Builder, Pooling, Program, Slot};
+use seqrs::program::{Builder, FinalState, Pooling, Program, Slot};
 use seqrs::rng::{Kind, Stream};
 
 /// How far a number may be from the reference's, both in single precision: forward absolutely, gradients as
@@ -307,27 +308,29 @@ fn what_is_not_finite_changes_nothing() {
     assert!(loss.is_finite() && norm.is_finite());
 }
 
+/// A network whose gradients overflow on the way back from the ends of long texts of −1, where nothing else does.
+fn explosive(device: Device) -> Network<f32> {
+    let layers = Recurrent::new(Cell::parse("rnn", "identity").expect("a cell"), 5, 2);
+    let model = LanguageModel { vocab_size: 4, embedding_size: None, layers };
+    let program = model.program().expect("a model");
+    let mut network = network(&program, device);
+    for parameter in program.parameters.iter() {
+        let grown = |x: &f32| match &parameter.name {
+            name if name.contains("weight_hh") => x.abs() * 1e6,
+            name if name.contains("bias") => 0.0,
+            _ => *x,
+        };
+        let values: Vec<f32> = network.get(&parameter.name).expect("its numbers").iter().map(grown).collect();
+        network.set(&parameter.name, &values).expect("numbers that fit");
+    }
+    network
+}
+
 /// Gradients that overflow on their way back although the loss is what it should be.
 #[test]
 fn gradients_that_are_not_finite_change_nothing() {
     let Some((device, _one)) = gpu() else { return };
-    let layers = Recurrent::new(Cell::parse("rnn", "identity").expect("a cell"), 5, 2);
-    let model = LanguageModel { vocab_size: 4, embedding_size: None, layers };
-    let program = model.program().expect("a model");
-    let explosive = || {
-        let mut network = network(&program, device);
-        for parameter in program.parameters.iter() {
-            let grown = |x: &f32| match &parameter.name {
-                name if name.contains("weight_hh") => x.abs() * 1e6,
-                name if name.contains("bias") => 0.0,
-                _ => *x,
-            };
-            let values: Vec<f32> =
-                network.get(&parameter.name).expect("its numbers").iter().map(grown).collect();
-            network.set(&parameter.name, &values).expect("numbers that fit");
-        }
-        network
-    };
+    let program = explosive(device).program().clone();
     let step = |network: &mut Network<f32>, tokens: &[i32], targets: &[i32]| {
         let mut sgd = optimizer(RULES[1], &program);
         let shape = Shape { batch: 2, steps: tokens.len() / 2 };
@@ -336,7 +339,7 @@ fn gradients_that_are_not_finite_change_nothing() {
         let done = network.train_step(&batch, &mut sgd, 0.1).expect("a step");
         (done.loss, done.gradient_norm, sgd.steps())
     };
-    let mut network = explosive();
+    let mut network = explosive(device);
     let weight = program.parameters.iter().find(|p| p.name.contains("weight_hh"));
     let name = &weight.expect("a recurrent weight").name;
     let before = network.get(name).expect("its numbers");
@@ -344,9 +347,101 @@ fn gradients_that_are_not_finite_change_nothing() {
     assert!(loss.is_finite() && !norm.is_finite() && steps == 0, "{loss} {norm} {steps}");
     assert_eq!(network.get(name).expect("its numbers"), before);
     // Nothing of it is left for the next run.
-    let [after, fresh] = [&mut network, &mut explosive()].map(|it| step(it, &[1, 2, 3, 0], &[1, 2, 3, 0]));
+    let [after, fresh] =
+        [&mut network, &mut explosive(device)].map(|it| step(it, &[1, 2, 3, 0], &[1, 2, 3, 0]));
     assert!(after.1.is_finite());
     assert_eq!(after, fresh);
+}
+
+/// Bits of all weights.
+fn weights(network: &Network<f32>) -> Vec<Vec<u32>> {
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+    network.program().parameters.iter().map(|p| bits(network.get(&p.name).expect("its numbers"))).collect()
+}
+
+/// Steps that nobody looks at come to what they come to otherwise, and their states stay on the device.
+#[test]
+fn steps_read_late_equal_steps_read_at_once() {
+    let Some((device, _one)) = gpu() else { return };
+    let program = language_model(("lstm", "none"), Some(5));
+    let shape = Shape { batch: 4, steps: 6 };
+    let (tokens, targets) = text(shape);
+    let given = |step| Batch {
+        targets: Some(&targets),
+        training: Some(DropoutKey { seed: 3, step }),
+        ..batch(shape, Input::Tokens(&tokens))
+    };
+    let [mut eager, mut late] = [(); 2].map(|()| network(&program, device));
+    let [mut of_eager, mut of_late] = [(); 2].map(|()| optimizer(RULES[3], &program));
+    let (mut carried, mut held): (Option<Vec<f32>>, Option<FinalState<f32>>) = (None, None);
+    let (mut want, mut outcomes) = (Vec::new(), Vec::new());
+    for step in 0..37 {
+        let start = carried.as_deref().map_or(StartState::Zero, StartState::From);
+        let done = eager.train_step(&Batch { start, ..given(step) }, &mut of_eager, 0.05).expect("a step");
+        want.push([done.loss, done.gradient_norm]);
+        carried = Some(done.state);
+        let start = held.as_ref().map_or(StartState::Zero, FinalState::start);
+        let (outcome, state) =
+            late.learn(&Batch { start, ..given(step) }, &mut of_late, 0.05).expect("a step");
+        outcomes.push(outcome);
+        // Another run of the same shape has no part in what is carried.
+        late.log_probs(&given(step)).expect("scores");
+        held = Some(state);
+        // The host looks by itself every 16 steps, and only then.
+        let known = outcomes.iter().filter(|outcome| outcome.is_known()).count();
+        assert_eq!(known, outcomes.len() / 16 * 16);
+    }
+    let read = |outcome: &Outcome| [outcome.loss().expect("it"), outcome.gradient_norm().expect("it")];
+    assert_eq!(outcomes.iter().map(read).collect::<Vec<_>>(), want);
+    assert_eq!(held.expect("a state").into_vec().expect("its numbers"), carried.expect("a state"));
+    assert_eq!(weights(&late), weights(&eager));
+    assert_eq!(
+        (of_late.steps(), of_late.state().expect("averages")),
+        (37, of_eager.state().expect("averages"))
+    );
+}
+
+/// After a step that is not finite nothing is learned until somebody has looked: the weights wait as it left them.
+#[test]
+fn nothing_is_learned_after_a_step_that_is_not_finite() {
+    let Some((device, _one)) = gpu() else { return };
+    let [mut eager, mut late] = [(); 2].map(|()| explosive(device));
+    let [mut of_eager, mut of_late] = [(); 2].map(|()| optimizer(RULES[3], late.program()));
+    let (good, bad) = (([1, 2, 3, 0], [1, 2, 3, 0]), ([-1; 24], [1; 24]));
+    let given = |good_one: bool| {
+        let (tokens, targets): (&[i32], &[i32]) =
+            if good_one { (&good.0, &good.1) } else { (&bad.0, &bad.1) };
+        let training = Some(DropoutKey { seed: 1, step: 1 });
+        let shape = Shape { batch: 2, steps: tokens.len() / 2 };
+        Batch { training, targets: Some(targets), ..batch(shape, Input::Tokens(tokens)) }
+    };
+    let read = |outcome: &Outcome| [outcome.loss().expect("it"), outcome.gradient_norm().expect("it")];
+    let mut begun = Vec::new();
+    for step in [false, true, true, false] {
+        begun.push(late.learn(&given(step), &mut of_late, 1e-3).expect("a step").0);
+    }
+    begun.clear();
+    late.set("head.bias", &late.get("head.bias").expect("a bias")).expect("the same");
+    assert_eq!((weights(&late), of_late.steps()), (weights(&eager), 0));
+    for step in [true, false, true, true] {
+        begun.push(late.learn(&given(step), &mut of_late, 1e-3).expect("a step").0);
+    }
+    assert_eq!(of_late.steps(), 4, "counted before anyone has looked");
+    let mut want = Vec::new();
+    for step in [true, false] {
+        let done = eager.train_step(&given(step), &mut of_eager, 1e-3).expect("a step");
+        want.push([done.loss, done.gradient_norm]);
+    }
+    // The last one first: it tells what came of all.
+    let got: Vec<_> = begun.iter().rev().map(read).collect();
+    assert!(want[0][1].is_finite() && !want[1][1].is_finite(), "{want:?}");
+    assert_eq!(format!("{:?}", [got[3], got[2]]), format!("{want:?}"));
+    assert!(got[0][0].is_finite() && got[..2].iter().all(|[_, norm]| norm.is_nan()), "{got:?}");
+    assert_eq!((weights(&late), of_late.steps()), (weights(&eager), of_eager.steps()));
+    // Now that it is known, learning goes on.
+    late.learn(&given(true), &mut of_late, 1e-3).expect("a step");
+    eager.train_step(&given(true), &mut of_eager, 1e-3).expect("a step");
+    assert_eq!((weights(&late), of_late.steps()), (weights(&eager), 2));
 }
 
 /// What a run with NaN left where another one's steps do not count is nowhere in that.

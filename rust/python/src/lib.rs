@@ -13,6 +13,7 @@ mod machine;
 mod model_file;
 mod network;
 mod optimizer;
+mod outcome;
 mod shared;
 mod typed;
 
@@ -37,6 +38,8 @@ mod _native {
     use crate::model_file::{load_file, save_file};
     #[pymodule_export]
     use crate::optimizer::Optimizer;
+    #[pymodule_export]
+    use crate::outcome::{Outcome, State};
     #[pymodule_export]
     use crate::shared::{Network, Tape};
     /// The package's version.

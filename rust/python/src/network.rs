@@ -4,6 +4,7 @@ use crate::arrays::tokens;
 use crate::error::IntoPython;
 use crate::generator::Generator;
 use crate::optimizer::Optimizer;
+use crate::outcome::Outcome;
 use crate::shared::{Network, Shared, Tape, is_double};
 use crate::typed::{Attends, Backward, Counts, Forward, Scored};
 use pyo3::exceptions::PyValueError;
@@ -238,7 +239,7 @@ impl Network {
         Ok((y.get_item((PySlice::full(py), 0))?, state))
     }
 
-    /// Forward, backward, clip and update: mean loss, gradient norm before clipping, state after.
+    /// Forward, backward, clip and update: what it came to, and the state after.
     #[allow(clippy::too_many_arguments)]
     fn train_step<'py>(
         &self,
@@ -246,12 +247,12 @@ impl Network {
         inputs: &Bound<'py, PyAny>,
         targets: &Bound<'py, PyAny>,
         lengths: Option<&Bound<'py, PyAny>>,
-        state: Option<&Bound<'py, PyTuple>>,
+        state: Option<&Bound<'py, PyAny>>,
         optimizer: &Optimizer,
         lr: f64,
         seed: u64,
         step: u64,
-    ) -> PyResult<(f64, f64, Bound<'py, PyTuple>)> {
+    ) -> PyResult<(Outcome, Bound<'py, PyAny>)> {
         check_rate(lr)?;
         let scored = Scored::new(inputs, targets, lengths)?;
         typed!(self.train_step_as(py, &scored, state, optimizer, lr, DropoutKey { seed, step }))

@@ -11,7 +11,7 @@ use seqrs::device::{Device, Element};
 use seqrs::error::Result;
 use seqrs::network::{self, Network as CoreNetwork};
 use seqrs::optim::Optimizer;
-use seqrs::program::{Program, Slot};
+use seqrs::program::{FinalState, Program, Slot};
 use seqrs::shape::Shape;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -23,6 +23,7 @@ pub(crate) enum Either<A, B> {
 
 pub(crate) type AnyNetwork = Either<CoreNetwork<f32>, CoreNetwork<f64>>;
 pub(crate) type AnyOptimizer = Either<Optimizer<f32>, Optimizer<f64>>;
+pub(crate) type AnyState = Either<FinalState<f32>, FinalState<f64>>;
 pub(crate) type AnyGenerator = Either<Generator<f32>, Generator<f64>>;
 
 /// Whether a name of an element type is that of double precision.
@@ -52,6 +53,8 @@ pub(crate) trait Number: Element + NumpyElement + Copy {
     fn network_mut(of: &mut AnyNetwork) -> &mut CoreNetwork<Self>;
     fn optimizer(of: &mut AnyOptimizer) -> Option<&mut Optimizer<Self>>;
     fn generator(of: Generator<Self>) -> AnyGenerator;
+    fn state(of: FinalState<Self>) -> AnyState;
+    fn state_of(of: &AnyState) -> Option<&FinalState<Self>>;
 }
 
 macro_rules! number {
@@ -73,6 +76,12 @@ macro_rules! number {
             }
             fn generator(of: Generator<Self>) -> AnyGenerator {
                 Either::$kind(of)
+            }
+            fn state(of: FinalState<Self>) -> AnyState {
+                Either::$kind(of)
+            }
+            fn state_of(of: &AnyState) -> Option<&FinalState<Self>> {
+                if let Either::$kind(state) = of { Some(state) } else { None }
             }
         }
     };

@@ -7,13 +7,14 @@ use crate::arrays::{
 use crate::error::IntoPython;
 use crate::generator::Generator;
 use crate::optimizer::Optimizer;
+use crate::outcome::{Outcome, State};
 use crate::shared::{Network, Number, Shared, Tape};
 use numpy::{PyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use seqrs::prelude::*;
-use seqrs::program::Memory;
+use seqrs::program::{FinalState, Memory};
 use seqrs::{Error, decode};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -161,30 +162,42 @@ impl Network {
                 })
             })
         });
-        done.ok_or_else(other_dtype)?.into_python()
+        done.ok_or_else(|| other_dtype("optimizer"))?.into_python()
     }
 
     pub(crate) fn train_step_as<'py, T: Number>(
         &self,
         py: Python<'py>,
         scored: &Scored,
-        start: Option<&Bound<'py, PyTuple>>,
+        start: Option<&Bound<'py, PyAny>>,
         optimizer: &Optimizer,
         lr: f64,
         key: DropoutKey,
-    ) -> PyResult<(f64, f64, Bound<'py, PyTuple>)> {
+    ) -> PyResult<(Outcome, Bound<'py, PyAny>)> {
         let sizes = self.shared.state_sizes(scored.shape.batch);
-        let start = state::<T>("state", start, &sizes)?;
-        let batch = scored.batch(from(start.as_ref()), Some(key));
+        let held = start.and_then(|start| start.cast::<State>().ok());
+        let held = held
+            .map(|held| T::state_of(&held.get().state).ok_or_else(|| other_dtype("state")))
+            .transpose()?;
+        let here = match (held, start) {
+            (None, Some(start)) => state::<T>("state", Some(start.cast()?), &sizes)?,
+            _ => None,
+        };
+        let start = held.map_or_else(|| from(here.as_ref()), FinalState::start);
+        let batch = scored.batch(start, Some(key));
         let done = py.detach(|| {
             self.shared.write(|of| {
                 optimizer.with(|optimizer| {
-                    T::optimizer(optimizer).map(|own| T::network_mut(of).train_step(&batch, own, lr))
+                    T::optimizer(optimizer).map(|own| T::network_mut(of).learn(&batch, own, lr))
                 })
             })
         });
-        let done = done.ok_or_else(other_dtype)?.into_python()?;
-        Ok((done.loss, done.gradient_norm, new_state(py, done.state, &sizes)?))
+        let (outcome, state) = done.ok_or_else(|| other_dtype("optimizer"))?.into_python()?;
+        let state = match state {
+            FinalState::Here(state) => new_state(py, state, &sizes)?.into_any(),
+            state => Bound::new(py, State { state: T::state(state), sizes })?.into_any(),
+        };
+        Ok((Outcome(outcome), state))
     }
 
     pub(crate) fn evaluate_as<'py, T: Number>(
@@ -352,6 +365,6 @@ fn from<T>(state: Option<&Vec<T>>) -> StartState<'_, T> {
     state.map_or(StartState::Zero, |s| StartState::From(s))
 }
 
-fn other_dtype() -> PyErr {
-    PyTypeError::new_err("optimizer: expected one of the network's dtype, got another")
+fn other_dtype(name: &str) -> PyErr {
+    PyTypeError::new_err(format!("{name}: expected one of the network's dtype, got another"))
 }

@@ -4,14 +4,17 @@ mod by_run;
 pub(crate) mod cpu;
 #[cfg(feature = "wgpu")]
 pub(crate) mod gpu;
+mod learner;
+mod outcome;
 pub(crate) mod reference;
 
 pub(crate) use by_run::ByRun;
+pub(crate) use learner::{Learner, mean_loss};
+pub use outcome::{Outcome, Pending};
 
 use crate::error::{Error, Result};
-use crate::float::Float;
 use crate::optim::Optimizer;
-use crate::program::Batch;
+use crate::program::{Batch, FinalState};
 use crate::rng::Stream;
 use crate::shape::Shape;
 use std::any::Any;
@@ -189,45 +192,16 @@ pub trait Backend<T>: Any + Send + Sync {
     fn read(&self, plan: &Plan, quantity: Quantity, out: &mut [T]) -> Result<()>;
     /// Takes the gradient of every parameter, laid out as the parameters, out of the plan.
     fn gradient(&self, plan: &mut Plan) -> Result<Vec<T>>;
-    /// Mean of −log p over the scored tokens of the last run with targets, nats; 0 where there were
-    /// none.
-    fn loss(&self, plan: &Plan) -> Result<f64>;
-    /// Moves the weights along the plan's gradients and returns the gradients' global norm before
+    /// Moves the weights along a gradient laid out as the parameters, and returns its global norm before
     /// clipping. Leaves everything as it was where the norm is not finite.
-    fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64>;
-    /// The same along a gradient from outside, laid out as the parameters.
     fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64>;
-    /// One step of learning: forward, loss, backward, update, with whatever makes its runs one.
+    /// One step of learning: forward, loss, backward, update, with whatever makes its runs one. A device
+    /// that works on meanwhile need not have come to what is returned.
     fn learn(
         &mut self,
         plan: &mut Plan,
         batch: &Batch<'_, T>,
         optimizer: &mut Optimizer<T>,
         lr: f64,
-    ) -> Result<[f64; 2]>;
-}
-
-/// Forward, backward and update: the loss, and the gradients' norm before clipping. Where one of them
-/// is not finite the weights stay as they were.
-pub(crate) fn learn<T, B: Backend<T>>(
-    backend: &mut B,
-    plan: &mut Plan,
-    batch: &Batch<'_, T>,
-    optimizer: &mut Optimizer<T>,
-    lr: f64,
-) -> Result<[f64; 2]> {
-    backend.forward(plan, batch)?;
-    let loss = backend.loss(plan)?;
-    if !loss.is_finite() {
-        return Ok([loss, f64::NAN]);
-    }
-    backend.backward(plan, Upstream { output: None, state: None })?;
-    Ok([loss, backend.update(plan, optimizer, lr)?])
-}
-
-/// Mean of −log p over the rows with a target.
-pub(crate) fn mean_loss<T: Float>(rows: impl Iterator<Item = (i32, T)>) -> f64 {
-    let scored = rows.filter(|(target, _)| *target >= 0).map(|(_, log_prob)| log_prob.to_f64());
-    let (sum, count) = scored.fold((0.0, 0.0), |(sum, count), log_prob| (sum - log_prob, count + 1.0));
-    if count == 0.0 { 0.0 } else { sum / count }
+    ) -> Result<(Outcome, FinalState<T>)>;
 }

@@ -5,6 +5,8 @@ use crate::error::Result;
 use crate::float::Float;
 use std::any::Any;
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Moving averages in the memory of a device.
 pub(crate) trait Held<T>: Any + Debug + Send + Sync {
@@ -42,7 +44,7 @@ impl<T: Float> Optimizer<T> {
             clip_norm: self.clip_norm.unwrap_or(f64::INFINITY),
             added,
             kept,
-            step: self.steps + 1,
+            step: self.steps() + 1,
         })
     }
 
@@ -74,8 +76,10 @@ impl<T: Float> Optimizer<T> {
         Ok(())
     }
 
-    /// Counts an update that a device has made.
-    pub(crate) fn count(&mut self) {
-        self.steps += 1;
+    /// Counts an update that a device may still be at. Whoever finds that it changed nothing takes it from the
+    /// count that is returned.
+    pub(crate) fn count(&mut self) -> Arc<AtomicU64> {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.steps.clone()
     }
 }

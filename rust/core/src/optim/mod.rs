@@ -10,6 +10,8 @@ pub use rules::Rule;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use rules::{adam, positive, rmsprop, sgd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use sweep::{Before, Portable, sum_of_squares};
 pub(crate) use sweep::{Loop, Runner};
 
@@ -32,7 +34,8 @@ pub struct Optimizer<T> {
     clip_norm: Option<f64>,
     clip_value: Option<f64>,
     len: usize,
-    steps: u64,
+    /// Shared with the device that made the last updates, while nobody has looked at these.
+    steps: Arc<AtomicU64>,
     moments: Vec<(&'static str, Vec<T>)>,
     /// Where the moments are instead, since a device made the last update.
     held: Option<Box<dyn Held<T>>>,
@@ -60,13 +63,23 @@ impl<T: Float> Optimizer<T> {
         clip_norm.map_or(Ok(()), |value| positive::<T>("clip_norm", value))?;
         clip_value.map_or(Ok(()), |value| positive::<T>("clip_value", value))?;
         let moments = rule.moments().iter().map(|&name| (name, vec![T::ZERO; len])).collect();
-        Ok(Self { rule, weight_decay, clip_norm, clip_value, len, steps: 0, moments, held: None })
+        Ok(Self {
+            rule,
+            weight_decay,
+            clip_norm,
+            clip_value,
+            len,
+            steps: Arc::default(),
+            moments,
+            held: None,
+        })
     }
 
-    /// Updates made so far.
+    /// Updates made so far. Those begun on a graphics processor count until somebody looks at what they came to:
+    /// see [`crate::network::Network::learn`].
     #[must_use]
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.steps.load(Ordering::Relaxed)
     }
 
     /// One update of all weights at rate `lr`.
@@ -101,7 +114,7 @@ impl<T: Float> Optimizer<T> {
         if !norm.is_finite() {
             return Ok(norm);
         }
-        self.steps += 1;
+        let step = self.steps.fetch_add(1, Ordering::Relaxed) + 1;
         let scale = self.clip_norm.map_or(1.0, |limit| if norm > limit { limit / norm } else { 1.0 });
         let (added, kept) = match self.rule {
             Rule::AdamW { .. } => (0.0, 1.0 - lr * self.weight_decay),
@@ -117,7 +130,7 @@ impl<T: Float> Optimizer<T> {
             Rule::Sgd { momentum } => self.sweep(runner, params, grads, &before, sgd(momentum, lr)),
             Rule::RmsProp { rho, eps } => self.sweep(runner, params, grads, &before, rmsprop(rho, eps, lr)),
             Rule::Adam { betas, eps } | Rule::AdamW { betas, eps } => {
-                self.sweep(runner, params, grads, &before, adam(betas, eps, lr, self.steps));
+                self.sweep(runner, params, grads, &before, adam(betas, eps, lr, step));
             }
         }
         Ok(norm)
@@ -176,7 +189,7 @@ impl<T: Float> Optimizer<T> {
             }
             moments.push((name, values.to_vec()));
         }
-        (self.steps, self.moments, self.held) = (steps, moments, None);
+        (self.steps, self.moments, self.held) = (Arc::new(steps.into()), moments, None);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What goes into one run of a program, checked before any backend sees it.
 
-use super::{Program, Slot};
+use super::{Program, Slot, StartState};
 use crate::error::{Error, Result, tuple};
 use crate::shape::{Shape, check_lengths, checked_product};
 
@@ -11,17 +11,6 @@ pub enum Input<'a, T> {
     Tokens(&'a [i32]),
     /// Numbers.
     Features(&'a [T]),
-}
-
-/// The state a run starts from.
-#[derive(Clone, Copy, Debug)]
-pub enum StartState<'a, T> {
-    /// The program's own: zeros, or what it has learned.
-    Zero,
-    /// The state in which the plan's last run ended.
-    Carry,
-    /// All h, scan by scan (B, H), then all c.
-    From(&'a [T]),
 }
 
 /// What a layer of the program attends to: the outputs of an encoder, say.
@@ -118,7 +107,7 @@ impl Counted {
     }
 }
 
-impl<T: Copy> Batch<'_, T> {
+impl<T: Copy + 'static> Batch<'_, T> {
     /// Checks everything against the program and counts the steps.
     pub fn check(&self, program: &Program, counted: &mut Counted) -> Result<()> {
         let Shape { batch, steps } = self.shape;
@@ -146,12 +135,15 @@ impl<T: Copy> Batch<'_, T> {
             size("targets", targets.len(), places)?;
             check_tokens("targets", targets, program.slots[program.output].width())?;
         }
-        if let StartState::From(state) = self.start {
-            let width = program.state_width();
-            if state.len() != batch * width {
-                let want = format!("of {width} numbers for each of {batch} rows");
-                return Err(Error::shape("state", want, &[state.len()]));
-            }
+        let given = match self.start {
+            StartState::From(state) => Some(state.len()),
+            StartState::Held(state) => Some(state.size()),
+            StartState::Zero | StartState::Carry => None,
+        };
+        let width = program.state_width();
+        if let Some(given) = given.filter(|&given| given != batch * width) {
+            let want = format!("of {width} numbers for each of {batch} rows");
+            return Err(Error::shape("state", want, &[given]));
         }
         match (program.memory, self.memory) {
             (None, None) => {}

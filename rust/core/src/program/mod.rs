@@ -10,13 +10,15 @@ mod builder;
 mod op;
 mod recurrence;
 mod scan;
+mod state;
 
 pub use attention::{Attention, AttentionOptions, AttentionWeights, Score, When};
-pub use batch::{Batch, Counted, DropoutKey, Input, Memory, StartState};
+pub use batch::{Batch, Counted, DropoutKey, Input, Memory};
 pub use builder::Builder;
 pub use op::{Op, Pooling};
 pub use recurrence::{NORM_EPS, Noise, NormWeights, Recurrence, ScanWeights};
 pub use scan::{InitScheme, ScanOptions};
+pub use state::{FinalState, HeldState, StartState};
 
 use crate::float::Float;
 use crate::params::{ParamId, Parameters};

@@ -51,11 +51,11 @@ pub(crate) use math::Elementary;
 pub(crate) use simd::Task;
 pub(crate) use threads::{Crew, enter};
 
-use super::{Backend, ByRun, Decoder, Plan, Quantity, Upstream, learn, next_version};
+use super::{Backend, ByRun, Decoder, Learner, Outcome, Plan, Quantity, Upstream, next_version};
 use crate::backend::Precision;
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
-use crate::program::{Batch, Program};
+use crate::program::{Batch, FinalState, Program};
 use crate::shape::{Shape, room};
 use decode::Steps;
 use kernels::Kernel;
@@ -157,17 +157,6 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
         Ok(std::mem::take(plan.work_mut::<Work<T>>()?.gradient()))
     }
 
-    fn loss(&self, plan: &Plan) -> Result<f64> {
-        Ok(plan.work::<Work<T>>()?.loss())
-    }
-
-    fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
-        let gradient = std::mem::take(plan.work_mut::<Work<T>>()?.gradient());
-        let norm = self.apply(&gradient, optimizer, lr);
-        *plan.work_mut::<Work<T>>()?.gradient() = gradient;
-        norm
-    }
-
     fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
         self.check_learns()?;
         let (isa, trainable) = (self.isa, self.program.parameters.trainable());
@@ -187,8 +176,22 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
         batch: &Batch<'_, T>,
         optimizer: &mut Optimizer<T>,
         lr: f64,
-    ) -> Result<[f64; 2]> {
+    ) -> Result<(Outcome, FinalState<T>)> {
         let operations = 3.0 * self.row_operations * batch.shape.rows() as f64;
-        enter(operations, |_| learn(self, plan, batch, optimizer, lr))?
+        let states = self.program.state_width();
+        enter(operations, |_| self.step(states, plan, batch, optimizer, lr))?
+    }
+}
+
+impl<T: Elementary> Learner<T> for Cpu<T> {
+    fn loss(&self, plan: &Plan) -> Result<f64> {
+        Ok(plan.work::<Work<T>>()?.loss())
+    }
+
+    fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
+        let gradient = std::mem::take(plan.work_mut::<Work<T>>()?.gradient());
+        let norm = self.apply(&gradient, optimizer, lr);
+        *plan.work_mut::<Work<T>>()?.gradient() = gradient;
+        norm
     }
 }

@@ -4,6 +4,8 @@ use super::adapters::{self, Known, unavailable};
 use super::kernel::{Kernel, Kernels};
 use super::process::{PANIC, on_this_side, same_process};
 use crate::error::{Error, GpuTrouble, Result};
+#[cfg(test)]
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 use wgpu::{Limits, PollType};
@@ -21,6 +23,15 @@ pub(crate) struct Context {
     health: Arc<Health>,
     /// Whoever computes holds it: work is submitted from one thread at a time.
     turn: Mutex<()>,
+    /// How often the host has waited for numbers.
+    #[cfg(test)]
+    pub(super) reads: AtomicUsize,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Context({})", self.info.name)
+    }
 }
 
 /// What has gone wrong on a device, as wgpu's callbacks tell it.
@@ -107,6 +118,8 @@ impl Context {
             kernels: Default::default(),
             health,
             turn: Mutex::new(()),
+            #[cfg(test)]
+            reads: AtomicUsize::default(),
         }
     }
 

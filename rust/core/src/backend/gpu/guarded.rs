@@ -2,10 +2,10 @@
 //! error goes back.
 
 use super::Gpu;
-use crate::backend::{Backend, Decoder, Plan, Quantity, Upstream};
+use crate::backend::{Backend, Decoder, Outcome, Plan, Quantity, Upstream};
 use crate::error::Result;
 use crate::optim::Optimizer;
-use crate::program::Batch;
+use crate::program::{Batch, FinalState};
 use crate::shape::Shape;
 
 /// A backend whose every method is called through [`super::Context::guard`].
@@ -62,14 +62,6 @@ impl Backend<f32> for Guarded {
         self.call(|gpu| gpu.gradient(plan))
     }
 
-    fn loss(&self, plan: &Plan) -> Result<f64> {
-        self.call(|gpu| gpu.loss(plan))
-    }
-
-    fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<f32>, lr: f64) -> Result<f64> {
-        self.call_mut(|gpu| gpu.update(plan, optimizer, lr))
-    }
-
     fn apply(&mut self, gradient: &[f32], optimizer: &mut Optimizer<f32>, lr: f64) -> Result<f64> {
         self.call_mut(|gpu| gpu.apply(gradient, optimizer, lr))
     }
@@ -80,7 +72,7 @@ impl Backend<f32> for Guarded {
         batch: &Batch<'_, f32>,
         optimizer: &mut Optimizer<f32>,
         lr: f64,
-    ) -> Result<[f64; 2]> {
+    ) -> Result<(Outcome, FinalState<f32>)> {
         self.call_mut(|gpu| gpu.learn(plan, batch, optimizer, lr))
     }
 }

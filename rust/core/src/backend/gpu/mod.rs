@@ -18,6 +18,7 @@ mod decode;
 mod dropout;
 mod embedding;
 mod guarded;
+mod kept;
 mod kernel;
 mod layer_norm;
 mod linear;
@@ -33,20 +34,24 @@ mod symbol;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod unread;
 mod update;
 
 pub use adapters::Adapter;
 pub(crate) use adapters::{adapters, choose};
 pub(crate) use context::{Context, finish, reset};
 
-use super::{Backend, Decoder, Plan, Quantity, Upstream, WEIGHTS_CHANGED, next_version};
+use super::{Backend, Decoder, Outcome, Plan, Quantity, Upstream, WEIGHTS_CHANGED, next_version};
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
-use crate::program::{Batch, Program};
+use crate::program::{Batch, FinalState, Program};
 use crate::shape::Shape;
 use decode::Texts;
 use guarded::Guarded;
+use kept::Kept;
 use run::Work;
+use std::sync::Arc;
+use unread::Unread;
 use update::Update;
 
 /// A program and its weights.
@@ -57,6 +62,8 @@ pub(crate) struct Gpu {
     values: wgpu::Buffer,
     /// Changes with the weights.
     version: u64,
+    /// What updates came to.
+    unread: Arc<Unread>,
 }
 
 /// The scratch of a plan.
@@ -73,8 +80,9 @@ pub(crate) trait Number: Sized {
 
 impl Number for f32 {
     fn backend(context: &'static Context, program: Program) -> Result<Box<dyn Backend<Self>>> {
-        let values = context.guard(|| context.buffer("weights", program.parameters.len()))?;
-        Ok(Box::new(Guarded(Gpu { context, program, values, version: next_version() })))
+        let (values, unread) = context
+            .guard(|| Ok((context.buffer("weights", program.parameters.len())?, Unread::new(context)?)))?;
+        Ok(Box::new(Guarded(Gpu { context, program, values, version: next_version(), unread })))
     }
 }
 
@@ -98,6 +106,7 @@ impl Backend<f32> for Gpu {
     }
 
     fn upload(&mut self, from: usize, values: &[f32]) -> Result<()> {
+        self.unread.look()?;
         self.context.write(&self.values, from, values);
         self.version = next_version();
         self.context.check()
@@ -149,28 +158,18 @@ impl Backend<f32> for Gpu {
         self.context.read(gradient, 0, self.program.parameters.len())
     }
 
-    fn loss(&self, plan: &Plan) -> Result<f64> {
-        let outcome = &plan.work::<Scratch>()?.work.shared.outcome;
-        Ok(f64::from(self.context.read::<f32>(outcome, 0, 1)?[0]))
-    }
-
-    fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<f32>, lr: f64) -> Result<f64> {
-        let Scratch { work, update } = plan.work_mut()?;
-        let shared = &work.shared;
-        Update::submit(update, self, [&shared.gradient, &shared.outcome, &shared.run], optimizer, lr)?;
-        let read = self.context.read(&shared.outcome, 0, 2)?;
-        let [_, norm] = self.finish([read[0], read[1]], optimizer);
-        Ok(norm)
-    }
-
     fn apply(&mut self, gradient: &[f32], optimizer: &mut Optimizer<f32>, lr: f64) -> Result<f64> {
+        self.unread.look()?;
         let outside = self.context.buffer("gradient", gradient.len())?;
         self.context.write(&outside, 0, gradient);
         let outcome = self.context.buffer("outcome", 4)?;
         let run = self.context.uniform("run", 8)?;
-        Update::submit(&mut None, self, [&outside, &outcome, &run], optimizer, lr)?;
-        let read = self.context.read(&outcome, 0, 2)?;
-        let [_, norm] = self.finish([read[0], read[1]], optimizer);
+        let update = Update::submit(&mut None, self, [&outside, &outcome, &run], optimizer, lr)?;
+        self.unread.look()?;
+        let norm = update.known().map_or(f64::NAN, |[_, norm]| norm);
+        if norm.is_finite() {
+            self.version = next_version();
+        }
         Ok(norm)
     }
 
@@ -180,32 +179,16 @@ impl Backend<f32> for Gpu {
         batch: &Batch<'_, f32>,
         optimizer: &mut Optimizer<f32>,
         lr: f64,
-    ) -> Result<[f64; 2]> {
+    ) -> Result<(Outcome, FinalState<f32>)> {
         self.forward(plan, batch)?;
         self.backward(plan, Upstream { output: None, state: None })?;
         let Scratch { work, update } = plan.work_mut()?;
         let shared = &work.shared;
-        Update::submit(update, self, [&shared.gradient, &shared.outcome, &shared.run], optimizer, lr)?;
         let states = self.program.state_width() * batch.shape.batch;
-        // One look of the host a step: at what comes next to it, the state, as well.
-        let mut read = self.context.read_all(&[(&shared.outcome, 0, 2), (&shared.state, 0, states)])?;
-        work.state = Some(read.split_off(2));
-        Ok(self.finish([read[0], read[1]], optimizer))
-    }
-}
-
-impl Gpu {
-    /// What an update came to, as it was read: the loss, and the norm of the gradients, NaN where the loss is
-    /// not finite.
-    fn finish(&mut self, read: [f32; 2], optimizer: &mut Optimizer<f32>) -> [f64; 2] {
-        let [loss, norm] = read.map(f64::from);
-        if !loss.is_finite() {
-            return [loss, f64::NAN];
-        }
-        if norm.is_finite() {
-            optimizer.count();
-            self.version = next_version();
-        }
-        [loss, norm]
+        let state = Kept::of(self.context, &shared.state, states)?;
+        let buffers = [&shared.gradient, &shared.outcome, &shared.run];
+        let update = Update::submit(update, self, buffers, optimizer, lr)?;
+        self.version = next_version();
+        Ok((Outcome::pending(update), FinalState::Held(Arc::new(state))))
     }
 }

@@ -6,12 +6,14 @@
 use super::Gpu;
 use super::attended::Attended;
 use super::budget::Budget;
+use super::kept::Kept;
 use super::ops::recording;
 use super::recording::{Recording, Shared, Signature};
-use crate::backend::Quantity;
+use crate::backend::{FOREIGN, Quantity};
 use crate::error::{Error, Result};
 use crate::program::{Batch, Counted, Input, Slot, StartState};
 use crate::shape::Shape;
+use std::any::Any;
 
 /// Recordings that a plan keeps: of the shapes, and with and without learning, that take turns.
 const KEPT: usize = 3;
@@ -23,8 +25,6 @@ pub(super) struct Work {
     pub shared: Shared,
     recordings: Vec<Recording>,
     pub counted: Counted,
-    /// The state after the last run, where it came with something else.
-    pub state: Option<Vec<f32>>,
     /// The weights' version of a run that no backward run has followed yet.
     pub has_run: Option<u64>,
 }
@@ -44,7 +44,7 @@ impl Work {
             outcome: context.buffer("outcome", 4)?,
             gradient: context.buffer("gradient", net.program.parameters.len())?,
         };
-        Ok(Self { shared, recordings: Vec::new(), counted: Counted::default(), state: None, has_run: None })
+        Ok(Self { shared, recordings: Vec::new(), counted: Counted::default(), has_run: None })
     }
 
     /// The recording of the last run.
@@ -88,7 +88,7 @@ impl Work {
             memory: batch.memory.map_or(0, |memory| memory.steps),
             starts_itself: matches!(batch.start, StartState::Zero),
         };
-        (self.has_run, self.state) = (None, None);
+        self.has_run = None;
         self.find(net, signature)?;
         let (shared, recording) = (&self.shared, &self.recordings[0]);
         match batch.input {
@@ -122,8 +122,15 @@ impl Work {
             scored = targets.iter().filter(|&&target| target >= 0).count();
             context.write(&shared.targets, 0, &targets);
         }
-        if let StartState::From(state) = batch.start {
-            context.write(&shared.state, 0, state);
+        match batch.start {
+            // The recording makes it, or the last run has left it.
+            StartState::Zero | StartState::Carry => {}
+            StartState::From(state) => context.write(&shared.state, 0, state),
+            StartState::Held(state) => {
+                let any: &dyn Any = state;
+                let kept = any.downcast_ref::<Kept>().filter(|kept| std::ptr::eq(kept.context, context));
+                context.copy(&kept.ok_or(FOREIGN)?.buffer, &shared.state, state.size());
+            }
         }
         let (seed, step) = batch.training.map_or((0, 0), |key| (key.seed, key.step));
         let run: [u32; RUN_WORDS] = [
@@ -213,10 +220,9 @@ impl Work {
             Quantity::Output => slot(&recording.slots[program.output], program.slots[program.output])?,
             Quantity::LogProbs => slot(&self.shared.log_probs, Slot::Features(1))?,
             Quantity::InputGradient => slot(&recording.d_slots[program.input], program.slots[program.input])?,
-            Quantity::State => match &self.state {
-                Some(state) => out.copy_from_slice(state),
-                None => out.copy_from_slice(&context.read::<f32>(&self.shared.state, 0, out.len())?),
-            },
+            Quantity::State => {
+                out.copy_from_slice(&context.read::<f32>(&self.shared.state, 0, out.len())?);
+            }
             Quantity::StateGradient => {
                 out.copy_from_slice(&context.read::<f32>(&self.shared.d_state, 0, out.len())?);
             }

@@ -8,8 +8,9 @@ use crate::error::{Error, GpuTrouble};
 use crate::layers::Spec;
 use crate::network::Network;
 use crate::optim::{Optimizer, Rule};
-use crate::program::{Batch, DropoutKey, Input, Program, StartState};
+use crate::program::{Batch, DropoutKey, FinalState, Input, Program, StartState};
 use crate::shape::Shape;
+use std::sync::atomic::Ordering;
 
 /// Runs a program forward and back.
 fn validate(device: Device, program: Program, tokens: bool, what: &str) {
@@ -21,7 +22,7 @@ fn validate(device: Device, program: Program, tokens: bool, what: &str) {
 
 #[test]
 fn every_kernel_is_valid() {
-    let device = Device::noop();
+    let device = Device::on(Context::noop());
     for cell in CELLS {
         let features = |stack: &crate::layers::Recurrent| stack.program(3).expect("a program");
         validate(device, features(&stack_of(cell, 5)), false, cell);
@@ -49,7 +50,8 @@ fn a_step_of_learning_is_valid_by_every_rule() {
         Rule::Adam { betas: (0.9, 0.999), eps: 1e-8 },
     ];
     for rule in rules {
-        let mut network: Network<f32> = Network::new(program.clone(), Device::noop(), 0).expect("a network");
+        let mut network: Network<f32> =
+            Network::new(program.clone(), Device::on(Context::noop()), 0).expect("a network");
         let mut optimizer =
             Optimizer::new(rule, 0.1, Some(1.0), Some(1.0), network.num_trainable()).expect("an optimizer");
         let batch = Batch {
@@ -63,6 +65,34 @@ fn a_step_of_learning_is_valid_by_every_rule() {
             training: Some(DropoutKey { seed: 1, step: 2 }),
         };
         network.train_step(&batch, &mut optimizer, 0.1).expect("a step");
+    }
+}
+
+/// The host of a training loop that carries its state waits once every 16 steps.
+#[test]
+fn the_host_looks_now_and_then() {
+    let context = Context::noop();
+    let layers = stack_of(CELLS[0], 4);
+    let model = crate::models::LanguageModel { vocab_size: 7, embedding_size: None, layers };
+    let program = model.program().expect("a program");
+    let mut network: Network<f32> = Network::new(program, Device::on(context), 0).expect("a network");
+    let rule = Rule::Adam { betas: (0.9, 0.999), eps: 1e-8 };
+    let mut adam = Optimizer::new(rule, 0.0, None, None, network.num_trainable()).expect("an optimizer");
+    let mut state: Option<FinalState<f32>> = None;
+    for step in 0..40 {
+        let batch = Batch {
+            shape: Shape { batch: 2, steps: 3 },
+            input: Input::Tokens(&[-1, 1, 2, 3, 4, 5]),
+            targets: Some(&[0, 1, 2, 3, 4, -1]),
+            lengths: None,
+            mask: None,
+            memory: None,
+            start: state.as_ref().map_or(StartState::Zero, FinalState::start),
+            training: Some(DropoutKey { seed: 1, step }),
+        };
+        let (_, after) = network.learn(&batch, &mut adam, 0.1).expect("a step");
+        state = Some(after);
+        assert_eq!(context.reads.load(Ordering::Relaxed), (step as usize + 1) / 16);
     }
 }
 

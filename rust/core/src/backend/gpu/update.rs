@@ -4,14 +4,17 @@ use super::Gpu;
 use super::calls::{Calls, Recorded, words};
 use super::context::Context;
 use super::kernel::{THREADS, over};
+use crate::backend::Pending;
 use crate::error::{Error, Result};
 use crate::optim::{Held, Numbers, Optimizer, Rule};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Gradients whose squares one workgroup adds.
 const CHUNK: usize = 64 * THREADS;
 /// The calls of an update whose numbers change from one to the next.
 const SQUARES: usize = 0;
+const NORM: usize = 1;
 const RULE: usize = 2;
 
 /// Moving averages on the device.
@@ -64,15 +67,15 @@ pub(super) struct Update {
 }
 
 impl Update {
-    /// Submits an update along `gradient`; its norm comes to be at place 1 of `outcome`. Where that or the
-    /// loss at place 0 is not finite the weights stay as they are.
+    /// Submits an update along `gradient`, of a run whose loss is at place 0 of `outcome`. Where that or the
+    /// norm is not finite, here or in an update that nobody has looked at, the weights stay as they are.
     pub fn submit(
         known: &mut Option<Self>,
         net: &Gpu,
         [gradient, outcome, run]: [&wgpu::Buffer; 3],
         optimizer: &mut Optimizer<f32>,
         lr: f64,
-    ) -> Result<()> {
+    ) -> Result<Arc<dyn Pending>> {
         let trainable = net.program.parameters.trainable();
         if optimizer.len() != trainable {
             return Err(Error::shape("optimizer", format!("({trainable},)"), &[optimizer.len()]));
@@ -84,16 +87,19 @@ impl Update {
         }
         let averages = optimizer.held::<Averages>().filter(here);
         let averages = averages.ok_or(Error::Tape("the optimiser's averages left the device"))?;
-        if known.as_ref().is_none_or(|update| update.averages != averages.id) {
-            let calls = record(net, gradient, outcome, run, averages)?;
-            *known = Some(Self { averages: averages.id, calls });
-        }
-        let Some(update) = known else { return Ok(()) };
+        let update = match known {
+            Some(update) if update.averages == averages.id => update,
+            other => {
+                let calls = record(net, gradient, outcome, run, averages)?;
+                other.insert(Self { averages: averages.id, calls })
+            }
+        };
         let bound = numbers.clip_value.min(f64::from(f32::MAX)) as f32;
         update.calls.set(net.context, SQUARES, words![trainable, bound]);
+        update.calls.set(net.context, NORM, words![trainable.div_ceil(CHUNK), net.unread.place()]);
         update.calls.set(net.context, RULE, &rule_words(trainable, bound, &numbers, lr));
         update.calls.submit(net.context);
-        Ok(())
+        net.unread.note(optimizer.count())
     }
 }
 
@@ -111,7 +117,7 @@ fn record(
     let kernel = context.kernel("squares", SQUARES_TEXT);
     calls.add(&kernel, &[gradient, &squares], &[], [parts.max(1), 1, 1]);
     let kernel = context.kernel("norm", NORM_TEXT);
-    calls.add(&kernel, &[&squares, outcome], words![parts], [1, 1, 1]);
+    calls.add(&kernel, &[&squares, outcome, &net.unread.told], &[], [1, 1, 1]);
     let kernel = context.kernel("update", include_str!("wgsl/update.wgsl"));
     let [first, second] = &averages.buffers;
     let mut grid = over(len);

@@ -17,14 +17,15 @@ mod vectors;
 mod work;
 
 use super::{
-    Backend, ByRun, Decoder, Plan, Quantity, Upstream, WEIGHTS_CHANGED, learn, mean_loss, next_version,
+    Backend, ByRun, Decoder, Learner, Outcome, Plan, Quantity, Upstream, WEIGHTS_CHANGED, mean_loss,
+    next_version,
 };
 use crate::cells::Lanes;
 use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::optim::Optimizer;
 use crate::params::ParamId;
-use crate::program::{Batch, Input, Program, Slot, StartState};
+use crate::program::{Batch, FinalState, Input, Program, Slot, StartState};
 use crate::shape::Shape;
 use work::Work;
 
@@ -78,6 +79,7 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
             }
             StartState::Carry => {}
             StartState::From(state) => work.state = state.to_vec(),
+            StartState::Held(state) => work.state = state.fetch()?,
         }
         work.targets = batch.targets.map(|targets| work.to_steps(Slot::Features(1), targets));
         work.slots = program.slots.iter().map(|&slot| vec![T::ZERO; stored(slot, batch.shape)]).collect();
@@ -159,16 +161,6 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
         Ok(plan.work::<Work<T>>()?.gradient.clone())
     }
 
-    fn loss(&self, plan: &Plan) -> Result<f64> {
-        let work: &Work<T> = plan.work()?;
-        let targets = work.targets.as_deref().unwrap_or_default();
-        Ok(mean_loss(work.steps().iter().filter_map(|p| Some((*targets.get(p.at)?, work.log_probs[p.at])))))
-    }
-
-    fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
-        self.apply(&plan.work::<Work<T>>()?.gradient, optimizer, lr)
-    }
-
     fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
         let learn = self.program.parameters.trainable();
         let norm = optimizer.update(&mut self.values[..learn], &gradient[..learn], lr)?;
@@ -184,8 +176,20 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
         batch: &Batch<'_, T>,
         optimizer: &mut Optimizer<T>,
         lr: f64,
-    ) -> Result<[f64; 2]> {
-        learn(self, plan, batch, optimizer, lr)
+    ) -> Result<(Outcome, FinalState<T>)> {
+        self.step(self.program.state_width(), plan, batch, optimizer, lr)
+    }
+}
+
+impl<T: Float + Lanes> Learner<T> for Reference<T> {
+    fn loss(&self, plan: &Plan) -> Result<f64> {
+        let work: &Work<T> = plan.work()?;
+        let targets = work.targets.as_deref().unwrap_or_default();
+        Ok(mean_loss(work.steps().iter().filter_map(|p| Some((*targets.get(p.at)?, work.log_probs[p.at])))))
+    }
+
+    fn update(&mut self, plan: &mut Plan, optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
+        self.apply(&plan.work::<Work<T>>()?.gradient, optimizer, lr)
     }
 }
 

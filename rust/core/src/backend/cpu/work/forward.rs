@@ -23,6 +23,9 @@ impl<T: Elementary> Work<T> {
         self.training = batch.training;
         deal(&self.counted, &mut self.order, self.parts.iter_mut().map(|part| &mut part.group));
         self.parts.iter_mut().for_each(|part| part.penalty = T::ZERO);
+        if let StartState::Held(state) = batch.start {
+            self.state.copy_from_slice(&state.fetch()?);
+        }
         enter(cpu.row_operations * self.rows() as f64, |crew| self.run(cpu, batch, crew))?;
         self.ready = batch.training.is_some().then_some(cpu.version);
         Ok(())
@@ -33,7 +36,8 @@ impl<T: Elementary> Work<T> {
         self.from_initial = matches!(batch.start, StartState::Zero);
         match batch.start {
             StartState::Zero => program.initial_state(&cpu.values, batch.shape.batch, &mut self.state),
-            StartState::Carry => {}
+            // It is there already.
+            StartState::Carry | StartState::Held(_) => {}
             StartState::From(state) => self.state.copy_from_slice(state),
         }
         match batch.input {

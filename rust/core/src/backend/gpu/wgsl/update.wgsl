@@ -1,5 +1,4 @@
-// Clipping, weight decay and the update rule of optim/rules.rs, weight by weight. Nothing changes where the
-// loss or the gradients' norm is not finite.
+// Clipping, weight decay and the update rule of optim/rules.rs, weight by weight, where norm.wgsl allows it.
 struct P {
     len: u32,
     // 0: gradient descent, 1: with momentum, 2: RMSprop, 3: Adam.
@@ -21,7 +20,7 @@ struct P {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = index(group, local);
     let norm = outcome[1];
-    if i >= p.len || !is_finite(outcome[0]) || !is_finite(norm) {
+    if i >= p.len || outcome[3] == 0.0 {
         return;
     }
     let scale = select(1.0, p.limit / norm, norm > p.limit);
