@@ -1,20 +1,26 @@
 //! Moving averages that a device keeps between its updates.
 
-use super::{Optimizer, Rule, check_rate};
+use super::Optimizer;
+#[cfg(feature = "wgpu")]
+use super::{Rule, check_rate};
 use crate::error::Result;
 use crate::float::Float;
 use std::any::Any;
 use std::fmt::Debug;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "wgpu")]
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Moving averages in the memory of a device.
 pub(crate) trait Held<T>: Any + Debug + Send + Sync {
-    /// Copies them out, in the order of [`Rule::moments`].
+    /// Copies them out, in the order of [`super::Rule::moments`].
     fn fetch(&self) -> Result<Vec<Vec<T>>>;
 }
 
 /// What a device needs to know to make one update.
+#[cfg(feature = "wgpu")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbers {
     pub rule: Rule,
@@ -30,6 +36,8 @@ pub(crate) struct Numbers {
     pub step: u64,
 }
 
+/// What a device that makes updates asks for.
+#[cfg(feature = "wgpu")]
 impl<T: Float> Optimizer<T> {
     /// The numbers of the next update, at rate `lr`.
     pub(crate) fn numbers(&self, lr: f64) -> Result<Numbers> {
@@ -67,19 +75,21 @@ impl<T: Float> Optimizer<T> {
         Ok(())
     }
 
-    /// The reverse of [`Optimizer::hold`].
+    /// Counts an update that a device may still be at. Whoever finds that it changed nothing takes it from the
+    /// count that is returned.
+    pub(crate) fn count(&mut self) -> Arc<AtomicU64> {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.steps.clone()
+    }
+}
+
+impl<T: Float> Optimizer<T> {
+    /// Brings moving averages back that are on a device.
     pub(super) fn bring_home(&mut self) -> Result<()> {
         if self.held.is_some() {
             self.moments = self.state()?;
             self.held = None;
         }
         Ok(())
-    }
-
-    /// Counts an update that a device may still be at. Whoever finds that it changed nothing takes it from the
-    /// count that is returned.
-    pub(crate) fn count(&mut self) -> Arc<AtomicU64> {
-        self.steps.fetch_add(1, Ordering::Relaxed);
-        self.steps.clone()
     }
 }

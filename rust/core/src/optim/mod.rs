@@ -4,7 +4,9 @@ mod held;
 mod rules;
 mod sweep;
 
-pub(crate) use held::{Held, Numbers};
+pub(crate) use held::Held;
+#[cfg(feature = "wgpu")]
+pub(crate) use held::Numbers;
 pub use rules::Rule;
 
 use crate::error::{Error, Result};
