@@ -175,6 +175,37 @@ def test_the_cap_of_memory_holds() -> None:
 
 
 @pytest.mark.usefixtures("adapter")
+def test_segments_give_what_one_piece_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sequences too long for one buffer are cut: here after every third step."""
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal((3, 7, width)).astype(np.float32) for width in (4, 10))
+
+    def outcome(device: str) -> dict[str, np.ndarray]:
+        layer = nn.LSTM(4, 5, num_layers=2, bidirectional=True, dropout=0.2, device=device, seed=0)
+        sgd = seqrs.optim.SGD(layer, lr=0.01, momentum=0.9)
+        for _ in range(5):
+            y, state, tape = layer.forward(x, lengths=[7, 0, 5], training=True)
+            g = layer.backward(tape, dy)
+            sgd.step(g)
+        weights = {f"stepped {name}": values for name, values in layer.state_dict().items()}
+        return {"y": y, "h": state[0], "c": state[1], "x": g.x} | g.params | weights
+
+    on_cpu, whole = outcome("cpu"), outcome("gpu")
+    monkeypatch.setenv("SEQRS_GPU_MAX_STEPS", "3")
+    cut = outcome("gpu")
+    for name, values in cut.items():
+        np.testing.assert_allclose(values, whole[name], rtol=1e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(values, on_cpu[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    # Sums over steps are added up in another order.
+    assert any((values != whole[name]).any() for name, values in cut.items())
+    monkeypatch.setenv("SEQRS_GPU_MAX_STEPS", "0")
+    with pytest.raises(
+        ValueError, match="SEQRS_GPU_MAX_STEPS: expected a whole number of steps of at least 1"
+    ):
+        nn.LSTM(4, 5, device="gpu")(x)
+
+
+@pytest.mark.usefixtures("adapter")
 def test_reset_gives_everything_back() -> None:
     code = """
         import numpy as np

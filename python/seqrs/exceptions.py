@@ -84,7 +84,8 @@ class GpuOutOfMemoryError(MemoryError):
     """A graphics processor has not the memory that was asked for, or may not take it.
 
     The message names the largest tensors, what limits them, and what to reduce. The most that may be taken
-    is the environment variable ``SEQRS_GPU_MAX_BYTES``.
+    is the environment variable ``SEQRS_GPU_MAX_BYTES``. Long sequences are cut into segments before a single
+    tensor is too large: see :mod:`seqrs.gpu`.
     """
 
 

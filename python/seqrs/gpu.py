@@ -7,6 +7,11 @@ processor itself plays (Mesa's lavapipe) is many times slower than ``device="cpu
 alone: it is taken only if named or if ``SEQRS_ALLOW_SOFTWARE_GPU`` is 1. ``SEQRS_GPU_MAX_BYTES`` is the
 most memory that may be taken on a device (Vulkan and DX12).
 
+An adapter binds no more of one tensor at a time than its limit ``max_storage_buffer_binding_size``, 128 MiB on
+some. Sequences for which that is too little are cut into segments of fewer steps, with the same results but
+for the rounding of sums over steps. What one step of the batch has, a weight, and a memory that is attended to
+have to be within the limit: else :class:`~seqrs.exceptions.GpuOutOfMemoryError` says what was too large.
+
 ``device="auto"`` is a graphics processor where there is one and the work is worth it, else ``"cpu"``; the
 logger ``"seqrs"`` says why, at level INFO.
 """

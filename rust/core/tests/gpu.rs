@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{CELLS, Data, Draw, MODELS, SETTINGS, fits, gpu, outcome, stack_of};
+use common::{CELLS, Data, Draw, MODELS, SETTINGS, again_in_segments, fits, gpu, outcome, stack_of};
 use seqrs::Error;
 use seqrs::layers::Spec;
 use seqrs::network::Outcome;
@@ -198,6 +198,33 @@ fn long_sums_equal_the_reference() {
     let program = stack_of(r#"{"cell": "gru", "form": "after"}"#, 9).program(2).expect("a stack");
     let data = Data::<f32>::draw(&mut Draw::new(4), &program, Shape { batch: 1, steps: 8_000 }, false);
     check(device, "a long layer", &program, &data, 100.0);
+}
+
+#[test]
+fn segments_equal_the_reference() {
+    let tests = [
+        "models_equal_the_reference",
+        "cells_equal_the_reference",
+        "scores_and_states_equal_the_reference",
+        "training_follows_the_reference_and_goes_on_elsewhere",
+        "runs_that_are_not_finite_leave_nothing",
+        "every_run_gives_the_same_bits_whatever_ran_before",
+    ];
+    again_in_segments(3, &tests);
+    again_in_segments(40, &["ops_equal_the_reference"]);
+}
+
+/// A layer whose slots are more than some adapters can bind (134 MB): it is cut there without being told to.
+#[test]
+fn a_large_layer_equals_the_processors() {
+    let Some((device, _one)) = gpu() else { return };
+    let mut stack = stack_of(r#"{"cell": "lstm", "form": "none"}"#, 7);
+    stack.num_layers = 1;
+    let program = stack.program(1).expect("a stack");
+    let shape = Shape { batch: 1200, steps: 1000 };
+    let data = Data::<f32>::draw(&mut Draw::new(6), &program, shape, false);
+    let want = outcome(&network(&program, Device::open("cpu").expect("a processor")), &data);
+    assert_near("a large layer", &outcome(&network(&program, device), &data), &want, 10.0);
 }
 
 #[test]

@@ -100,6 +100,11 @@ fn attention() {
     }
 }
 
+#[test]
+fn segments() {
+    again_in_segments(3, &["projections", "layer_normalisation", "attention", "memories_in_turn"]);
+}
+
 /// Batches of one shape whose memories are of several lengths, one after the other on the same network; and each
 /// again, to the same bits.
 #[test]

@@ -356,6 +356,19 @@ pub fn assert_within<T: Float>(what: &str, got: &[T], want: &[T], times: f64) {
     }
 }
 
+/// Runs tests of this file once more, in a process that cuts its runs on the device into segments of so many
+/// steps, as it does with long sequences.
+#[cfg(feature = "wgpu")]
+pub fn again_in_segments(steps: usize, tests: &[&str]) {
+    let this = std::env::current_exe().expect("the file's own program");
+    let mut again = std::process::Command::new(this);
+    again.arg("--exact").args(tests).env("SEQRS_GPU_MAX_STEPS", steps.to_string());
+    let run = again.output().expect("a process");
+    let [out, err] = [run.stdout, run.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let all = format!("ok. {} passed", tests.len());
+    assert!(run.status.success() && out.contains(&all), "in segments of {steps} steps: {out}{err}");
+}
+
 /// The graphics processor, for one test at a time. Without one its tests pass and say so; with
 /// `SEQRS_TEST_GPU=require` they fail then.
 #[cfg(feature = "wgpu")]

@@ -178,11 +178,20 @@ fn software() -> Result<bool> {
 
 /// The most bytes that buffers may take, where the user has said so.
 pub(super) fn cap() -> Result<Option<u64>> {
-    let Some(value) = variable("SEQRS_GPU_MAX_BYTES") else { return Ok(None) };
-    let bytes = value.parse::<u64>().ok().filter(|&bytes| bytes > 0);
-    bytes.map(Some).ok_or_else(|| {
-        Error::value("SEQRS_GPU_MAX_BYTES", "a whole number of bytes of at least 1", format!("{value:?}"))
-    })
+    number("SEQRS_GPU_MAX_BYTES", "a whole number of bytes of at least 1")
+}
+
+/// The most steps of a segment, where a test has said so: see [`super::segments`].
+pub(super) fn most_steps() -> Result<Option<usize>> {
+    let steps = number("SEQRS_GPU_MAX_STEPS", "a whole number of steps of at least 1")?;
+    Ok(steps.map(|steps| usize::try_from(steps).unwrap_or(usize::MAX)))
+}
+
+/// An environment variable that is a number of at least 1.
+fn number(name: &'static str, expected: &'static str) -> Result<Option<u64>> {
+    let Some(value) = variable(name) else { return Ok(None) };
+    let number = value.parse::<u64>().ok().filter(|&number| number > 0);
+    number.map(Some).ok_or_else(|| Error::value(name, expected, format!("{value:?}")))
 }
 
 #[cfg(test)]

@@ -13,18 +13,25 @@ pub(super) fn reverse(r: &mut Recorder<'_>, input: SlotId, out: SlotId) -> Resul
     if r.has_tokens(input) {
         return Ok(());
     }
-    let (context, width, len) = (r.context(), r.width(input), r.places(input) * r.width(input));
-    let kernel = context.kernel("reverse", include_str!("wgsl/reverse.wgsl"));
-    let numbers = |add: bool| *words![len, width, r.batch(), add];
-    let (forward, backward) = (numbers(false), numbers(r.adds_to(input)));
-    let lengths = &r.shared.lengths;
-    r.forward.add(&kernel, &[&r.slot(input), lengths, &r.slot(out)], &forward, over(len));
-
-    // Turned round twice a row is as it was.
-    let mut back = Calls::default();
-    back.add(&kernel, &[&r.d_slot(out), lengths, &r.d_slot(input)], &backward, over(len));
-    r.back(back);
-    Ok(())
+    let kernel = r.context().kernel("reverse", include_str!("wgsl/reverse.wgsl"));
+    let (lengths, segments) = (&r.shared.lengths, r.segments.clone());
+    r.each_segment(|r| {
+        let (width, batch, to) = (r.width(input), r.batch(), r.segment);
+        let len = r.places(input) * width;
+        let mut back = Calls::default();
+        // Where the lengths of rows differ, a segment may have steps of any.
+        for from in &segments {
+            let numbers = |add: bool| *words![len, width, batch, to.first, from.first, from.steps, add];
+            let later = from.number > 0;
+            let buffers = [&r.slot_in(from.number, input), lengths, &r.slot(out)];
+            r.forward.add(&kernel, &buffers, &numbers(later), over(len));
+            // Turned round twice a row is as it was.
+            let buffers = [&r.d_slot_in(from.number, out), lengths, &r.d_slot(input)];
+            back.add(&kernel, &buffers, &numbers(later || r.adds_to(input)), over(len));
+        }
+        r.back(back);
+        Ok(())
+    })
 }
 
 /// Two slots side by side.

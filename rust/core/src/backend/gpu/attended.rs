@@ -1,9 +1,9 @@
 //! The memory that a layer attends to, brought to the device.
 
 use super::context::Context;
+use super::segments::Segment;
 use crate::error::Result;
 use crate::program::{Memory, Program};
-use crate::shape::Shape;
 
 /// A memory of S steps a row, and what comes back of it.
 #[derive(Clone)]
@@ -14,8 +14,8 @@ pub(super) struct Attended {
     pub values: wgpu::Buffer,
     /// Steps of each row, (B).
     pub lengths: wgpu::Buffer,
-    /// Of each step of the memory its share, (T, B, S).
-    pub shares: wgpu::Buffer,
+    /// Of each step of the memory its share, (T, B, S), segment by segment.
+    pub shares: Vec<wgpu::Buffer>,
     /// The gradient, (B, S, D).
     pub d: wgpu::Buffer,
 }
@@ -25,17 +25,19 @@ impl Attended {
     pub fn new(
         context: &Context,
         program: &Program,
-        shape: Shape,
-        steps: usize,
+        segments: &[Segment],
+        [batch, steps]: [usize; 2],
         learns: bool,
     ) -> Result<Option<Self>> {
         let Some(width) = program.memory else { return Ok(None) };
-        let numbers = shape.batch * steps * width;
+        let numbers = batch * steps * width;
+        let shares =
+            |segment: &Segment| context.buffer("shares of the memory", segment.steps * batch * steps);
         Ok(Some(Self {
             steps,
             values: context.buffer("memory", numbers)?,
-            lengths: context.buffer("lengths of the memory", shape.batch)?,
-            shares: context.buffer("shares of the memory", shape.rows() * steps)?,
+            lengths: context.buffer("lengths of the memory", batch)?,
+            shares: segments.iter().map(shares).collect::<Result<_>>()?,
             d: context.buffer("gradient of the memory", if learns { numbers } else { 0 })?,
         }))
     }

@@ -44,6 +44,11 @@ impl Budget {
         self.0.push((name.into(), 4 * numbers as u64));
     }
 
+    /// Bytes of the largest.
+    pub fn largest(&self) -> u64 {
+        self.0.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0)
+    }
+
     /// Fails if the device has no room for it all beside what it holds: `reduce` is what one can do then.
     pub fn check(mut self, context: &Context, reduce: &str) -> Result<()> {
         let Self(tensors) = &mut self;

@@ -12,19 +12,26 @@ pub(super) fn record(r: &mut Recorder<'_>, logits: SlotId) -> Result<()> {
     if !r.signature.scores {
         return Ok(());
     }
-    let (context, rows, classes) = (r.context(), r.places(logits), r.width(logits));
-    let grid = [rows.min(GRID), rows.div_ceil(GRID), 1];
-    let log_sums = r.buffer("log sums", rows)?;
-    let kernel = context.kernel("cross entropy", CROSS_ENTROPY);
-    let (z, log_probs, targets) = (r.slot(logits), &r.shared.log_probs, &r.shared.targets);
-    r.forward.add(&kernel, &[&z, targets, log_probs, &log_sums], words![rows, classes], grid);
-    let kernel = context.kernel("mean loss", MEAN_LOSS);
-    r.forward.add(&kernel, &[log_probs, &r.shared.outcome], words![rows], [1, 1, 1]);
+    let (log_probs, targets) = (&r.shared.log_probs, &r.shared.targets);
+    r.each_segment(|r| {
+        let (context, rows, classes, first) = (r.context(), r.places(logits), r.width(logits), r.first());
+        let grid = [rows.min(GRID), rows.div_ceil(GRID), 1];
+        let log_sums = r.buffer("log sums", rows)?;
+        let kernel = context.kernel("cross entropy", CROSS_ENTROPY);
+        let buffers = [&r.slot(logits), targets, log_probs, &log_sums];
+        r.forward.add(&kernel, &buffers, words![rows, classes, first], grid);
 
-    let mut back = Calls::default();
-    let kernel = context.kernel("cross entropy backward", include_str!("wgsl/cross_entropy_backward.wgsl"));
-    back.add(&kernel, &[targets, &log_sums, &r.d_slot(logits)], words![rows, classes], over(rows * classes));
-    r.back(back);
+        let mut back = Calls::default();
+        let kernel =
+            context.kernel("cross entropy backward", include_str!("wgsl/cross_entropy_backward.wgsl"));
+        let buffers = [targets, &log_sums, &r.d_slot(logits)];
+        back.add(&kernel, &buffers, words![rows, classes, first], over(rows * classes));
+        r.back(back);
+        Ok(())
+    })?;
+    let kernel = r.context().kernel("mean loss", MEAN_LOSS);
+    let rows = r.signature.shape.rows();
+    r.forward.add(&kernel, &[log_probs, &r.shared.outcome], words![rows], [1, 1, 1]);
     Ok(())
 }
 

@@ -77,7 +77,7 @@ impl Texts {
             let allowed = context.buffer("tokens that may be drawn", classes)?;
             let drawn = context.buffer("drawn tokens", rows * (DRAW * AT_ONCE + 1))?;
             let kernel = context.kernel("sample", SAMPLE);
-            let logits = &recording.slots[net.program.output];
+            let logits = &recording.slots[net.program.output][0];
             let buffers = [logits, &allowed, &texts, &tokens.values, &self.work.shared.lengths, &drawn];
             let mut calls = Calls::default();
             calls.add(&kernel, &buffers, &[], [rows, 1, 1]);

@@ -22,7 +22,7 @@ pub(super) fn record(
     let limit = (keep * f64::from(1 << 24)).ceil() as u32;
     let site = (Kind::Dropout as u32) << 24 | site;
     let kernel = context.kernel("dropout", include_str!("wgsl/dropout.wgsl"));
-    let numbers = |add: bool| *words![len, width, r.batch(), once, site, limit, 1.0 / keep, add];
+    let numbers = |add: bool| *words![len, width, r.batch(), r.first(), once, site, limit, 1.0 / keep, add];
     let (forward, backward) = (numbers(false), numbers(r.adds_to(input)));
     let times = &r.shared.times;
     r.forward.add(&kernel, &[&r.slot(input), times, &r.slot(out)], &forward, over(len));

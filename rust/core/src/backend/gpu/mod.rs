@@ -17,6 +17,7 @@ mod cross_entropy;
 mod decode;
 mod dropout;
 mod embedding;
+mod fit;
 mod guarded;
 mod kept;
 mod kernel;
@@ -30,6 +31,7 @@ mod product;
 mod recording;
 mod run;
 mod scan;
+mod segments;
 mod symbol;
 #[cfg(test)]
 mod tests;

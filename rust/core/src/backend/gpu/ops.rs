@@ -6,9 +6,9 @@ use super::{activate, arrange, cross_entropy, dropout, embedding, layer_norm, li
 use crate::error::Result;
 use crate::program::{Op, Program};
 
-/// What a program does with batches of one shape.
-pub(super) fn recording(net: &Gpu, shared: &Shared, signature: Signature) -> Result<Recording> {
-    let mut recorder = Recorder::new(net, shared, signature)?;
+/// What a program does with batches of one shape, `each` steps in a segment.
+pub(super) fn recording(net: &Gpu, shared: &Shared, signature: Signature, each: usize) -> Result<Recording> {
+    let mut recorder = Recorder::new(net, shared, signature, each)?;
     record_all(&mut recorder, &net.program)?;
     recorder.finish()
 }
@@ -55,17 +55,25 @@ fn other_direction(program: &Program, first: usize) -> Option<usize> {
 /// Adds the calls of one op.
 fn record(r: &mut Recorder<'_>, op: &Op) -> Result<()> {
     match *op {
-        Op::Gather { tokens, table, dropout, out } => embedding::record(r, tokens, table, dropout, out),
-        Op::Dropout { input, p, variational, site, out } => {
-            dropout::record(r, input, p, variational, site, out)
+        Op::Gather { tokens, table, dropout, out } => {
+            r.by_rows(out, |r| embedding::record(r, tokens, table, dropout, out))
         }
-        Op::Activate { input, activation, out } => activate::record(r, input, activation, out),
+        Op::Dropout { input, p, variational, site, out } => {
+            r.by_rows(out, |r| dropout::record(r, input, p, variational, site, out))
+        }
+        Op::Activate { input, activation, out } => {
+            r.by_rows(out, |r| activate::record(r, input, activation, out))
+        }
         Op::Reverse { input, out } => arrange::reverse(r, input, out),
-        Op::Concat { inputs, out } => arrange::concat(r, inputs, out),
-        Op::Add { inputs, scale, out } => arrange::sum(r, inputs, scale, out),
+        Op::Concat { inputs, out } => r.by_rows(out, |r| arrange::concat(r, inputs, out)),
+        Op::Add { inputs, scale, out } => r.by_rows(out, |r| arrange::sum(r, inputs, scale, out)),
         Op::Scan(ref recurrence) => scan::record(r, &[recurrence]),
-        Op::LayerNorm { input, gain, bias, eps, out } => layer_norm::record(r, input, [gain, bias], eps, out),
-        Op::Linear { input, weight, bias, out } => linear::record(r, input, weight, bias, out),
+        Op::LayerNorm { input, gain, bias, eps, out } => {
+            r.by_rows(out, |r| layer_norm::record(r, input, [gain, bias], eps, out))
+        }
+        Op::Linear { input, weight, bias, out } => {
+            r.by_rows(out, |r| linear::record(r, input, weight, bias, out))
+        }
         Op::Pool { input, how, out } => pool::record(r, input, how, out),
         Op::AttentionPool { input, weight, bias, context, out } => {
             pool::attention(r, input, [weight, bias, context], out)

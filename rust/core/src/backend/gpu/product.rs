@@ -8,7 +8,7 @@ use crate::error::Result;
 use std::sync::Arc;
 
 /// Rows and columns of a tile of the product.
-const TILE: usize = 64;
+pub(super) const TILE: usize = 64;
 /// Terms of a sum that one workgroup adds, at most.
 const CHUNK: usize = 4096;
 /// Workgroups of a product below which its sums are cut further, and the fewest terms of a part then.

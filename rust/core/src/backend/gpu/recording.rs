@@ -6,6 +6,7 @@ use super::calls::{Calls, Recorded};
 use super::context::Context;
 use super::copies::{fill, scaled};
 use super::product::{Matrix, sum_rows};
+use super::segments::{Segment, segments};
 use super::tokens::Tokens;
 use crate::error::{Error, Result};
 use crate::params::ParamId;
@@ -54,10 +55,12 @@ pub(super) struct Shared {
 /// gradients of steps that do not count are zero; what a slot holds there is finite.
 pub(super) struct Recording {
     pub signature: Signature,
-    pub slots: Vec<wgpu::Buffer>,
-    pub d_slots: Vec<wgpu::Buffer>,
+    pub segments: Vec<Segment>,
+    /// Slot by slot, segment by segment; a pooled slot has one buffer.
+    pub slots: Vec<Vec<wgpu::Buffer>>,
+    pub d_slots: Vec<Vec<wgpu::Buffer>>,
     /// Of the slots that are the input, or the input reversed, where that is tokens.
-    pub tokens: Vec<Option<Tokens>>,
+    pub tokens: Vec<Vec<Tokens>>,
     /// Where a layer attends to one.
     pub memory: Option<Attended>,
     pub forward: Recorded,
@@ -65,6 +68,24 @@ pub(super) struct Recording {
 }
 
 impl Recording {
+    /// Brings numbers of all places to the segments they belong to.
+    pub fn write(&self, context: &Context, buffers: &[wgpu::Buffer], width: usize, values: &[f32]) {
+        let step = self.signature.shape.batch * width;
+        for (segment, buffer) in self.segments.iter().zip(buffers) {
+            context.write(buffer, 0, &values[segment.first * step..][..segment.steps * step]);
+        }
+    }
+
+    /// Copies the numbers of all places out.
+    pub fn read(&self, context: &Context, buffers: &[wgpu::Buffer], width: usize) -> Result<Vec<f32>> {
+        let step = self.signature.shape.batch * width;
+        let mut all = Vec::with_capacity(self.signature.shape.steps * step);
+        for (segment, buffer) in self.segments.iter().zip(buffers) {
+            all.extend(context.read::<f32>(buffer, 0, segment.steps * step)?);
+        }
+        Ok(all)
+    }
+
     /// The memory of a program that attends to one.
     pub fn attended(&self) -> Result<&Attended> {
         self.memory.as_ref().ok_or(Error::Tape("no layer attends to a memory"))
@@ -76,11 +97,14 @@ pub(super) struct Recorder<'a> {
     pub net: &'a Gpu,
     pub shared: &'a Shared,
     pub signature: Signature,
+    pub segments: Vec<Segment>,
+    /// The one whose calls are recorded.
+    pub segment: Segment,
     pub forward: Calls,
     pub memory: Option<Attended>,
-    slots: Vec<wgpu::Buffer>,
-    d_slots: Vec<wgpu::Buffer>,
-    tokens: Vec<Option<Tokens>>,
+    slots: Vec<Vec<wgpu::Buffer>>,
+    d_slots: Vec<Vec<wgpu::Buffer>>,
+    tokens: Vec<Vec<Tokens>>,
     /// Slots whose gradients start at zero because several ops add to them, or none fills them.
     cleared: Vec<SlotId>,
     /// Op by op, in the order of the way forward.
@@ -88,17 +112,23 @@ pub(super) struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    /// A recording that has nothing yet but what comes before all ops.
-    pub fn new(net: &'a Gpu, shared: &'a Shared, signature: Signature) -> Result<Self> {
-        let Program { slots, .. } = &net.program;
-        let tokens = (0..slots.len()).map(|slot| tokens(net, signature, slot)).collect::<Result<Vec<_>>>()?;
-        let buffers = |name: &str, wanted: &dyn Fn(SlotId) -> bool| -> Result<Vec<wgpu::Buffer>> {
-            let buffer = |(i, &slot): (usize, &Slot)| {
-                let wanted = wanted(i) && tokens[i].is_none();
-                let len = if wanted { numbers(slot, signature.shape) } else { 0 };
-                net.context.buffer(&format!("{name} {i}"), len)
+    /// A recording that has nothing yet but what comes before all ops; `each` is how many steps are a segment.
+    pub fn new(net: &'a Gpu, shared: &'a Shared, signature: Signature, each: usize) -> Result<Self> {
+        let (Program { slots, .. }, batch) = (&net.program, signature.shape.batch);
+        let segments = segments(signature.shape.steps, each);
+        let tokens = (0..slots.len())
+            .map(|slot| tokens(net, signature, &segments, slot))
+            .collect::<Result<Vec<_>>>()?;
+        let buffers = |name: &str, wanted: &dyn Fn(SlotId) -> bool| -> Result<Vec<Vec<wgpu::Buffer>>> {
+            let of_slot = |(i, &slot): (usize, &Slot)| {
+                let wanted = wanted(i) && tokens[i].is_empty();
+                let buffer = |segment: &Segment| {
+                    let len = if wanted { numbers(slot, batch, segment.steps) } else { 0 };
+                    net.context.buffer(&format!("{name} {i}"), len)
+                };
+                segments[..if slot.is_pooled() { 1 } else { segments.len() }].iter().map(buffer).collect()
             };
-            slots.iter().enumerate().map(buffer).collect()
+            slots.iter().enumerate().map(of_slot).collect()
         };
         let values = buffers("slot", &|_| true)?;
         let in_place = |slot| signature.scores && slot == net.program.output;
@@ -111,18 +141,20 @@ impl<'a> Recorder<'a> {
             net,
             shared,
             signature,
+            segment: segments[0],
             forward: Calls::default(),
             memory: Attended::new(
                 net.context,
                 &net.program,
-                signature.shape,
-                signature.memory,
+                &segments,
+                [batch, signature.memory],
                 signature.learns,
             )?,
+            segments,
             slots: values,
             d_slots: gradients,
             cleared: (0..slots.len())
-                .filter(|&slot| tokens[slot].is_none())
+                .filter(|&slot| tokens[slot].is_empty())
                 .filter(|&slot| !net.program.has_one_reader(slot) && slot != net.program.output)
                 .collect(),
             backward: Vec::new(),
@@ -158,8 +190,10 @@ impl<'a> Recorder<'a> {
         let mut backward = Calls::default();
         if self.signature.learns {
             for &slot in &self.cleared {
-                let len = numbers(self.net.program.slots[slot], self.signature.shape);
-                fill(context, &mut backward, &self.d_slots[slot], 0, len);
+                for (segment, buffer) in self.segments.iter().zip(&self.d_slots[slot]) {
+                    let len = numbers(self.net.program.slots[slot], self.batch(), segment.steps);
+                    fill(context, &mut backward, buffer, 0, len);
+                }
             }
             fill(context, &mut backward, &self.shared.gradient, 0, self.net.program.parameters.len());
             self.backward.drain(..).rev().for_each(|calls| backward.append(calls));
@@ -175,6 +209,7 @@ impl<'a> Recorder<'a> {
         }
         Ok(Recording {
             signature: self.signature,
+            segments: self.segments,
             slots: self.slots,
             d_slots: self.d_slots,
             tokens: self.tokens,
@@ -193,9 +228,23 @@ impl<'a> Recorder<'a> {
         self.signature.shape.batch
     }
 
-    /// T.
+    /// Steps of the segment.
     pub fn steps(&self) -> usize {
-        self.signature.shape.steps
+        self.segment.steps
+    }
+
+    /// Its first place among all.
+    pub fn first(&self) -> usize {
+        self.segment.first * self.batch()
+    }
+
+    /// Records something in every segment.
+    pub fn each_segment(&mut self, mut record: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        for segment in self.segments.clone() {
+            self.segment = segment;
+            record(self)?;
+        }
+        Ok(())
     }
 
     /// Numbers in a row of a slot.
@@ -203,36 +252,52 @@ impl<'a> Recorder<'a> {
         self.net.program.slots[slot].width()
     }
 
-    /// Rows of a slot: T · B, or B of a pooled one.
+    /// Rows of a slot in the segment: one of each step, or B of a pooled one.
     pub fn places(&self, slot: SlotId) -> usize {
-        let Shape { batch, .. } = self.signature.shape;
-        if self.net.program.slots[slot].is_pooled() { batch } else { self.signature.shape.rows() }
+        let steps = if self.net.program.slots[slot].is_pooled() { 1 } else { self.steps() };
+        steps * self.batch()
     }
 
-    /// What a slot of numbers holds.
+    /// What a slot of numbers holds in the segment.
     pub fn slot(&self, slot: SlotId) -> wgpu::Buffer {
-        self.slots[slot].clone()
+        self.slot_in(self.segment.number, slot)
+    }
+
+    /// What it holds in another.
+    pub fn slot_in(&self, segment: usize, slot: SlotId) -> wgpu::Buffer {
+        of_segment(&self.slots[slot], segment)
     }
 
     /// Whether a slot holds tokens in this run: a layer of features may be given some, as if one-hot.
     pub fn has_tokens(&self, slot: SlotId) -> bool {
-        self.tokens[slot].is_some()
+        !self.tokens[slot].is_empty()
     }
 
-    /// What a slot of tokens holds.
+    /// What a slot of tokens holds in the segment.
     pub fn tokens(&self, slot: SlotId) -> Result<Tokens> {
-        self.tokens[slot].clone().ok_or(Error::value("x", "integer tokens", "floating point features"))
+        let tokens = self.tokens[slot].get(self.segment.number).cloned();
+        tokens.ok_or(Error::value("x", "integer tokens", "floating point features"))
     }
 
-    /// Its gradient.
+    /// The gradient of a slot in the segment.
     pub fn d_slot(&self, slot: SlotId) -> wgpu::Buffer {
-        self.d_slots[slot].clone()
+        self.d_slot_in(self.segment.number, slot)
+    }
+
+    /// That in another.
+    pub fn d_slot_in(&self, segment: usize, slot: SlotId) -> wgpu::Buffer {
+        of_segment(&self.d_slots[slot], segment)
     }
 
     /// Whether the gradient of a slot has numbers already that its readers add to; else the one reader
     /// writes all of them.
     pub fn adds_to(&self, slot: SlotId) -> bool {
         self.cleared.contains(&slot) || slot == self.net.program.output
+    }
+
+    /// Records what goes row by row in every segment; once where a row has no steps.
+    pub fn by_rows(&mut self, out: SlotId, mut record: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        if self.net.program.slots[out].is_pooled() { record(self) } else { self.each_segment(record) }
     }
 
     /// The place of a parameter among all, and among their gradients.
@@ -245,7 +310,7 @@ impl<'a> Recorder<'a> {
         self.net.context.buffer(name, len)
     }
 
-    /// Calls of an op's way back; they run after those of the ops behind it.
+    /// Calls of an op's way back; they run after those of the ops behind it, and of its later segments.
     pub fn back(&mut self, calls: Calls) {
         if self.signature.learns {
             self.backward.push(calls);
@@ -253,14 +318,22 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Room for the tokens of a slot, where it holds some.
-fn tokens(net: &Gpu, signature: Signature, slot: SlotId) -> Result<Option<Tokens>> {
+/// The buffer of a segment; of a pooled slot the only one.
+fn of_segment(buffers: &[wgpu::Buffer], segment: usize) -> wgpu::Buffer {
+    buffers[segment.min(buffers.len() - 1)].clone()
+}
+
+/// Room for the tokens of a slot, segment by segment, where it holds some.
+fn tokens(net: &Gpu, signature: Signature, segments: &[Segment], slot: SlotId) -> Result<Vec<Tokens>> {
     let program = &net.program;
     if !signature.tokens || !program.is_of_input(slot) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let sizes = [signature.shape.rows(), program.slots[slot].width()];
-    Tokens::new(net.context, sizes, signature.learns, is_reversed(program, slot)).map(Some)
+    let of = |segment: &Segment| {
+        let sizes = [segment.steps * signature.shape.batch, program.slots[slot].width()];
+        Tokens::new(net.context, sizes, signature.learns, is_reversed(program, slot))
+    };
+    segments.iter().map(of).collect()
 }
 
 /// Whether a slot is the input reversed.
@@ -271,11 +344,11 @@ fn is_reversed(program: &Program, slot: SlotId) -> bool {
         .any(|op| matches!(op, Op::Reverse { input, out } if *out == slot && !is_reversed(program, *input)))
 }
 
-/// Numbers in a slot.
-pub(super) fn numbers(slot: Slot, shape: Shape) -> usize {
+/// Numbers in some steps of a slot.
+fn numbers(slot: Slot, batch: usize, steps: usize) -> usize {
     match slot {
-        Slot::Tokens { .. } => shape.rows(),
-        Slot::Features(width) => shape.rows() * width,
-        Slot::Pooled(width) => shape.batch * width,
+        Slot::Tokens { .. } => batch * steps,
+        Slot::Features(width) => batch * steps * width,
+        Slot::Pooled(width) => batch * width,
     }
 }

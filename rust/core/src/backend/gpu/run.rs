@@ -5,9 +5,8 @@
 
 use super::Gpu;
 use super::attended::Attended;
-use super::budget::Budget;
+use super::fit::recorded;
 use super::kept::Kept;
-use super::ops::recording;
 use super::recording::{Recording, Shared, Signature};
 use crate::backend::{FOREIGN, Quantity};
 use crate::error::{Error, Result};
@@ -59,9 +58,7 @@ impl Work {
             Some(i) => self.recordings[..=i].rotate_right(1),
             None => {
                 self.recordings.truncate(KEPT - 1);
-                Budget::of(|| recording(net, &self.shared, signature))?
-                    .check(net.context, "reduce the batch or its steps")?;
-                let recording = recording(net, &self.shared, signature)?;
+                let recording = recorded(net, &self.shared, signature)?;
                 self.recordings.insert(0, recording);
             }
         }
@@ -94,18 +91,20 @@ impl Work {
         match batch.input {
             Input::Tokens(tokens) => {
                 let placed = self.to_places(shape, 1, tokens, -1);
-                for slot in recording.tokens.iter().flatten() {
-                    if slot.reversed {
-                        slot.write(context, &self.reversed(shape, &placed), signature.learns);
-                    } else {
-                        slot.write(context, &placed, signature.learns);
+                let reversed = recording.tokens.iter().flatten().any(|slot| slot.reversed);
+                let reversed = if reversed { self.reversed(shape, &placed) } else { Vec::new() };
+                for slot in &recording.tokens {
+                    for (slot, segment) in slot.iter().zip(&recording.segments) {
+                        let placed = if slot.reversed { &reversed } else { &placed };
+                        let placed = &placed[segment.first * shape.batch..][..segment.steps * shape.batch];
+                        slot.write(context, placed, signature.learns);
                     }
                 }
             }
             Input::Features(x) => {
                 let width = net.program.slots[net.program.input].width();
                 let x = self.to_places(shape, width, x, 0.0);
-                context.write(&recording.slots[net.program.input], 0, &x);
+                recording.write(context, &recording.slots[net.program.input], width, &x);
             }
         }
         if let Some((attended, memory)) = recording.memory.as_ref().zip(batch.memory) {
@@ -188,13 +187,16 @@ impl Work {
     pub fn start_backward(&self, net: &Gpu, output: Option<&[f32]>, state: Option<&[f32]>) -> Result<()> {
         let (context, recording) = (net.context, self.recording()?);
         let (id, shape) = (net.program.output, recording.signature.shape);
-        let (slot, buffer) = (net.program.slots[id], &recording.d_slots[id]);
+        let (slot, buffers) = (net.program.slots[id], &recording.d_slots[id]);
         match output {
-            Some(dy) if slot.is_pooled() => context.write(buffer, 0, dy),
-            Some(dy) => context.write(buffer, 0, &self.to_places(shape, slot.width(), dy, 0.0)),
+            Some(dy) if slot.is_pooled() => context.write(&buffers[0], 0, dy),
+            Some(dy) => {
+                let dy = self.to_places(shape, slot.width(), dy, 0.0);
+                recording.write(context, buffers, slot.width(), &dy);
+            }
             // The loss makes all of it.
             None if recording.signature.scores => {}
-            None => context.clear([buffer]),
+            None => context.clear(buffers),
         }
         match state {
             Some(d) => context.write(&self.shared.d_state, 0, d),
@@ -207,18 +209,21 @@ impl Work {
     pub fn read(&self, net: &Gpu, quantity: Quantity, out: &mut [f32]) -> Result<()> {
         let (context, recording) = (net.context, self.recording()?);
         let (program, shape) = (&net.program, recording.signature.shape);
-        let mut slot = |buffer: &wgpu::Buffer, slot: Slot| -> Result<()> {
+        let mut slot = |buffers: &[wgpu::Buffer], slot: Slot| -> Result<()> {
             let width = slot.width();
             if slot.is_pooled() {
-                out.copy_from_slice(&context.read::<f32>(buffer, 0, shape.batch * width)?);
+                out.copy_from_slice(&context.read::<f32>(&buffers[0], 0, shape.batch * width)?);
             } else {
-                self.to_times(shape, width, &context.read(buffer, 0, shape.rows() * width)?, out);
+                self.to_times(shape, width, &recording.read(context, buffers, width)?, out);
             }
             Ok(())
         };
         match quantity {
             Quantity::Output => slot(&recording.slots[program.output], program.slots[program.output])?,
-            Quantity::LogProbs => slot(&self.shared.log_probs, Slot::Features(1))?,
+            Quantity::LogProbs => {
+                let log_probs = context.read(&self.shared.log_probs, 0, shape.rows())?;
+                self.to_times(shape, 1, &log_probs, out);
+            }
             Quantity::InputGradient => slot(&recording.d_slots[program.input], program.slots[program.input])?,
             Quantity::State => {
                 out.copy_from_slice(&context.read::<f32>(&self.shared.state, 0, out.len())?);
@@ -233,7 +238,7 @@ impl Work {
             }
             Quantity::Attention => {
                 let Attended { steps, ref shares, .. } = *recording.attended()?;
-                let shares = context.read(shares, 0, shape.rows() * steps)?;
+                let shares = recording.read(context, shares, steps)?;
                 self.to_times(shape, steps, &shares, out);
             }
         }

@@ -1,7 +1,11 @@
 //! Every kernel of every model, checked by wgpu on a device that does nothing: the texts, what they bind,
 //! and the sizes of their grids. Whether they compute what they should needs an adapter (tests/gpu.rs).
 
+use super::Gpu;
 use super::context::Context;
+use super::fit::longest;
+use super::recording::Signature;
+use super::run::Work;
 use crate::common::{CELLS, Data, Draw, MODELS, SETTINGS, fits, outcome, stack_of};
 use crate::device::Device;
 use crate::error::{Error, GpuTrouble};
@@ -126,6 +130,39 @@ fn what_does_not_fit_is_refused_with_its_name() {
     let error = context.guard(|| context.buffer("hidden states", most + 1)).expect_err("too large");
     assert!(matches!(error, Error::Gpu(GpuTrouble::Memory, _)), "{error}");
     assert!(error.to_string().contains("hidden states takes 128.0 MiB"), "{error}");
+}
+
+/// Tensors of steps are cut where they are too large; what one step has is refused then.
+#[test]
+fn long_sequences_are_cut() {
+    let context = Context::noop();
+    // A layer whose slots are 32 numbers of 4 bytes a step of a row: 128 MiB are 2^20 of them.
+    let program = stack_of(CELLS[10], 8).program(3).expect("a program");
+    let net = || {
+        let values = context.buffer("weights", program.parameters.len())?;
+        Ok(Gpu { context, program: program.clone(), values, version: 0 })
+    };
+    let longest = |batch, steps| {
+        context.guard(|| {
+            let (net, shape) = (net()?, Shape { batch, steps });
+            let work = Work::new(&net, Shape { batch: 1, steps: 1 })?;
+            let signature = Signature {
+                shape,
+                tokens: false,
+                learns: true,
+                scores: false,
+                memory: 0,
+                starts_itself: true,
+            };
+            longest(&net, &work.shared, signature)
+        })
+    };
+    assert_eq!(longest(1 << 10, 1 << 10).expect("it fits"), 1 << 10);
+    assert_eq!(longest(1 << 10, (1 << 10) + 1).expect("it fits in two"), (1 << 9) + 1);
+    assert_eq!(longest(1 << 20, 7).expect("it fits in seven"), 1);
+    let error = longest((1 << 20) + 1, 7).expect_err("a step is too large");
+    assert!(error.to_string().contains("slots of a layer 128.0 MiB"), "{error}");
+    assert!(error.to_string().contains("reduce the batch"), "{error}");
 }
 
 #[test]

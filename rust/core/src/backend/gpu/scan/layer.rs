@@ -32,21 +32,23 @@ pub(super) struct Tape {
     pub d_peephole: wgpu::Buffer,
 }
 
-/// A layer in a recording.
+/// A layer in a segment of a recording.
 pub(super) struct Layer<'a> {
     /// Its directions: one, or two of one form.
     pub scans: &'a [&'a Recurrence],
     pub layout: Layout,
     pub features: Features,
     pub tape: Tape,
-    pub weights: Weights,
-    pub rows: usize,
+    pub weights: &'a Weights,
+    /// B, and T of the segment; their product; and its first step.
     pub batch: usize,
     pub steps: usize,
+    pub rows: usize,
+    pub first: usize,
 }
 
 impl<'a> Layer<'a> {
-    pub fn new(r: &Recorder<'_>, scans: &'a [&'a Recurrence]) -> Result<Self> {
+    pub fn new(r: &Recorder<'_>, scans: &'a [&'a Recurrence], kept: &'a Weights) -> Result<Self> {
         let Recurrence { cell, noise, weights, width, hidden: h, .. } = scans[0];
         let (layout, memory, learns) = (cell.layout(), cell.has_memory(), r.signature.learns);
         let sees_made = layout.peepholes.iter().any(|sight| sight.seen == Seen::After);
@@ -60,7 +62,8 @@ impl<'a> Layer<'a> {
             keeps_memory: learns && sees_made && noise.zoneout[1] > 0.0,
             keeps_emitted: learns && weights.hr.is_some(),
         };
-        let (rows, batch, steps) = (r.signature.shape.rows(), r.batch(), r.steps());
+        let (batch, steps, first) = (r.batch(), r.steps(), r.segment.first);
+        let rows = batch * steps;
         let buffer =
             |name: &str, wanted: bool, len: usize| r.buffer(name, if wanted { scans.len() * len } else { 0 });
         let tape = Tape {
@@ -72,8 +75,7 @@ impl<'a> Layer<'a> {
             made: buffer("memories as made", features.keeps_memory, rows * h)?,
             d_peephole: buffer("gradients of peepholes", learns, layout.peepholes.len() * batch * h)?,
         };
-        let weights = Weights::new(r, scans)?;
-        Ok(Self { scans, layout, features, tape, weights, rows, batch, steps })
+        Ok(Self { scans, layout, features, tape, weights: kept, batch, steps, rows, first })
     }
 
     /// The kernel of a text and its buffers; `slots` are those that the directions write, or their gradients.

@@ -23,10 +23,11 @@ use crate::params::ParamId;
 use crate::program::{Program, Recurrence, When};
 use composed::Composed;
 use layer::{Layer, at};
-use look::Look;
+use look::{Keys, Look};
 use norm::Normed;
 use team::Team;
 use texts::Half;
+use weights::Weights;
 
 /// Whether a step is several calls: see [`composed`].
 fn is_composed(scan: &Recurrence) -> bool {
@@ -46,20 +47,38 @@ pub(super) fn are_one(program: &Program, a: &Recurrence, b: &Recurrence) -> bool
 }
 
 pub(super) fn record(r: &mut Recorder<'_>, scans: &[&Recurrence]) -> Result<()> {
-    let layer = Layer::new(r, scans)?;
+    let (weights, keys) = (Weights::new(r, scans)?, Keys::new(r, scans[0])?);
+    weights.forward(r, scans);
+    // What comes last on the way back is recorded first.
+    if let Some(keys) = &keys {
+        keys.forward(r)?;
+        keys.backward(r)?;
+    }
+    r.each_segment(|r| segment(r, scans, &weights, keys.as_ref()))?;
+    if let Some(keys) = &keys {
+        keys.start_backward(r);
+    }
+    Ok(())
+}
+
+/// The steps of a segment: a run from the state that is there to the one that is left, and as much of the
+/// gradients.
+fn segment(
+    r: &mut Recorder<'_>,
+    scans: &[&Recurrence],
+    weights: &Weights,
+    keys: Option<&Keys>,
+) -> Result<()> {
+    let layer = Layer::new(r, scans, weights)?;
     let composed = is_composed(scans[0]).then(|| Composed::new(r, &layer)).transpose()?;
     let composed = composed.as_ref();
     let normed = composed.and_then(|composed| composed.of_input.as_ref());
-    layer.weights.forward(r, scans);
     for (direction, scan) in scans.iter().enumerate() {
         layer.input(r, normed, direction, scan)?;
         layer.start(r, direction, scan);
     }
-    let look = Look::new(r, &layer)?;
+    let look = keys.map(|keys| Look::new(r, &layer, keys)).transpose()?;
     let [before, after] = [true, false].map(|before| look.as_ref().filter(|look| look.is_before() == before));
-    if let Some(look) = &look {
-        look.start(r)?;
-    }
     match composed {
         Some(composed) => composed.forward(r, &layer, before),
         None => layer.forward(r),
@@ -182,7 +201,8 @@ impl Layer<'_> {
         for t in (0..self.steps).step_by(most) {
             let count = most.min(self.steps - t);
             let mut numbers =
-                words![t, count, self.steps, self.batch, hidden, width, self.site_step(), 0u32].to_vec();
+                words![t, count, self.steps, self.batch, hidden, width, self.site_step(), self.first]
+                    .to_vec();
             numbers.extend([bias, peephole].concat());
             numbers.extend(self.draws());
             for (kernel, buffers) in &kernels {
@@ -223,6 +243,7 @@ impl Layer<'_> {
                 words![t, next, count, self.steps, self.batch, hidden, width, self.site_step()].to_vec();
             numbers.extend(&offsets);
             numbers.extend(self.draws());
+            numbers.push(self.first as u32);
             numbers
         };
         if !self.layout.peepholes.is_empty() {

@@ -47,7 +47,7 @@ impl Normed {
         kept: bool,
     ) -> Result<Option<Self>> {
         let Some(gain) = gain else { return Ok(None) };
-        let total = r.signature.shape.rows();
+        let total = r.steps() * r.batch();
         let of_gradient = if kept { total } else { r.batch() };
         let of_gradient = if r.signature.learns { of_gradient } else { 0 };
         let n = r.buffer(&format!("normalised {name}"), total * width)?;

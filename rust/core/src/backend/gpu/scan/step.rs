@@ -122,7 +122,7 @@ pub(super) fn forward(scan: &Recurrence, features: Features, half: Half) -> Text
         let parts = Parts { team, buffers: &buffers, sums: fed.len(), told: 0, start, products, cell: s };
         return parts.fill(include_str!("../wgsl/step.wgsl"));
     }
-    s.push_str("    let live = t < lengths[row];\n");
+    s.push_str("    let live = time < lengths[row];\n");
     let mut state = |part: &str, value: &str, width: &str, zoneout: bool| {
         let _ = writeln!(s, "    var {part}_after = {value};");
         if zoneout {
@@ -293,7 +293,7 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
         }
     };
     if half == Half::Second {
-        s.push_str("    if t >= lengths[row] {\n        return;\n    }\n");
+        s.push_str("    if time >= lengths[row] {\n        return;\n    }\n");
         load(&mut s);
         let (statements, names) = scan.cell.visit(Backward { layout, features, half, memory });
         s.push_str(&statements);
@@ -321,7 +321,7 @@ pub(super) fn backward(scan: &Recurrence, features: Features, half: Half) -> Tex
     }
     s.push_str("    if t == NONE {\n        return;\n    }\n");
     load(&mut s);
-    s.push_str("    if t >= lengths[row] {\n");
+    s.push_str("    if time >= lengths[row] {\n");
     store(&mut s, &vec!["0.0".to_owned(); layout.slots]);
     s.push_str("        return;\n    }\n    let slot_at = (t * p.batch + row) * p.width + u;\n");
     s.push_str(if features.both {

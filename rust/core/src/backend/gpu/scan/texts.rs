@@ -124,7 +124,7 @@ impl Parts<'_> {
 pub(super) fn unit_text(layout: &Layout, features: Features) -> String {
     let mut s = String::new();
     if features.masks_candidate {
-        s.push_str("    let candidate = select(0.0, p.candidate_scale, kept(p.candidate_site + site_step, u, row, t, p.candidate_limit));\n");
+        s.push_str("    let candidate = select(0.0, p.candidate_scale, kept(p.candidate_site + site_step, u, row, time, p.candidate_limit));\n");
     }
     for k in 0..layout.peepholes.len() {
         let _ = writeln!(s, "    let peephole{k} = values[p.peephole[direction] + {k}u * p.hidden + u];");
@@ -146,7 +146,7 @@ pub(super) fn unit(layout: &Layout, features: Features) -> Unit<Symbol> {
 pub(super) fn share(name: &str, part: &str, draws: bool) -> String {
     if draws {
         format!(
-            "    let {name} = select(0.0, 1.0, kept(p.{part}_site + site_step, u, row, t, p.{part}_limit));\n"
+            "    let {name} = select(0.0, 1.0, kept(p.{part}_site + site_step, u, row, time, p.{part}_limit));\n"
         )
     } else {
         format!("    let {name} = p.{part}_share;\n")

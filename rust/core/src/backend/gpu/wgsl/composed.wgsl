@@ -9,6 +9,7 @@ struct P {
     h_site: u32, h_limit: u32, h_share: f32,
     c_site: u32, c_limit: u32, c_share: f32,
     seen_site: u32, seen_limit: u32, seen_scale: f32,
+    first: u32,
 }
 @group(0) @binding(0) var<uniform> p: P;
 /*bindings*/
@@ -25,6 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let site_step = 0u;
     let t = p.t;
     let at = t * p.batch + row;
-    let live = t < lengths[row];
+    let time = p.first + t;
+    let live = time < lengths[row];
 /*cell*/
 }

@@ -1,5 +1,5 @@
 // log p = z_y - ln sum exp(z), one workgroup a row, and ln sum exp(z); log p is 0 where there is no target.
-struct P { rows: u32, classes: u32 }
+struct P { rows: u32, classes: u32, first: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(2) var<storage, read> logits: array<f32>;
 @group(0) @binding(3) var<storage, read> targets: array<i32>;
@@ -13,7 +13,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if row >= p.rows {
         return;
     }
-    let target_of = targets[row];
+    let target_of = targets[p.first + row];
     let first = row * p.classes;
     var top = -3.0e38;
     for (var j = local; j < p.classes; j += THREADS) {
@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if target_of >= 0 {
             y = logits[first + u32(target_of)] - top - log(sum);
         }
-        log_probs[row] = y;
+        log_probs[p.first + row] = y;
         log_sums[row] = top + log(sum);
     }
 }

@@ -1,5 +1,5 @@
 // y = x . d place by place, d one vector a row: one workgroup a place.
-struct P { places: u32, width: u32, batch: u32 }
+struct P { places: u32, width: u32, batch: u32, first: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read> d: array<f32>;
@@ -18,6 +18,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     sum = sum_of(local, sum);
     if local == 0u {
-        y[place] = sum;
+        y[p.first + place] = sum;
     }
 }

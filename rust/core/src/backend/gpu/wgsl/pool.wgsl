@@ -1,6 +1,7 @@
 // Of the counted steps of each row one (p.how: 0 the last, 1 either end, 2 and 3 the middle ones), their
-// mean (4) or the largest number of each unit (5). A workgroup has 16 units of a row, 16 threads a unit.
-struct P { batch: u32, width: u32, how: u32 }
+// mean (4) or the largest number of each unit (5): of `steps` steps from `first` on, beside what y has of those
+// before. A workgroup has 16 units of a row, 16 threads a unit.
+struct P { batch: u32, width: u32, how: u32, first: u32, steps: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read> lengths: array<u32>;
@@ -21,22 +22,27 @@ fn above(a: f32, b: f32) -> bool {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = group.y + group.z * GRID;
     let unit = group.x * COLUMNS + local % COLUMNS;
-    let first = local / COLUMNS;
+    let slice = local / COLUMNS;
     let there = row < p.batch && unit < p.width;
     let length = select(0u, lengths[min(row, p.batch - 1u)], there);
+    let end = min(max(length, p.first) - p.first, p.steps);
     let at = row * p.width + unit;
     let stride = p.batch * p.width;
     var sum = 0.0;
     var best = NONE;
     if p.how == 4u {
-        for (var step = first; step < length; step += COLUMNS) {
+        for (var step = slice; step < end; step += COLUMNS) {
             sum += x[step * stride + at];
         }
     } else if p.how == 5u {
-        for (var step = first; step < length; step += COLUMNS) {
+        if p.first > 0u && slice == 0u && there {
+            best = chosen[at];
+            sum = y[at];
+        }
+        for (var step = slice; step < end; step += COLUMNS) {
             let z = x[step * stride + at];
             if best == NONE || above(z, sum) {
-                best = step;
+                best = p.first + step;
                 sum = z;
             }
         }
@@ -44,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     parts[local] = sum;
     steps[local] = best;
     workgroupBarrier();
-    if first > 0u || !there {
+    if slice > 0u || !there {
         return;
     }
     var answer = 0.0;
@@ -52,7 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < COLUMNS; i++) {
             answer += parts[i * COLUMNS + local];
         }
-        answer = select(0.0, answer / f32(length), length > 0u);
+        answer = select(0.0, y[at], p.first > 0u) + select(0.0, answer / f32(length), length > 0u);
     } else if p.how == 5u {
         for (var i = 1u; i < COLUMNS; i++) {
             let z = parts[i * COLUMNS + local];
@@ -65,7 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         answer = sum;
         chosen[at] = best;
-    } else if length > 0u {
+    } else {
         var step = length - 1u;
         if p.how == 1u && unit >= p.width / 2u {
             step = 0u;
@@ -74,7 +80,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         } else if p.how == 3u {
             step = length / 2u;
         }
-        answer = x[step * stride + at];
+        answer = select(0.0, y[at], p.first > 0u);
+        // Without steps, and before the first of these, the difference is too large.
+        if length > 0u && step - p.first < p.steps {
+            answer = x[(step - p.first) * stride + at];
+        }
     }
     y[at] = answer;
 }

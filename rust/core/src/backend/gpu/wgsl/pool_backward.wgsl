@@ -1,5 +1,5 @@
 // dx (+)= the gradient of what pool.wgsl took from each step.
-struct P { len: u32, batch: u32, width: u32, how: u32, add: u32 }
+struct P { len: u32, batch: u32, width: u32, how: u32, first: u32, add: u32 }
 @group(0) @binding(0) var<uniform> p: P;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read> lengths: array<u32>;
@@ -13,7 +13,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let stride = p.batch * p.width;
-    let step = i / stride;
+    let step = p.first + i / stride;
     let at = i % stride;
     let unit = i % p.width;
     let length = lengths[at / p.width];

@@ -3,8 +3,9 @@
 // it goes on for `count` steps, and what threads tell each other goes through workgroup memory. Of two
 // directions one has the first half of each buffer, the other the second. Written by scan/texts.rs.
 struct P {
-    // From a layer's own place in the model to that of the other direction: `site_step`.
-    t: u32, count: u32, steps: u32, batch: u32, hidden: u32, width: u32, site_step: u32, unused: u32,
+    // Steps are those of a segment, which begins at step `first` of the run. From a layer's own place in the
+    // model to that of the other direction: `site_step`.
+    t: u32, count: u32, steps: u32, batch: u32, hidden: u32, width: u32, site_step: u32, first: u32,
     // Where the weights of both directions are.
     bias: vec2<u32>, peephole: vec2<u32>,
     // Places in the model and limits of the draws: candidate dropout, zoneout of h and of c, the mask of h.
@@ -12,7 +13,6 @@ struct P {
     h_site: u32, h_limit: u32, h_share: f32,
     c_site: u32, c_limit: u32, c_share: f32,
     seen_site: u32, seen_limit: u32, seen_scale: f32,
-    last: u32,
 }
 @group(0) @binding(0) var<uniform> p: P;
 /*bindings*/
@@ -46,6 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 fn cell(direction: u32, row: u32, u: u32, row_here: u32, unit: u32) {
     let at = (direction * p.steps + t) * p.batch + row;
     let state_at = at + direction * p.batch;
+    let time = p.first + t;
     let site_step = direction * p.site_step;
 /*cell*/
 }

@@ -9,6 +9,7 @@ struct P {
     h_site: u32, h_limit: u32, h_share: f32,
     c_site: u32, c_limit: u32, c_share: f32,
     seen_site: u32, seen_limit: u32, seen_scale: f32,
+    first: u32,
 }
 @group(0) @binding(0) var<uniform> p: P;
 /*bindings*/
@@ -40,6 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 
 fn cell(direction: u32, row: u32, u: u32, row_here: u32, unit: u32) {
+    let time = p.first + t;
     let site_step = direction * p.site_step;
 /*cell*/
 }

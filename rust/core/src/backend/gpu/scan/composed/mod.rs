@@ -119,6 +119,7 @@ impl Composed {
         let mut numbers = words![t, batch, scan.hidden, scan.width, ready.columns, d_h, d_c, last].to_vec();
         numbers.extend([at(r, scan.weights.ch); 2]);
         numbers.extend(layer.draws());
+        numbers.push(layer.first as u32);
         calls.add(&ready.kernel, &ready.buffers, &numbers, over(batch * ready.columns));
     }
 
@@ -127,7 +128,7 @@ impl Composed {
         if self.of_memory.is_some() { &[Part::Memory, Part::Emit] } else { &[Part::Step] }
     }
 
-    pub fn forward(&self, r: &mut Recorder<'_>, layer: &Layer<'_>, look: Option<&Look>) {
+    pub fn forward(&self, r: &mut Recorder<'_>, layer: &Layer<'_>, look: Option<&Look<'_>>) {
         self.input(r, layer);
         let (out, mut calls) = (r.slot(layer.scans[0].out), Calls::default());
         let ready =
@@ -163,7 +164,7 @@ impl Composed {
         &self,
         r: &Recorder<'_>,
         layer: &Layer<'_>,
-        look: Option<&Look>,
+        look: Option<&Look<'_>>,
         back: &mut Calls,
     ) -> Result<()> {
         let scan = layer.scans[0];

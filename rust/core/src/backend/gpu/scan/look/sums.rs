@@ -33,7 +33,7 @@ fn slope(v: f32, u: f32) -> f32 {{
     )
 }
 
-impl Look {
+impl Look<'_> {
     /// How queries meet keys: added up number by number.
     pub(super) fn scores(
         &self,
@@ -112,7 +112,7 @@ impl Look {
         let kernel = r.context().kernel("sum over looks", &text.replace("/*bindings*/", &bindings));
         let mut buffers = vec![a, x.buffer, y];
         if term != Term::Query {
-            buffers.extend([self.keys(), &r.net.values]);
+            buffers.extend([self.keys.values(), &r.net.values]);
         }
         let (steps, vector) = (self.memory.steps, at(r, self.attention.weights.vector));
         for first in (0..self.steps).step_by(CHUNK) {
