@@ -38,6 +38,21 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// Those of C (+)= A B + bias, with A (m, k), B (k, n), and C row by row; the bias is somewhere in a buffer.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a> {
+    pub a: Matrix<'a>,
+    pub b: Matrix<'a>,
+    pub bias: Option<(&'a wgpu::Buffer, usize)>,
+    pub c: Matrix<'a>,
+}
+
+/// How far a number of the last of something is from that of the first, for a kernel to add.
+pub(super) fn apart<T>(all: &[T], of: impl Fn(&T) -> usize) -> u32 {
+    let (first, last) = (all.first().map_or(0, &of), all.last().map_or(0, &of));
+    (last as u32).wrapping_sub(first as u32)
+}
+
 /// Into how many parts a product's sum is cut, and the terms of each.
 fn cut([m, n, k]: [usize; 3]) -> [usize; 2] {
     let tiles = m.div_ceil(TILE) * n.div_ceil(TILE);
@@ -46,7 +61,7 @@ fn cut([m, n, k]: [usize; 3]) -> [usize; 2] {
     [k.div_ceil(chunk).max(1), chunk]
 }
 
-/// Numbers of the scratch that [`product_in`] needs.
+/// Numbers of the scratch that [`products_in`] needs for each product.
 pub(super) fn scratch_len(size: [usize; 3]) -> usize {
     let [parts, _] = cut(size);
     if parts > 1 { parts * size[0] * size[1] } else { 0 }
@@ -64,7 +79,7 @@ pub(super) fn product(
     add: bool,
 ) -> Result<()> {
     let scratch = context.buffer("parts of a product", scratch_len(size))?;
-    product_in(context, calls, &scratch, size, a, b, bias, c, add);
+    products_in(context, calls, &scratch, size, &[Operands { a, b, bias, c }], add);
     Ok(())
 }
 
@@ -73,31 +88,49 @@ pub(super) fn product_in(
     context: &Context,
     calls: &mut Calls,
     scratch: &wgpu::Buffer,
-    [m, n, k]: [usize; 3],
+    size: [usize; 3],
     a: Matrix<'_>,
     b: Matrix<'_>,
-    bias: Option<(&wgpu::Buffer, usize)>,
     c: Matrix<'_>,
     add: bool,
 ) {
+    products_in(context, calls, scratch, size, &[Operands { a, b, bias: None, c }], add);
+}
+
+/// The same of one product or of two. Two products are one call where
+/// their operands are in the same buffers: the scratch is of both then.
+pub(super) fn products_in(
+    context: &Context,
+    calls: &mut Calls,
+    scratch: &wgpu::Buffer,
+    [m, n, k]: [usize; 3],
+    products: &[Operands<'_>],
+    add: bool,
+) {
+    let Some(&Operands { a, b, bias, c }) = products.first() else { return };
     let [parts, chunk] = cut([m, n, k]);
     let kernel = context.kernel("gemm", include_str!("wgsl/gemm.wgsl"));
-    let grid = [m.div_ceil(TILE), n.div_ceil(TILE), parts];
+    let grid = [m.div_ceil(TILE), n.div_ceil(TILE), parts * products.len()];
     let bias_at = bias.map_or(u32::MAX, |(_, at)| at as u32);
     let bias = bias.map_or(b.buffer, |(buffer, _)| buffer);
-    let mut call = |out: &wgpu::Buffer, at, row, part, bias_at: u32, add: bool| {
+    let (a_other, b_other) = (apart(products, |one| one.a.at), apart(products, |one| one.b.at));
+    let c_other = apart(products, |one| one.c.at);
+    let bias_other = apart(products, |one| one.bias.map_or(0, |(_, at)| at));
+    let mut call = |out: Matrix<'_>, part: usize, other: u32, bias_at: u32, add: bool| {
         let numbers = words![
-            m, n, k, chunk, a.at, a.rows, a.columns, b.at, b.rows, b.columns, at, row, part, bias_at, add
+            m, n, k, chunk, a.at, a.rows, a.columns, b.at, b.rows, b.columns, out.at, out.rows, part,
+            bias_at, add, parts, a_other, b_other, other, bias_other
         ];
-        calls.add(&kernel, &[a.buffer, b.buffer, bias, out], numbers, grid);
+        calls.add(&kernel, &[a.buffer, b.buffer, bias, out.buffer], numbers, grid);
     };
     if parts == 1 {
-        return call(c.buffer, c.at, c.rows, 0, bias_at, add);
+        return call(c, 0, c_other, bias_at, add);
     }
-    call(scratch, 0, n, m * n, u32::MAX, false);
+    call(Matrix::new(scratch, 0, n), m * n, (parts * m * n) as u32, u32::MAX, false);
     let sum = context.kernel("sum_parts", include_str!("wgsl/sum_parts.wgsl"));
-    let numbers = words![m, n, parts, c.at, c.rows, add, bias_at];
-    calls.add(&sum, &[scratch, bias, c.buffer], numbers, over(m * n));
+    let numbers = words![m, n, parts, c.at, c.rows, add, bias_at, c_other, bias_other];
+    let [x, y, _] = over(m * n);
+    calls.add(&sum, &[scratch, bias, c.buffer], numbers, [x, y, products.len()]);
 }
 
 /// out += the sum over `rows` rows of each of `columns` columns of x.

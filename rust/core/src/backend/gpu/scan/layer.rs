@@ -161,6 +161,11 @@ impl<'a> Layer<'a> {
         [0, self.scans.len() - 1].map(|direction| of(self.scans[direction]))
     }
 
+    /// Something of each direction.
+    pub fn all<T>(&self, of: impl Fn(usize) -> T) -> Vec<T> {
+        (0..self.scans.len()).map(of).collect()
+    }
+
     /// Where h (part 0) or c (part 1) of a direction is in the state.
     pub fn state(&self, r: &Recorder<'_>, part: usize, scan: &Recurrence) -> usize {
         r.net.program.state_offset(part, scan.layer, self.batch)

@@ -40,9 +40,10 @@ pub(super) fn are_one(program: &Program, a: &Recurrence, b: &Recurrence) -> bool
     let form = |scan: &Recurrence| {
         let weights = &scan.weights;
         let given = [weights.bias_ih, weights.bias_hh, weights.ch].map(|id: Option<ParamId>| id.is_some());
-        (scan.cell, scan.hidden, scan.width, scan.noise, given, program.slots[scan.input].width())
+        let more = (weights.hr.is_some(), weights.norm.map(|norm| norm.memory.is_some()));
+        (scan.cell, scan.hidden, scan.width, scan.noise, given, more, program.slots[scan.input].width())
     };
-    let alone = |scan: &Recurrence| is_composed(scan) || scan.attention.is_some();
+    let alone = |scan: &Recurrence| scan.attention.is_some();
     !alone(a) && !alone(b) && form(a) == form(b)
 }
 
@@ -126,7 +127,7 @@ impl Layer<'_> {
     ) -> Result<()> {
         let (context, values, [_, fed]) = (r.context(), &r.net.values, self.widths());
         let inputs = r.width(scan.input);
-        let z = normed.map_or(self.z(direction, 0), |normed| Matrix::new(&normed.n, 0, fed));
+        let z = normed.map_or(self.z(direction, 0), |normed| normed.n(direction, 0));
         let w = Matrix::new(values, r.at(scan.weights.ih), inputs).t();
         let bias = scan.weights.bias_ih.filter(|_| normed.is_none()).map(|id| (values, r.at(id)));
         if r.has_tokens(scan.input) {
@@ -154,7 +155,7 @@ impl Layer<'_> {
         if let Some(id) = scan.weights.bias_ih {
             sum_rows(context, back, [rows, fed], dz, (&r.shared.gradient, r.at(id)))?;
         }
-        let dz = normed.map_or(dz, |normed| Matrix::new(&normed.d, 0, fed));
+        let dz = normed.map_or(dz, |normed| normed.d(direction, 0));
         if r.has_tokens(scan.input) {
             r.tokens(scan.input)?.scatter(context, back, fed, dz, dw.t(), 0.0)?;
         } else {

@@ -2,26 +2,28 @@
 //! its memory. See [`crate::program::Recurrence`].
 
 use super::super::calls::{Calls, words};
-use super::super::context::Context;
 use super::super::kernel::GRID;
-use super::super::product::{Matrix, sum_products, sum_rows};
+use super::super::product::{Matrix, apart, sum_products, sum_rows};
 use super::super::recording::Recorder;
 use crate::error::Result;
 use crate::params::ParamId;
 use crate::program::NORM_EPS;
 
-/// Numbers of every step that are normalised, (R, width), group of columns by group.
+/// Numbers of every step that are normalised, (R, width), group of columns by group; of one direction, then of
+/// the other.
 pub(super) struct Normed {
     /// First what is to be normalised, then (x − mean) / √(variance + eps).
     pub n: wgpu::Buffer,
-    /// 1 / √(variance + eps), group by group (R).
+    /// 1 / √(variance + eps), group by group (R); of one direction, then of the other.
     scales: wgpu::Buffer,
     /// The gradient of what was normalised.
     pub d: wgpu::Buffer,
     pub width: usize,
+    groups: usize,
     total: usize,
-    gain: ParamId,
-    bias: Option<ParamId>,
+    /// Of each direction.
+    gains: Vec<ParamId>,
+    biases: Vec<Option<ParamId>>,
 }
 
 /// Columns that are normalised together, of some rows.
@@ -38,26 +40,42 @@ pub(super) struct Group {
 }
 
 impl Normed {
-    /// `groups` of them, `kept` where their gradient stays for a sum over all steps.
+    /// `groups` of them, with the gain and the bias of each direction, `kept` where their gradient stays for a
+    /// sum over all steps.
     pub fn new(
         r: &Recorder<'_>,
         name: &str,
         [width, groups]: [usize; 2],
-        [gain, bias]: [Option<ParamId>; 2],
+        weights: &[[Option<ParamId>; 2]],
         kept: bool,
     ) -> Result<Option<Self>> {
-        let Some(gain) = gain else { return Ok(None) };
+        let gains: Vec<_> = weights.iter().filter_map(|[gain, _]| *gain).collect();
+        let biases = weights.iter().map(|[_, bias]| *bias).collect();
+        if gains.is_empty() {
+            return Ok(None);
+        }
+        let all = gains.len();
         let total = r.steps() * r.batch();
         let of_gradient = if kept { total } else { r.batch() };
         let of_gradient = if r.signature.learns { of_gradient } else { 0 };
-        let n = r.buffer(&format!("normalised {name}"), total * width)?;
-        let scales = r.buffer(&format!("scales of {name}"), groups * total)?;
-        let d = r.buffer(&format!("gradient of {name}"), of_gradient * width)?;
-        Ok(Some(Self { n, scales, d, width, total, gain, bias }))
+        let n = r.buffer(&format!("normalised {name}"), all * total * width)?;
+        let scales = r.buffer(&format!("scales of {name}"), all * groups * total)?;
+        let d = r.buffer(&format!("gradient of {name}"), all * of_gradient * width)?;
+        Ok(Some(Self { n, scales, d, width, groups, total, gains, biases }))
     }
 
-    fn grid(rows: usize) -> [usize; 3] {
-        [rows.min(GRID), rows.div_ceil(GRID), 1]
+    fn grid(&self, rows: usize) -> [usize; 3] {
+        [rows.min(GRID), rows.div_ceil(GRID), self.gains.len()]
+    }
+
+    /// What is normalised in a direction, from some column on.
+    pub fn n(&self, direction: usize, column: usize) -> Matrix<'_> {
+        Matrix::new(&self.n, direction * self.total * self.width + column, self.width)
+    }
+
+    /// Its gradient, where that is kept of all steps.
+    pub fn d(&self, direction: usize, column: usize) -> Matrix<'_> {
+        Matrix::new(&self.d, direction * self.total * self.width + column, self.width)
     }
 
     /// Where a group starts in all rows.
@@ -65,10 +83,10 @@ impl Normed {
         group.first * self.width + group.column
     }
 
-    /// y (+)= N(n) ⊙ gain + bias, with the first of its numbers at `y.at`; n becomes N(n).
-    pub fn forward(&self, r: &Recorder<'_>, calls: &mut Calls, group: Group, y: Matrix<'_>, add: bool) {
+    /// y (+)= N(n) ⊙ gain + bias, with the first of its numbers at `y.at` in each direction; n becomes N(n).
+    pub fn forward(&self, r: &Recorder<'_>, calls: &mut Calls, group: Group, y: &[Matrix<'_>], add: bool) {
         let kernel = r.context().kernel("normalise group", NORMALISE);
-        let bias = self.bias.map_or(u32::MAX, |id| (r.at(id) + group.column) as u32);
+        let bias = self.biases[0].map_or(u32::MAX, |id| (r.at(id) + group.column) as u32);
         let numbers = words![
             group.rows,
             group.width,
@@ -76,53 +94,66 @@ impl Normed {
             self.at(group),
             self.width,
             group.number * self.total + group.first,
-            r.at(self.gain) + group.column,
+            r.at(self.gains[0]) + group.column,
             bias,
-            y.at,
-            y.rows,
+            y[0].at,
+            y[0].rows,
             add,
+            self.total * self.width,
+            self.groups * self.total,
+            apart(&self.gains, |id| r.at(*id)),
+            apart(&self.biases, |id| id.map_or(0, |id| r.at(id))),
+            apart(y, |y| y.at),
         ];
-        calls.add(
-            &kernel,
-            &[&r.net.values, &self.n, &self.scales, y.buffer],
-            numbers,
-            Self::grid(group.rows),
-        );
+        let buffers = [&r.net.values, &self.n, &self.scales, y[0].buffer];
+        calls.add(&kernel, &buffers, numbers, self.grid(group.rows));
     }
 
-    /// The gradient of N's argument from that of y, both with their first numbers at `at`.
-    pub fn backward(&self, r: &Recorder<'_>, calls: &mut Calls, group: Group, d: Matrix<'_>, dx: Matrix<'_>) {
+    /// The gradients of N's argument from those of y, all with their first numbers at `at`.
+    pub fn backward(
+        &self,
+        r: &Recorder<'_>,
+        calls: &mut Calls,
+        group: Group,
+        d: &[Matrix<'_>],
+        dx: &[Matrix<'_>],
+    ) {
         let kernel = r.context().kernel("normalise group backward", NORMALISE_BACKWARD);
         let numbers = words![
             group.rows,
             group.width,
-            d.at,
-            d.rows,
-            r.at(self.gain) + group.column,
+            d[0].at,
+            d[0].rows,
+            r.at(self.gains[0]) + group.column,
             self.at(group),
             self.width,
             group.number * self.total + group.first,
-            dx.at,
-            dx.rows,
+            dx[0].at,
+            dx[0].rows,
+            apart(d, |d| d.at),
+            apart(&self.gains, |id| r.at(*id)),
+            self.total * self.width,
+            self.groups * self.total,
+            apart(dx, |dx| dx.at),
         ];
-        let buffers = [&r.net.values, d.buffer, &self.n, &self.scales, dx.buffer];
-        calls.add(&kernel, &buffers, numbers, Self::grid(group.rows));
+        let buffers = [&r.net.values, d[0].buffer, &self.n, &self.scales, dx[0].buffer];
+        calls.add(&kernel, &buffers, numbers, self.grid(group.rows));
     }
 
-    /// d gain += Σ d ⊙ n over all rows of these columns; and where `shifts`, d bias += Σ d.
+    /// Of a direction d gain += Σ d ⊙ n over all rows of these columns; and where `shifts`, d bias += Σ d.
     pub fn weights_backward(
         &self,
-        context: &Context,
         r: &Recorder<'_>,
         calls: &mut Calls,
+        direction: usize,
         [column, width]: [usize; 2],
         d: Matrix<'_>,
         shifts: bool,
     ) -> Result<()> {
-        let (size, gradient) = ([self.total, width], &r.shared.gradient);
-        let n = Matrix::new(&self.n, column, self.width);
-        sum_products(context, calls, size, d, n, (gradient, r.at(self.gain) + column))?;
-        if let Some(id) = self.bias.filter(|_| shifts) {
+        let (context, size, gradient) = (r.context(), [self.total, width], &r.shared.gradient);
+        let (n, gain) = (self.n(direction, column), self.gains[direction]);
+        sum_products(context, calls, size, d, n, (gradient, r.at(gain) + column))?;
+        if let Some(id) = self.biases[direction].filter(|_| shifts) {
             sum_rows(context, calls, size, d, (gradient, r.at(id) + column))?;
         }
         Ok(())

@@ -64,6 +64,12 @@ impl Weights {
         }
     }
 
+    /// The transpose of a direction's weights of a product, from some gate on.
+    pub fn transposed(&self, scan: &Recurrence, full: bool, direction: usize, gate: usize) -> Matrix<'_> {
+        let (weights, size) = if full { (&self.ch_t, full_size(scan)) } else { (&self.hh_t, size(scan)) };
+        Matrix::new(weights, direction * numbers(size) + gate * scan.hidden, size[0])
+    }
+
     /// The numbers of the masks' draws.
     fn draws(scan: &Recurrence) -> [u32; 3] {
         let p = scan.noise.weights;
@@ -118,8 +124,8 @@ impl Weights {
                 let dz = layer.z(direction, column * h);
                 let dw = Matrix::new(to, first + gate * h * x.rows, x.rows);
                 let add = full || self.masked.is_none();
-                let d =
-                    composed.map_or(dz, |composed| composed.d_product(layer, one.operand, [gate, column]));
+                let d = composed
+                    .map_or(dz, |composed| composed.d_product(layer, one.operand, direction, [gate, column]));
                 product(context, back, [blocks * h, x.rows, rows], d.t(), x, None, dw, add)?;
                 if let Some(id) = scan.weights.bias_hh.filter(|_| !full) {
                     sum_rows(context, back, [rows, blocks * h], dz, (gradient, r.at(id) + gate * h))?;

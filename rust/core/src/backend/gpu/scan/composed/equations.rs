@@ -69,11 +69,11 @@ impl Body {
     pub fn unit(&mut self, layout: &Layout, features: Features, known: Known) {
         if known.h {
             self.reads("h");
-            self.add("let h_before = h[at * p.width + u];");
+            self.add("let h_before = h[state_at * p.width + u];");
         }
         if known.c {
             self.reads("c");
-            self.add("let c_before = c[at * p.hidden + u];");
+            self.add("let c_before = c[state_at * p.hidden + u];");
         }
         if !layout.peepholes.is_empty() {
             self.reads("values");

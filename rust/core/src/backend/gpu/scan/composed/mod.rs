@@ -1,5 +1,5 @@
 //! A step as several calls, where more comes between its product and its end than one kernel can see of a row:
-//! a projection, layer normalisation, a look at a memory before it.
+//! a projection, layer normalisation, a look at a memory before it. Each call does both directions of a layer.
 //!
 //! Everything that feeds a slot is added to `z` by the product or the normalisation that makes it; the cell's
 //! equations read and write `z` alone ([`parts`]).
@@ -19,12 +19,15 @@ use crate::backend::gpu::product::Matrix;
 use crate::backend::gpu::recording::Recorder;
 use crate::cells::Operand;
 use crate::error::Result;
+use crate::params::ParamId;
+use crate::program::{Recurrence, ScanWeights};
 use equations::Part;
 use std::sync::Arc;
 
 /// What a layer of composed steps has beside its tape.
 pub(super) struct Composed {
-    /// h (B, H) as the cell made it, of all steps where its projection learns.
+    /// Of one direction, then of the other: h (B, H) as the cell made it, of all steps where its projection
+    /// learns.
     emitted: wgpu::Buffer,
     d_emitted: wgpu::Buffer,
     /// W_hr h (B, P), and its gradient (T, B, P).
@@ -62,13 +65,21 @@ impl Composed {
     pub fn new(r: &Recorder<'_>, layer: &Layer<'_>) -> Result<Self> {
         let (scan, layout, learns) = (layer.scans[0], &layer.layout, r.signature.learns);
         let (batch, rows, h, width) = (layer.batch, layer.rows, scan.hidden, scan.width);
-        let buffer = |name: &str, wanted: bool, len: usize| r.buffer(name, if wanted { len } else { 0 });
+        let all = layer.scans.len();
+        let buffer =
+            |name: &str, wanted: bool, len: usize| r.buffer(name, if wanted { all * len } else { 0 });
         let (norm, projects) = (scan.weights.norm, scan.weights.hr.is_some());
         let memory = norm.and_then(|norm| norm.memory);
         let (fed, groups) = (layout.gates * h, layout.norms.len());
-        let of_input = [norm.map(|norm| norm.gain_ih), scan.weights.bias_ih];
-        let of_product = [norm.map(|norm| norm.gain_hh), scan.weights.bias_hh];
-        let of_memory = [memory.map(|[gain, _]| gain), memory.map(|[_, bias]| bias)];
+        let weights = |of: fn(&ScanWeights) -> [Option<ParamId>; 2]| {
+            layer.all(|direction| of(&layer.scans[direction].weights))
+        };
+        let of_input = weights(|w| [w.norm.map(|norm| norm.gain_ih), w.bias_ih]);
+        let of_product = weights(|w| [w.norm.map(|norm| norm.gain_hh), w.bias_hh]);
+        let of_memory = weights(|w| {
+            let memory = w.norm.and_then(|norm| norm.memory);
+            [memory.map(|[gain, _]| gain), memory.map(|[_, bias]| bias)]
+        });
         let emitted_rows = if layer.features.keeps_emitted { rows } else { batch };
         Ok(Self {
             emitted: buffer("emitted", true, emitted_rows * h)?,
@@ -77,12 +88,12 @@ impl Composed {
             d_projected: buffer("gradient of what is projected", projects && learns, rows * width)?,
             d_seen: buffer("gradient of masked hidden states", learns, batch * width)?,
             d_reset: buffer("gradient of reset hidden states", learns && layout.resets(), batch * h)?,
-            of_input: Normed::new(r, "inputs", [fed, groups], of_input, true)?,
-            of_product: Normed::new(r, "products", [fed, groups], of_product, true)?,
-            of_memory: Normed::new(r, "memories", [h, 1], of_memory, false)?,
+            of_input: Normed::new(r, "inputs", [fed, groups], &of_input, true)?,
+            of_product: Normed::new(r, "products", [fed, groups], &of_product, true)?,
+            of_memory: Normed::new(r, "memories", [h, 1], &of_memory, false)?,
             normed_c: buffer("shifted memories", memory.is_some(), rows * h)?,
             d_normed_c: buffer("gradient of shifted memories", memory.is_some() && learns, rows * h)?,
-            scratch: r.buffer("parts of products", products::scratch(layer))?,
+            scratch: buffer("parts of products", true, products::scratch(layer))?,
         })
     }
 
@@ -92,7 +103,7 @@ impl Composed {
         layer: &'b Layer<'_>,
         part: Part,
         text: Text,
-        out: &'b wgpu::Buffer,
+        slots: &'b [wgpu::Buffer],
     ) -> Ready<'b> {
         let named = |name: &&str| match *name {
             "emitted" => &self.emitted,
@@ -101,11 +112,11 @@ impl Composed {
             "d_projected" => &self.d_projected,
             "d_seen" => &self.d_seen,
             "d_reset" => &self.d_reset,
-            "n_c" => self.of_memory.as_ref().map_or(out, |normed| &normed.n),
-            "d_made" => self.of_memory.as_ref().map_or(out, |normed| &normed.d),
+            "n_c" => self.of_memory.as_ref().map_or(&slots[0], |normed| &normed.n),
+            "d_made" => self.of_memory.as_ref().map_or(&slots[0], |normed| &normed.d),
             "normed_c" => &self.normed_c,
             "d_normed_c" => &self.d_normed_c,
-            name => layer.named(r, name, std::slice::from_ref(out)),
+            name => layer.named(r, name, slots),
         };
         let buffers = text.buffers.iter().map(named).collect();
         let scan = layer.scans[0];
@@ -114,13 +125,22 @@ impl Composed {
     }
 
     fn run(&self, r: &Recorder<'_>, layer: &Layer<'_>, calls: &mut Calls, ready: &Ready<'_>, t: usize) {
-        let (batch, scan) = (layer.batch, layer.scans[0]);
-        let ([d_h, d_c], last) = ([0, 1].map(|part| layer.state(r, part, scan)), t + 1 == layer.steps);
-        let mut numbers = words![t, batch, scan.hidden, scan.width, ready.columns, d_h, d_c, last].to_vec();
-        numbers.extend([at(r, scan.weights.ch); 2]);
+        let Recurrence { hidden, width, .. } = *layer.scans[0];
+        let (batch, steps) = (layer.batch, layer.steps);
+        let (columns, last) = (ready.columns, t + 1 == steps);
+        let mut numbers = words![t, steps, batch, hidden, width, columns, layer.site_step(), last].to_vec();
+        let state = |part| layer.each(|scan| layer.state(r, part, scan) as u32);
+        numbers.extend([layer.each(|scan| at(r, scan.weights.ch)), state(0), state(1)].concat());
         numbers.extend(layer.draws());
         numbers.push(layer.first as u32);
-        calls.add(&ready.kernel, &ready.buffers, &numbers, over(batch * ready.columns));
+        let [x, y, _] = over(batch * columns);
+        calls.add(&ready.kernel, &ready.buffers, &numbers, [x, y, layer.scans.len()]);
+    }
+
+    /// The memory normalised, scaled and shifted, or its gradient, of a direction.
+    fn shifted<'b>(&self, layer: &Layer<'_>, all: &'b wgpu::Buffer, direction: usize) -> Matrix<'b> {
+        let h = layer.scans[0].hidden;
+        Matrix::new(all, direction * layer.rows * h, h)
     }
 
     /// The parts of the cell's step between its products and its end.
@@ -130,7 +150,7 @@ impl Composed {
 
     pub fn forward(&self, r: &mut Recorder<'_>, layer: &Layer<'_>, look: Option<&Look<'_>>) {
         self.input(r, layer);
-        let (out, mut calls) = (r.slot(layer.scans[0].out), Calls::default());
+        let (out, mut calls) = (layer.all(|direction| r.slot(layer.scans[direction].out)), Calls::default());
         let ready =
             |part| self.ready(r, layer, part, parts::forward(layer.scans[0], layer.features, part), &out);
         let (reset, end) = (layer.layout.resets().then(|| ready(Part::Reset)), ready(Part::End));
@@ -149,8 +169,9 @@ impl Composed {
             for (i, part) in cell.iter().enumerate() {
                 self.run(r, layer, &mut calls, part, t);
                 if let Some(normed) = self.of_memory.as_ref().filter(|_| i == 0) {
-                    let to = layer.at(Matrix::new(&self.normed_c, 0, normed.width), t);
-                    normed.forward(r, &mut calls, layer.memory_group(t), to, false);
+                    let to =
+                        layer.all(|direction| layer.at(self.shifted(layer, &self.normed_c, direction), t));
+                    normed.forward(r, &mut calls, layer.memory_group(t), &to, false);
                 }
             }
             self.project(r, layer, &mut calls, t);
@@ -168,12 +189,13 @@ impl Composed {
         back: &mut Calls,
     ) -> Result<()> {
         let scan = layer.scans[0];
-        let (batch, h, width, dy) = (layer.batch, scan.hidden, scan.width, r.d_slot(scan.out));
+        let (batch, h, width) = (layer.batch, scan.hidden, scan.width);
+        let dy = layer.all(|direction| r.d_slot(layer.scans[direction].out));
         let ready = |part| self.ready(r, layer, part, parts::backward(scan, layer.features, part), &dy);
         let (reset, end) = (layer.layout.resets().then(|| ready(Part::Reset)), ready(Part::End));
         let cell: Vec<_> = self.cell().iter().rev().map(|&part| ready(part)).collect();
         if !layer.layout.peepholes.is_empty() {
-            let len = layer.layout.peepholes.len() * batch * h;
+            let len = layer.scans.len() * layer.layout.peepholes.len() * batch * h;
             fill(r.context(), back, &layer.tape.d_peephole, 0, len);
         }
         for t in (0..layer.steps).rev() {
@@ -182,9 +204,9 @@ impl Composed {
             for (i, part) in cell.iter().enumerate() {
                 self.run(r, layer, back, part, t);
                 if let Some(normed) = self.of_memory.as_ref().filter(|_| i == 0) {
-                    let d = layer.at(Matrix::new(&self.d_normed_c, 0, h), t);
-                    let dx = Matrix::new(&normed.d, 0, h);
-                    normed.backward(r, back, layer.memory_group(t), d, dx);
+                    let d = |direction| layer.at(self.shifted(layer, &self.d_normed_c, direction), t);
+                    let dx = layer.all(|direction| Matrix::new(&normed.d, direction * batch * h, h));
+                    normed.backward(r, back, layer.memory_group(t), &layer.all(d), &dx);
                 }
             }
             for product in layer.layout.products.iter().rev() {
@@ -196,8 +218,12 @@ impl Composed {
             if layer.features.masks_state {
                 let kernel = r.context().kernel("mask rows", include_str!("../../wgsl/mask_rows.wgsl"));
                 let [.., site, limit, scale] = layer.draws();
-                let numbers = words![batch, width, 0u32, layer.state(r, 0, scan), site, limit, scale, true];
-                back.add(&kernel, &[&self.d_seen, &r.shared.d_state], numbers, over(batch * width));
+                for (direction, scan) in layer.scans.iter().enumerate() {
+                    let (from, to) = (direction * batch * width, layer.state(r, 0, scan));
+                    let site = site + direction as u32 * layer.site_step();
+                    let numbers = words![batch, width, from, to, site, limit, scale, true];
+                    back.add(&kernel, &[&self.d_seen, &r.shared.d_state], numbers, over(batch * width));
+                }
             }
             if let Some(look) = look {
                 look.seen_backward(r, layer, back, t);
@@ -206,6 +232,6 @@ impl Composed {
             }
         }
         self.input_backward(r, layer, back);
-        self.weights_backward(r, layer, back)
+        (0..layer.scans.len()).try_for_each(|direction| self.weights_backward(r, layer, back, direction))
     }
 }

@@ -8,9 +8,9 @@ use crate::program::Recurrence;
 
 /// h as the products see it.
 fn seen_before(b: &mut Body, features: Features) {
-    let seen = if features.masks_state { "seen" } else { "h" };
+    let (seen, at) = if features.masks_state { ("seen", "at") } else { ("h", "state_at") };
     b.reads(seen);
-    b.add(format!("let seen_before = {seen}[at * p.width + u];"));
+    b.add(format!("let seen_before = {seen}[{at} * p.width + u];"));
 }
 
 /// A part of a step forward.
@@ -41,9 +41,9 @@ pub(super) fn forward(scan: &Recurrence, features: Features, part: Part) -> Text
         return b.text(scan);
     }
     if part != Part::Memory {
-        let row = if features.keeps_emitted { "at" } else { "row" };
+        let place = if features.keeps_emitted { "at" } else { "own" };
         b.writes("emitted");
-        b.add(format!("emitted[{row} * p.hidden + u] = {};", out[0]));
+        b.add(format!("emitted[{place} * p.hidden + u] = {};", out[0]));
     }
     if known.c && part != Part::Emit {
         b.writes("c");
@@ -53,7 +53,7 @@ pub(super) fn forward(scan: &Recurrence, features: Features, part: Part) -> Text
             b.statements.push_str(&share("c_new", "c", features.draws));
             b.add("c_after = c_before + c_new * (c_made - c_before);");
         }
-        b.add("c[(at + p.batch) * p.hidden + u] = select(c_before, c_after, live);");
+        b.add("c[(state_at + p.batch) * p.hidden + u] = select(c_before, c_after, live);");
         for (wanted, name) in [(features.keeps_memory, "made"), (part == Part::Memory, "n_c")] {
             if wanted {
                 b.writes(name);
@@ -70,18 +70,25 @@ fn end(scan: &Recurrence, features: Features) -> Text {
     b.reads(made);
     b.writes("h");
     b.writes("out");
-    b.add("let h_before = h[at * p.width + u];");
-    b.add(format!("var h_after = {made}[row * p.width + u];"));
+    b.add("let h_before = h[state_at * p.width + u];");
+    b.add(format!("var h_after = {made}[own * p.width + u];"));
     if features.zoneout[0] {
         b.statements.push_str(&share("h_new", "h", features.draws));
         b.add("h_after = h_before + h_new * (h_after - h_before);");
     }
     b.add("h_after = select(h_before, h_after, live);");
-    b.add("h[(at + p.batch) * p.width + u] = h_after;");
-    b.add("out[at * p.width + u] = select(0.0, h_after, live);");
+    b.add("h[(state_at + p.batch) * p.width + u] = h_after;");
+    b.add("let y = select(0.0, h_after, live);");
+    if features.both {
+        b.writes("out_other");
+        b.add("if direction == 0u {\n        out[slot_at * p.width + u] = y;\n    } else {");
+        b.add("    out_other[slot_at * p.width + u] = y;\n    }");
+    } else {
+        b.add("out[slot_at * p.width + u] = y;");
+    }
     if features.masks_state {
         b.writes("seen");
-        b.add("let stays = kept(p.seen_site, u, row, 0u, p.seen_limit);");
+        b.add("let stays = kept(p.seen_site + site_step, u, row, 0u, p.seen_limit);");
         b.add("if p.last == 0u {");
         b.add("    seen[(at + p.batch) * p.width + u] = select(0.0, h_after * p.seen_scale, stays);");
         b.add("}");
@@ -105,7 +112,7 @@ pub(super) fn backward(scan: &Recurrence, features: Features, part: Part) -> Tex
         b.store(&layout, &vec!["0.0".to_owned(); layout.slots]);
         if part == Part::Reset && features.masks_state {
             b.writes("d_seen");
-            b.add("d_seen[row * p.width + u] = 0.0;");
+            b.add("d_seen[own * p.width + u] = 0.0;");
         }
         b.add("return;\n    }");
     }
@@ -113,7 +120,7 @@ pub(super) fn backward(scan: &Recurrence, features: Features, part: Part) -> Tex
         Part::Reset => {
             seen_before(&mut b, features);
             b.reads("d_reset");
-            b.add("let d = d_reset[row * p.hidden + u];");
+            b.add("let d = d_reset[own * p.hidden + u];");
         }
         Part::Emit => {
             b.reads("normed_c");
@@ -123,11 +130,11 @@ pub(super) fn backward(scan: &Recurrence, features: Features, part: Part) -> Tex
     }
     if matches!(part, Part::Step | Part::Emit) {
         b.reads("d_emitted");
-        b.add("let dh = d_emitted[row * p.hidden + u];");
+        b.add("let dh = d_emitted[own * p.hidden + u];");
     }
     if known.c && matches!(part, Part::Step | Part::Memory) {
         b.writes("d_state");
-        b.add("let c_at = p.d_c + row * p.hidden + u;");
+        b.add("let c_at = p.d_c[direction] + row * p.hidden + u;");
         b.add("var dc = d_state[c_at];\n    var c_kept = 0.0;");
         if features.zoneout[1] {
             b.statements.push_str(&share("c_new", "c", features.draws));
@@ -135,7 +142,7 @@ pub(super) fn backward(scan: &Recurrence, features: Features, part: Part) -> Tex
         }
         if part == Part::Memory {
             b.reads("d_made");
-            b.add("dc += d_made[row * p.hidden + u];");
+            b.add("dc += d_made[own * p.hidden + u];");
         }
     }
     let (statements, names) = trace(scan, features, part, true);
@@ -143,11 +150,11 @@ pub(super) fn backward(scan: &Recurrence, features: Features, part: Part) -> Tex
     b.store(&layout, &names);
     let out = &names[layout.slots..];
     match part {
-        Part::Reset if features.masks_state => b.add(format!("d_seen[row * p.width + u] = {};", out[0])),
+        Part::Reset if features.masks_state => b.add(format!("d_seen[own * p.width + u] = {};", out[0])),
         Part::Emit => b.add(format!("d_normed_c[at * p.hidden + u] = {};", out[0])),
         _ if known.h => {
             b.writes("d_state");
-            b.add(format!("d_state[p.d_h + row * p.width + u] += {};", out[0]));
+            b.add(format!("d_state[p.d_h[direction] + row * p.width + u] += {};", out[0]));
         }
         _ => {}
     }
@@ -168,10 +175,11 @@ fn peepholes(b: &mut Body, layout: &Layout, features: Features, names: &[String]
                 b.reads("made");
                 "made[at * p.hidden + u]"
             }
-            Seen::After => "c[(at + p.batch) * p.hidden + u]",
+            Seen::After => "c[(state_at + p.batch) * p.hidden + u]",
         };
         b.writes("d_peephole");
-        let to = format!("d_peephole[({k}u * p.batch + row) * p.hidden + u]");
+        let of = layout.peepholes.len();
+        let to = format!("d_peephole[((direction * {of}u + {k}u) * p.batch + row) * p.hidden + u]");
         b.add(format!("{to} += {} * {seen};", names[sight.slot]));
     }
 }
@@ -180,14 +188,22 @@ fn end_backward(scan: &Recurrence, features: Features) -> Text {
     let mut b = Body::default();
     let projects = scan.weights.hr.is_some();
     // Of a projection all steps are kept: its weights' gradient is a sum over them.
-    let (d_made, row) = if projects { ("d_projected", "at") } else { ("d_emitted", "row") };
+    let (d_made, place) = if projects { ("d_projected", "at") } else { ("d_emitted", "own") };
     b.writes("d_state");
     b.reads("dy");
     b.writes(d_made);
-    b.add("let h_at = p.d_h + row * p.width + u;");
+    b.add("var d = 0.0;");
+    if features.both {
+        b.reads("dy_other");
+        b.add("if direction == 0u {\n        d = dy[slot_at * p.width + u];\n    } else {");
+        b.add("    d = dy_other[slot_at * p.width + u];\n    }");
+    } else {
+        b.add("d = dy[slot_at * p.width + u];");
+    }
+    b.add("let h_at = p.d_h[direction] + row * p.width + u;");
     b.add("var dh = 0.0;");
     b.add("if live {");
-    b.add("    dh = d_state[h_at] + dy[at * p.width + u];");
+    b.add("    dh = d_state[h_at] + d;");
     if features.zoneout[0] {
         b.statements.push_str(&share("h_new", "h", features.draws));
         b.add("    d_state[h_at] = (1.0 - h_new) * dh;");
@@ -196,6 +212,6 @@ fn end_backward(scan: &Recurrence, features: Features) -> Text {
         b.add("    d_state[h_at] = 0.0;");
     }
     b.add("}");
-    b.add(format!("{d_made}[{row} * p.width + u] = dh;"));
+    b.add(format!("{d_made}[{place} * p.width + u] = dh;"));
     b.text(scan)
 }

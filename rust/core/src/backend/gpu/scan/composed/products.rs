@@ -6,10 +6,11 @@ use super::super::norm::Group;
 use super::super::texts::{columns, runs};
 use super::Composed;
 use crate::backend::gpu::calls::Calls;
-use crate::backend::gpu::product::{Matrix, product, product_in, scratch_len};
+use crate::backend::gpu::product::{Matrix, Operands, product, products_in, scratch_len};
 use crate::backend::gpu::recording::Recorder;
 use crate::cells::{Operand, Product};
 use crate::error::Result;
+use crate::params::ParamId;
 
 impl Layer<'_> {
     /// The groups of the gates that the input feeds, of all steps.
@@ -56,7 +57,8 @@ impl Composed {
         let Some(normed) = &self.of_input else { return };
         let mut calls = Calls::default();
         for group in layer.input_groups() {
-            normed.forward(r, &mut calls, group, layer.z(0, group.column), false);
+            let z = layer.all(|direction| layer.z(direction, group.column));
+            normed.forward(r, &mut calls, group, &z, false);
         }
         r.forward.append(calls);
     }
@@ -65,9 +67,9 @@ impl Composed {
     pub fn input_backward(&self, r: &Recorder<'_>, layer: &Layer<'_>, back: &mut Calls) {
         let Some(normed) = &self.of_input else { return };
         for group in layer.input_groups() {
-            let d = layer.z(0, group.column);
-            let dx = Matrix::new(&normed.d, group.column, normed.width);
-            normed.backward(r, back, group, d, dx);
+            let d = layer.all(|direction| layer.z(direction, group.column));
+            let dx = layer.all(|direction| normed.d(direction, group.column));
+            normed.backward(r, back, group, &d, &dx);
         }
     }
 
@@ -81,29 +83,36 @@ impl Composed {
         t: usize,
     ) {
         let (batch, h, gates) = (layer.batch, layer.scans[0].hidden, layer.layout.gates);
-        let (x, [_, fed]) = (layer.at(layer.operand(product.operand, 0), t), layer.widths());
         let full = product.operand == Operand::C;
-        let weights = |gate: usize| {
-            let (w, of) = if full { (&layer.weights.ch_t, gates - 1) } else { (&layer.weights.hh_t, gates) };
-            Matrix::new(w, gate * h, of * h)
-        };
-        let z = |column: usize| layer.at(layer.z(0, column), t);
+        let x = |direction| layer.at(layer.operand(product.operand, direction), t);
+        let w =
+            |direction: usize, gate| layer.weights.transposed(layer.scans[direction], full, direction, gate);
+        let z = |direction, column| layer.at(layer.z(direction, column), t);
+        let terms = x(0).rows;
         if let Some(normed) = self.of_product.as_ref().filter(|_| !full) {
-            let n = |column: usize| layer.at(Matrix::new(&normed.n, column, fed), t);
             for (group, column) in Self::groups(layer, product, t * batch, batch) {
-                let (size, w) = ([batch, group.width, x.rows], weights(group.column / h));
-                product_in(r.context(), calls, &self.scratch, size, x, w, None, n(group.column), false);
-                normed.forward(r, calls, group, z(column), column < gates * h);
+                let both = layer.all(|direction| Operands {
+                    a: x(direction),
+                    b: w(direction, group.column / h),
+                    bias: None,
+                    c: layer.at(normed.n(direction, group.column), t),
+                });
+                let size = [batch, group.width, terms];
+                products_in(r.context(), calls, &self.scratch, size, &both, false);
+                let z = layer.all(|direction| z(direction, column));
+                normed.forward(r, calls, group, &z, column < gates * h);
             }
             return;
         }
-        let bias = layer.scans[0].weights.bias_hh.filter(|_| !full);
         for [gate, column, blocks] in runs(&layer.layout, product) {
-            let bias = bias.map(|id| (&r.net.values, r.at(id) + gate * h));
-            let (size, to) = ([batch, blocks * h, x.rows], z(column * h));
+            let both = layer.all(|direction| {
+                let bias = layer.scans[direction].weights.bias_hh.filter(|_| !full);
+                let bias = bias.map(|id| (&r.net.values, r.at(id) + gate * h));
+                Operands { a: x(direction), b: w(direction, gate), bias, c: z(direction, column * h) }
+            });
             // What the input does not feed starts here.
-            let add = column < gates;
-            product_in(r.context(), calls, &self.scratch, size, x, weights(gate), bias, to, add);
+            let (size, add) = ([batch, blocks * h, terms], column < gates);
+            products_in(r.context(), calls, &self.scratch, size, &both, add);
         }
     }
 
@@ -120,86 +129,124 @@ impl Composed {
         let n = layer.operand(product.operand, 0).rows;
         if let Some(normed) = self.of_product.as_ref().filter(|_| product.operand != Operand::C) {
             for (group, column) in Self::groups(layer, product, t * batch, batch) {
-                let d = layer.at(layer.z(0, column), t);
-                let dx = layer.at(Matrix::new(&normed.d, group.column, normed.width), t);
-                normed.backward(r, back, group, d, dx);
+                let d = layer.all(|direction| layer.at(layer.z(direction, column), t));
+                let dx = layer.all(|direction| layer.at(normed.d(direction, group.column), t));
+                normed.backward(r, back, group, &d, &dx);
             }
         }
-        let (to, to_at, mut add) = match product.operand {
-            Operand::H if layer.features.masks_state => (&self.d_seen, 0, layer.layout.resets()),
-            Operand::H => (&r.shared.d_state, layer.state(r, 0, layer.scans[0]), true),
-            Operand::C => (&r.shared.d_state, layer.state(r, 1, layer.scans[0]), true),
-            Operand::ResetH => (&self.d_reset, 0, false),
+        let state = |part, direction: usize| layer.state(r, part, layer.scans[direction]);
+        let to = |direction: usize| match product.operand {
+            Operand::H if layer.features.masks_state => (&self.d_seen, direction * batch * n),
+            Operand::H => (&r.shared.d_state, state(0, direction)),
+            Operand::C => (&r.shared.d_state, state(1, direction)),
+            Operand::ResetH => (&self.d_reset, direction * batch * n),
+        };
+        let mut add = match product.operand {
+            Operand::H => !layer.features.masks_state || layer.layout.resets(),
+            Operand::C => true,
+            Operand::ResetH => false,
         };
         let (weights, first) = match product.operand {
-            Operand::C => (&r.net.values, at(r, layer.scans[0].weights.ch)),
-            _ => (layer.weights.hh(r), layer.weights.hh_at(r, layer.scans)[0]),
+            Operand::C => (&r.net.values, layer.each(|scan| at(r, scan.weights.ch))),
+            _ => (layer.weights.hh(r), layer.weights.hh_at(r, layer.scans)),
         };
         for [gate, column, blocks] in runs(&layer.layout, product) {
-            let d = layer.at(self.d_product(layer, product.operand, [gate, column]), t);
-            let w = Matrix::new(weights, first as usize + gate * h * n, n);
-            let (size, to) = ([batch, n, blocks * h], Matrix::new(to, to_at, n));
-            product_in(r.context(), back, &self.scratch, size, d, w, None, to, add);
+            let both = layer.all(|direction| {
+                let a = layer.at(self.d_product(layer, product.operand, direction, [gate, column]), t);
+                let b = Matrix::new(weights, first[direction] as usize + gate * h * n, n);
+                let (to, to_at) = to(direction);
+                Operands { a, b, bias: None, c: Matrix::new(to, to_at, n) }
+            });
+            products_in(r.context(), back, &self.scratch, [batch, n, blocks * h], &both, add);
             add = true;
         }
     }
 
-    /// The gradients of a product's gates from `gate` on, which feed the columns of `z` from `column` on.
+    /// Of a direction the gradients of a product's gates from `gate` on, which feed the columns of `z` from `column` on.
     pub fn d_product<'b>(
         &'b self,
         layer: &'b Layer<'_>,
         operand: Operand,
+        direction: usize,
         [gate, column]: [usize; 2],
     ) -> Matrix<'b> {
         let h = layer.scans[0].hidden;
         match self.of_product.as_ref().filter(|_| operand != Operand::C) {
-            Some(normed) => Matrix::new(&normed.d, gate * h, normed.width),
-            None => layer.z(0, column * h),
+            Some(normed) => normed.d(direction, gate * h),
+            None => layer.z(direction, column * h),
         }
     }
 
     /// W_hr h.
     pub fn project(&self, r: &Recorder<'_>, layer: &Layer<'_>, calls: &mut Calls, t: usize) {
-        let Some(id) = layer.scans[0].weights.hr else { return };
         let (batch, h, width) = (layer.batch, layer.scans[0].hidden, layer.scans[0].width);
-        let row = if layer.features.keeps_emitted { t * batch } else { 0 };
-        let x = Matrix::new(&self.emitted, row * h, h);
-        let w = Matrix::new(&r.net.values, r.at(id), h).t();
-        let to = Matrix::new(&self.projected, 0, width);
-        product_in(r.context(), calls, &self.scratch, [batch, width, h], x, w, None, to, false);
+        let [each, step] = if layer.features.keeps_emitted { [layer.rows, t * batch] } else { [batch, 0] };
+        let both = self.projections(layer, |direction, id| Operands {
+            a: Matrix::new(&self.emitted, (direction * each + step) * h, h),
+            b: Matrix::new(&r.net.values, r.at(id), h).t(),
+            bias: None,
+            c: Matrix::new(&self.projected, direction * batch * width, width),
+        });
+        products_in(r.context(), calls, &self.scratch, [batch, width, h], &both, false);
+    }
+
+    /// Something of each direction's projection; nothing where there is none.
+    fn projections<'b>(
+        &self,
+        layer: &Layer<'_>,
+        of: impl Fn(usize, ParamId) -> Operands<'b>,
+    ) -> Vec<Operands<'b>> {
+        let weights = layer.scans.iter().enumerate();
+        weights.filter_map(|(direction, scan)| Some(of(direction, scan.weights.hr?))).collect()
+    }
+
+    /// The gradient of what is projected, of all steps of a direction.
+    fn d_projected(&self, layer: &Layer<'_>, direction: usize) -> Matrix<'_> {
+        let width = layer.scans[0].width;
+        Matrix::new(&self.d_projected, direction * layer.rows * width, width)
     }
 
     /// Back through it, from the gradients that are kept of all steps.
     pub fn project_backward(&self, r: &Recorder<'_>, layer: &Layer<'_>, back: &mut Calls, t: usize) {
-        let Some(id) = layer.scans[0].weights.hr else { return };
-        let (h, width) = (layer.scans[0].hidden, layer.scans[0].width);
-        let d = layer.at(Matrix::new(&self.d_projected, 0, width), t);
-        let (w, to) = (Matrix::new(&r.net.values, r.at(id), h), Matrix::new(&self.d_emitted, 0, h));
-        product_in(r.context(), back, &self.scratch, [layer.batch, h, width], d, w, None, to, false);
+        let (batch, h, width) = (layer.batch, layer.scans[0].hidden, layer.scans[0].width);
+        let both = self.projections(layer, |direction, id| Operands {
+            a: layer.at(self.d_projected(layer, direction), t),
+            b: Matrix::new(&r.net.values, r.at(id), h),
+            bias: None,
+            c: Matrix::new(&self.d_emitted, direction * batch * h, h),
+        });
+        products_in(r.context(), back, &self.scratch, [batch, h, width], &both, false);
     }
 
-    /// Gradients of gains, of the memory's shift and of the projection, over all steps.
-    pub fn weights_backward(&self, r: &Recorder<'_>, layer: &Layer<'_>, back: &mut Calls) -> Result<()> {
+    /// Gradients of a direction's gains, of the memory's shift and of the projection, over all steps.
+    pub fn weights_backward(
+        &self,
+        r: &Recorder<'_>,
+        layer: &Layer<'_>,
+        back: &mut Calls,
+        direction: usize,
+    ) -> Result<()> {
         let (context, rows, [_, fed]) = (r.context(), layer.rows, layer.widths());
         let (h, p) = (layer.scans[0].hidden, layer.scans[0].width);
-        let dz = |column: usize| layer.z(0, column);
+        let dz = |column: usize| layer.z(direction, column);
         if let Some(normed) = &self.of_input {
-            normed.weights_backward(context, r, back, [0, fed], dz(0), false)?;
+            normed.weights_backward(r, back, direction, [0, fed], dz(0), false)?;
         }
         if let Some(normed) = &self.of_product {
             for product in layer.layout.products {
                 for [gate, column, blocks] in runs(&layer.layout, product) {
                     let columns = [gate * h, blocks * h];
-                    normed.weights_backward(context, r, back, columns, dz(column * h), false)?;
+                    normed.weights_backward(r, back, direction, columns, dz(column * h), false)?;
                 }
             }
         }
         if let Some(normed) = &self.of_memory {
-            let d = Matrix::new(&self.d_normed_c, 0, h);
-            normed.weights_backward(context, r, back, [0, h], d, true)?;
+            let d = self.shifted(layer, &self.d_normed_c, direction);
+            normed.weights_backward(r, back, direction, [0, h], d, true)?;
         }
-        if let Some(id) = layer.scans[0].weights.hr {
-            let (d, x) = (Matrix::new(&self.d_projected, 0, p), Matrix::new(&self.emitted, 0, h));
+        if let Some(id) = layer.scans[direction].weights.hr {
+            let d = self.d_projected(layer, direction);
+            let x = Matrix::new(&self.emitted, direction * rows * h, h);
             let dw = Matrix::new(&r.shared.gradient, r.at(id), h);
             product(context, back, [p, h, rows], d.t(), x, None, dw, true)?;
         }

@@ -170,7 +170,7 @@ impl<'a> Look<'a> {
         let (steps, q) = (self.memory.steps, self.queries(h, place));
         if let Some(id) = self.attention.weights.query {
             let w = Matrix::new(&r.net.values, r.at(id), self.width).t();
-            product_in(context, calls, &self.scratch, [rows, size, self.width], h, w, None, q, false);
+            product_in(context, calls, &self.scratch, [rows, size, self.width], h, w, q, false);
         }
         self.scores(r, calls, self.is_additive(), [q, Matrix::new(self.keys.values(), 0, size)], rows);
         let kernel = context.kernel("shares of a memory", SHARES);
@@ -188,7 +188,7 @@ impl<'a> Look<'a> {
         let (d, slot, [_, fed]) = (self.attention.memory, r.slot(self.attention.context), layer.widths());
         let (c, w) = (layer.at(Matrix::new(&slot, 0, d), t), Matrix::new(&r.net.values, r.at(id), d).t());
         let (size, z) = ([self.batch, fed, d], layer.at(layer.z(0, 0), t));
-        product_in(r.context(), calls, &self.scratch, size, c, w, None, z, true);
+        product_in(r.context(), calls, &self.scratch, size, c, w, z, true);
     }
 
     /// From the gradient of z to that of the context, beside what reads it from above.
@@ -197,7 +197,7 @@ impl<'a> Look<'a> {
         let (d, slot, [_, fed]) = (self.attention.memory, r.d_slot(self.attention.context), layer.widths());
         let (dc, w) = (layer.at(Matrix::new(&slot, 0, d), t), Matrix::new(&r.net.values, r.at(id), d));
         let (size, dz) = ([self.batch, d, fed], layer.at(layer.z(0, 0), t));
-        product_in(r.context(), back, &self.scratch, size, dz, w, None, dc, true);
+        product_in(r.context(), back, &self.scratch, size, dz, w, dc, true);
     }
 
     /// From the gradients of contexts to those of scores and queries; adds to `d_h`, that of the first row's h.
@@ -226,7 +226,7 @@ impl<'a> Look<'a> {
         let dq = Matrix::new(&self.d_queries, place * size, size);
         self.sum(r, back, Some(self.queries(h, place)), terms, at, dq, false);
         let w = Matrix::new(&r.net.values, r.at(id), self.width);
-        product_in(context, back, &self.scratch, [rows, self.width, size], dq, w, None, d_h, true);
+        product_in(context, back, &self.scratch, [rows, self.width, size], dq, w, d_h, true);
     }
 
     /// What all looks add to the gradients of the memory and of the keys, and those of the other weights; `h` is
