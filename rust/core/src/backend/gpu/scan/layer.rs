@@ -9,7 +9,6 @@ use super::texts::{Features, Half, Text};
 use super::weights::Weights;
 use crate::cells::{Layout, Operand, Seen};
 use crate::error::Result;
-use crate::params::ParamId;
 use crate::program::Recurrence;
 use crate::rng::Kind;
 use std::sync::Arc;
@@ -198,9 +197,4 @@ impl<'a> Layer<'a> {
             Operand::C => Matrix::new(&self.tape.c, states * hidden, hidden),
         }
     }
-}
-
-/// The place of a parameter; NONE for one that a layer lacks.
-pub(super) fn at(r: &Recorder<'_>, id: Option<ParamId>) -> u32 {
-    id.map_or(u32::MAX, |id| r.at(id) as u32)
 }

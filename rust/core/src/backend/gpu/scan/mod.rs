@@ -4,6 +4,7 @@
 //! The two directions of a bidirectional layer share each call: they have one half each of every buffer.
 
 mod composed;
+mod gradients;
 mod layer;
 mod look;
 mod norm;
@@ -22,12 +23,13 @@ use crate::error::Result;
 use crate::params::ParamId;
 use crate::program::{Program, Recurrence, When};
 use composed::Composed;
-use layer::{Layer, at};
+use gradients::weights_backward;
+use layer::Layer;
 use look::{Keys, Look};
 use norm::Normed;
 use team::Team;
 use texts::Half;
-use weights::Weights;
+use weights::{Weights, at};
 
 /// Whether a step is several calls: see [`composed`].
 fn is_composed(scan: &Recurrence) -> bool {
@@ -108,7 +110,7 @@ fn segment(
         }
         for (direction, scan) in scans.iter().enumerate() {
             layer.input_backward(r, normed, &mut back, direction, scan)?;
-            layer.weights.backward(r, &layer, composed, &mut back, direction)?;
+            weights_backward(r, &layer, composed, &mut back, direction)?;
         }
     }
     r.back(back);

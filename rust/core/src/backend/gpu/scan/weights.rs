@@ -1,14 +1,12 @@
-//! The recurrent weights of a layer as its kernels read them, and their gradients.
+//! The recurrent weights of a layer as its kernels read them.
 
-use super::super::calls::{Calls, words};
+use super::super::calls::words;
 use super::super::kernel::over;
-use super::super::product::{Matrix, product, sum_rows};
+use super::super::product::Matrix;
 use super::super::recording::Recorder;
-use super::composed::Composed;
-use super::layer::{Layer, at};
-use super::texts;
 use crate::cells::Operand;
 use crate::error::Result;
+use crate::params::ParamId;
 use crate::program::Recurrence;
 use crate::rng::Kind;
 
@@ -19,11 +17,11 @@ pub(super) struct Weights {
     /// That of the full peepholes' weight, (H, gates · H).
     pub ch_t: wgpu::Buffer,
     /// `weight_hh` under its mask, where it has one; and the gradient of that.
-    masked: Option<[wgpu::Buffer; 2]>,
+    pub masked: Option<[wgpu::Buffer; 2]>,
 }
 
 /// Rows and columns of `weight_hh`; none where the layer has none.
-fn size(scan: &Recurrence) -> [usize; 2] {
+pub(super) fn size(scan: &Recurrence) -> [usize; 2] {
     [scan.weights.hh.map_or(0, |_| scan.cell.layout().gates * scan.hidden), scan.width]
 }
 
@@ -71,7 +69,7 @@ impl Weights {
     }
 
     /// The numbers of the masks' draws.
-    fn draws(scan: &Recurrence) -> [u32; 3] {
+    pub fn draws(scan: &Recurrence) -> [u32; 3] {
         let p = scan.noise.weights;
         let limit = ((1.0 - p) * f64::from(1 << 24)).ceil() as u32;
         *words![(Kind::WeightDropout as u32) << 24 | scan.layer as u32, limit, 1.0 / (1.0 - p)]
@@ -99,53 +97,9 @@ impl Weights {
             r.forward.add(&transpose, &[&r.net.values, &self.ch_t], numbers, grid([rows, columns]));
         }
     }
+}
 
-    /// dW = dzᵀ · what each product multiplied, and the biases' sums of dz.
-    pub fn backward(
-        &self,
-        r: &Recorder<'_>,
-        layer: &Layer<'_>,
-        composed: Option<&Composed>,
-        back: &mut Calls,
-        direction: usize,
-    ) -> Result<()> {
-        let (context, scan, gradient) = (r.context(), layer.scans[direction], &r.shared.gradient);
-        let (rows, h, [all, columns]) = (layer.rows, scan.hidden, size(scan));
-        let masked_at = direction * all * columns;
-        for one in layer.layout.products {
-            let x = layer.operand(one.operand, direction);
-            let full = one.operand == Operand::C;
-            let (to, first) = match (&self.masked, full) {
-                (_, true) => (gradient, at(r, scan.weights.ch) as usize),
-                (Some([_, masked]), false) => (masked, masked_at),
-                (None, false) => (gradient, at(r, scan.weights.hh) as usize),
-            };
-            for [gate, column, blocks] in texts::runs(&layer.layout, one) {
-                let dz = layer.z(direction, column * h);
-                let dw = Matrix::new(to, first + gate * h * x.rows, x.rows);
-                let add = full || self.masked.is_none();
-                let d = composed
-                    .map_or(dz, |composed| composed.d_product(layer, one.operand, direction, [gate, column]));
-                product(context, back, [blocks * h, x.rows, rows], d.t(), x, None, dw, add)?;
-                if let Some(id) = scan.weights.bias_hh.filter(|_| !full) {
-                    sum_rows(context, back, [rows, blocks * h], dz, (gradient, r.at(id) + gate * h))?;
-                }
-            }
-        }
-        if let (Some([_, masked]), Some(id)) = (&self.masked, scan.weights.hh) {
-            let kernel = context.kernel("mask rows", include_str!("../wgsl/mask_rows.wgsl"));
-            let [site, limit, scale] = Self::draws(scan);
-            let numbers = words![all, columns, masked_at, r.at(id), site, limit, scale, true];
-            back.add(&kernel, &[masked, gradient], numbers, over(all * columns));
-        }
-        let peepholes = layer.layout.peepholes.len();
-        if let Some(id) = scan.weights.ch {
-            for k in 0..peepholes {
-                let from = (direction * peepholes + k) * layer.batch * h;
-                let d = Matrix::new(&layer.tape.d_peephole, from, h);
-                sum_rows(context, back, [layer.batch, h], d, (gradient, r.at(id) + k * h))?;
-            }
-        }
-        Ok(())
-    }
+/// The place of a parameter; NONE for one that a layer lacks.
+pub(super) fn at(r: &Recorder<'_>, id: Option<ParamId>) -> u32 {
+    id.map_or(u32::MAX, |id| r.at(id) as u32)
 }

@@ -8,10 +8,11 @@ mod equations;
 mod parts;
 mod products;
 
-use super::layer::{Layer, at};
+use super::layer::Layer;
 use super::look::Look;
 use super::norm::Normed;
 use super::texts::Text;
+use super::weights::at;
 use crate::backend::gpu::calls::{Calls, words};
 use crate::backend::gpu::copies::fill;
 use crate::backend::gpu::kernel::{Kernel, over};

@@ -1,9 +1,10 @@
 //! The products of composed steps and their normalisation, forward beside backward, and the gradients of
 //! gains and of the projection.
 
-use super::super::layer::{Layer, at};
+use super::super::layer::Layer;
 use super::super::norm::Group;
 use super::super::texts::{columns, runs};
+use super::super::weights::at;
 use super::Composed;
 use crate::backend::gpu::calls::Calls;
 use crate::backend::gpu::product::{Matrix, Operands, product, products_in, scratch_len};

@@ -1,7 +1,7 @@
 //! The sums of a look, each over what is side by side in one of three ways: the numbers of a query, the steps
 //! of the memory, the times at which something looked. Long ones are several calls.
 
-use super::super::at;
+use super::super::weights::at;
 use super::Look;
 use crate::backend::gpu::calls::{Calls, words};
 use crate::backend::gpu::kernel::over;
