@@ -149,6 +149,12 @@ impl Recorded {
         context.write(&self.words, call * SLOT / 4, words);
     }
 
+    /// How many calls there are.
+    #[cfg(test)]
+    pub fn calls(&self) -> usize {
+        self.steps.len()
+    }
+
     /// Submits all calls. Each sees what those before it have written.
     pub fn submit(&self, context: &Context) {
         Self::submit_in_turn(context, &[self], 1);

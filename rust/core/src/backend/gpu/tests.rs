@@ -4,11 +4,12 @@
 use super::Gpu;
 use super::context::Context;
 use super::fit::longest;
-use super::recording::Signature;
+use super::ops::recording;
+use super::recording::{Recording, Shared, Signature};
 use super::run::Work;
 use crate::common::{CELLS, Data, Draw, MODELS, SETTINGS, fits, outcome, stack_of};
 use crate::device::Device;
-use crate::error::{Error, GpuTrouble};
+use crate::error::{Error, GpuTrouble, Result};
 use crate::layers::Spec;
 use crate::network::Network;
 use crate::optim::{Optimizer, Rule};
@@ -104,7 +105,7 @@ fn the_host_looks_now_and_then() {
 fn a_lost_device_says_so_until_the_end() {
     let context = Context::noop();
     assert!(context.guard(|| Ok(())).is_ok());
-    let failed = context.guard(|| -> crate::Result<()> { panic!("of a driver") });
+    let failed = context.guard(|| -> Result<()> { panic!("of a driver") });
     assert!(failed.expect_err("it panicked").to_string().contains("of a driver"));
     let error = context.guard(|| Ok(())).expect_err("it is lost");
     assert!(matches!(error, Error::Gpu(GpuTrouble::Lost, _)), "{error}");
@@ -132,37 +133,55 @@ fn what_does_not_fit_is_refused_with_its_name() {
     assert!(error.to_string().contains("hidden states takes 128.0 MiB"), "{error}");
 }
 
+/// What `of` makes of a network of a program that learns from features, without running it.
+fn with<R>(program: &Program, shape: Shape, of: impl Fn(&Gpu, &Shared, Signature) -> Result<R>) -> Result<R> {
+    let context = Context::noop();
+    context.guard(|| {
+        let values = context.buffer("weights", program.parameters.len())?;
+        let net = Gpu { context, program: program.clone(), values, version: 0 };
+        let work = Work::new(&net, Shape { batch: 1, steps: 1 })?;
+        let (tokens, learns, scores, starts_itself) = (false, true, false, true);
+        of(&net, &work.shared, Signature { shape, tokens, learns, scores, memory: 0, starts_itself })
+    })
+}
+
 /// Tensors of steps are cut where they are too large; what one step has is refused then.
 #[test]
 fn long_sequences_are_cut() {
-    let context = Context::noop();
     // A layer whose slots are 32 numbers of 4 bytes a step of a row: 128 MiB are 2^20 of them.
     let program = stack_of(CELLS[10], 8).program(3).expect("a program");
-    let net = || {
-        let values = context.buffer("weights", program.parameters.len())?;
-        Ok(Gpu { context, program: program.clone(), values, version: 0 })
-    };
-    let longest = |batch, steps| {
-        context.guard(|| {
-            let (net, shape) = (net()?, Shape { batch, steps });
-            let work = Work::new(&net, Shape { batch: 1, steps: 1 })?;
-            let signature = Signature {
-                shape,
-                tokens: false,
-                learns: true,
-                scores: false,
-                memory: 0,
-                starts_itself: true,
-            };
-            longest(&net, &work.shared, signature)
-        })
-    };
+    let longest = |batch, steps| with(&program, Shape { batch, steps }, longest);
     assert_eq!(longest(1 << 10, 1 << 10).expect("it fits"), 1 << 10);
     assert_eq!(longest(1 << 10, (1 << 10) + 1).expect("it fits in two"), (1 << 9) + 1);
     assert_eq!(longest(1 << 20, 7).expect("it fits in seven"), 1);
     let error = longest((1 << 20) + 1, 7).expect_err("a step is too large");
     assert!(error.to_string().contains("slots of a layer 128.0 MiB"), "{error}");
     assert!(error.to_string().contains("reduce the batch"), "{error}");
+}
+
+/// A step of both directions is as many calls as a step of one, where it is several as well.
+#[test]
+fn directions_share_their_calls() {
+    let options = [(CELLS[10], "without bias"), (CELLS[10], "proj_size"), (CELLS[10], "layer_norm")];
+    for (cell, option) in options.into_iter().chain([(CELLS[4], "layer_norm"), (CELLS[5], "layer_norm")]) {
+        let calls = |bidirectional, steps| {
+            let mut stack = stack_of(cell, 150);
+            SETTINGS.iter().filter(|(name, _)| *name == option).for_each(|(_, set)| set(&mut stack));
+            (stack.num_layers, stack.bidirectional) = (1, bidirectional);
+            let program = stack.program(3).expect("a program");
+            let made = with(&program, Shape { batch: 2, steps }, |net, shared, signature| {
+                let Recording { forward, backward, .. } = recording(net, shared, signature, steps)?;
+                Ok([forward.calls(), backward.calls()])
+            });
+            made.expect("a recording")
+        };
+        let [one, both] = [false, true].map(|both| {
+            let (short, long) = (calls(both, 3), calls(both, 5));
+            [long[0] - short[0], long[1] - short[1]]
+        });
+        assert!(one[0] >= 2 && one[1] >= 2, "{one:?}");
+        assert_eq!(both, one, "{cell}, {option}");
+    }
 }
 
 #[test]
