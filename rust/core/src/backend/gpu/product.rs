@@ -97,8 +97,7 @@ pub(super) fn product_in(
     products_in(context, calls, scratch, size, &[Operands { a, b, bias: None, c }], add);
 }
 
-/// The same of one product or of two. Two products are one call where
-/// their operands are in the same buffers: the scratch is of both then.
+/// The same of one product, or of two whose operands are in the same buffers: the scratch is of both then.
 pub(super) fn products_in(
     context: &Context,
     calls: &mut Calls,
