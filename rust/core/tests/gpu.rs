@@ -207,6 +207,7 @@ fn segments_equal_the_reference() {
         "cells_equal_the_reference",
         "scores_and_states_equal_the_reference",
         "training_follows_the_reference_and_goes_on_elsewhere",
+        "steps_read_late_equal_steps_read_at_once",
         "runs_that_are_not_finite_leave_nothing",
         "every_run_gives_the_same_bits_whatever_ran_before",
     ];

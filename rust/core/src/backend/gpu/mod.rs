@@ -82,9 +82,7 @@ pub(crate) trait Number: Sized {
 
 impl Number for f32 {
     fn backend(context: &'static Context, program: Program) -> Result<Box<dyn Backend<Self>>> {
-        let (values, unread) = context
-            .guard(|| Ok((context.buffer("weights", program.parameters.len())?, Unread::new(context)?)))?;
-        Ok(Box::new(Guarded(Gpu { context, program, values, version: next_version(), unread })))
+        Ok(Box::new(Guarded(context.guard(|| Gpu::new(context, program))?)))
     }
 }
 
@@ -96,6 +94,11 @@ impl Number for f64 {
 }
 
 impl Gpu {
+    fn new(context: &'static Context, program: Program) -> Result<Self> {
+        let (values, unread) = (context.buffer("weights", program.parameters.len())?, Unread::new(context)?);
+        Ok(Self { context, program, values, version: next_version(), unread })
+    }
+
     /// All weights.
     fn weights(&self) -> Result<Vec<f32>> {
         self.context.read(&self.values, 0, self.program.parameters.len())

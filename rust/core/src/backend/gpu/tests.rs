@@ -137,8 +137,7 @@ fn what_does_not_fit_is_refused_with_its_name() {
 fn with<R>(program: &Program, shape: Shape, of: impl Fn(&Gpu, &Shared, Signature) -> Result<R>) -> Result<R> {
     let context = Context::noop();
     context.guard(|| {
-        let values = context.buffer("weights", program.parameters.len())?;
-        let net = Gpu { context, program: program.clone(), values, version: 0 };
+        let net = Gpu::new(context, program.clone())?;
         let work = Work::new(&net, Shape { batch: 1, steps: 1 })?;
         let (tokens, learns, scores, starts_itself) = (false, true, false, true);
         of(&net, &work.shared, Signature { shape, tokens, learns, scores, memory: 0, starts_itself })
