@@ -101,7 +101,8 @@ class Scripted:
 def test_a_wide_beam_finds_all_there_is_in_order(length_penalty: float, coverage_penalty: float) -> None:
     model: Any = Scripted()
     state = np.zeros((1, 2, 1))
-    memory = Memory(np.zeros((2, 2, 1)), np.array([2, 2]), state)
+    unseen: Any = np.zeros(2)
+    memory = Memory(unseen, np.array([2, 2]), state)
     every = model.every(length_penalty, coverage_penalty)
     search = Search(len(every), length_penalty, coverage_penalty)
     ranked = sorted(every.items(), key=lambda item: -item[1])
@@ -129,7 +130,8 @@ def test_the_likeliest_are_those_of_a_whole_sort(vocabulary: int, most: int, tie
 
 def test_greedy_takes_the_likeliest_token_at_every_step() -> None:
     model: Any = Scripted()
-    memory = Memory(np.zeros((1, 2, 1)), np.array([2]), np.zeros((1, 1, 1)))
+    unseen: Any = np.zeros(1)
+    memory = Memory(unseen, np.array([2]), np.zeros((1, 1, 1)))
     ((found,),) = Search(1).run(model, memory, end=0)
     tokens = [-1]
     while (token := int(model.logits[len(tokens) - 1, tokens[-1]].argmax())) != 0:

@@ -68,7 +68,7 @@ class Search:
     def run(self, model: EncoderDecoder, memory: Memory, end: int) -> list[list[Hypothesis]]:
         """Return the hypotheses for every source, best first; the beams of all sources take a step together."""
         width, count = self.beam, len(memory.lengths)
-        done: list[list[Hypothesis]] = [[] for _ in range(count)]
+        done: list[list[_Ended]] = [[] for _ in range(count)]
         beams = _Beams.start(width, memory)
         rows = memory.take(np.repeat(beams.sources, width))
         state = rows.state
@@ -84,15 +84,16 @@ class Search:
             state = nn.states.take(state, parents)
             if len(beams.sources) < len(found.sources):
                 rows = memory.take(np.repeat(beams.sources, width))
-        return [sorted(found, key=lambda one: -one.score)[:width] for found in done]
+        steps = memory.lengths.tolist()
+        return [[one.hypothesis(steps[source]) for one in found] for source, found in enumerate(done)]
 
-    def _sort_out(
-        self, beams: "_Beams", place: int, end: int, done: list[Hypothesis], steps: int
-    ) -> list[int]:
-        """Add what ends here to `done`; return the beams that go on, none where the search is over."""
+    def _sort_out(self, beams: "_Beams", place: int, end: int, done: list["_Ended"], steps: int) -> list[int]:
+        """Add what ends here to the best that are `done`; return the beams that go on, none where the search is over."""
         ends, possible = beams.tokens[place] == end, np.isfinite(beams.log_probs[place])
         for rank in np.flatnonzero(ends[: self.beam] & possible[: self.beam]):
-            done.append(self._hypothesis(beams, (place, int(rank)), steps, finished=True))
+            done.append(self._ended(beams, (place, int(rank)), steps, finished=True))
+        done.sort(key=lambda one: -one.score)
+        del done[self.beam :]
         going: list[int] = np.flatnonzero(~ends & possible)[: self.beam].tolist()
         longest = int(self.longest * steps) + 10
         if not going or len(done) >= self.beam == 1:
@@ -100,27 +101,45 @@ class Search:
         if len(done) >= self.beam:
             # The best that could still become of a beginning: no token more costs anything.
             most = self._normalised(beams.log_probs[place, going[0]], longest + 1)
-            if most <= sorted(one.score for one in done)[-self.beam]:
+            if most <= done[-1].score:
                 return []
         if beams.length <= longest:
             return going
         if not done:
-            done += [self._hypothesis(beams, (place, rank), steps, finished=False) for rank in going]
+            done += [self._ended(beams, (place, rank), steps, finished=False) for rank in going]
+            done.sort(key=lambda one: -one.score)
         return []
 
     def _normalised(self, log_prob: float, length: int) -> float:
         return float(log_prob / ((5 + length) / 6) ** self.length_penalty)
 
-    def _hypothesis(self, beams: "_Beams", at: tuple[int, int], steps: int, *, finished: bool) -> Hypothesis:
+    def _ended(self, beams: "_Beams", at: tuple[int, int], steps: int, *, finished: bool) -> "_Ended":
         log_prob = float(beams.log_probs[at])
         score = self._normalised(log_prob, beams.length)
         if self.coverage_penalty:
             # A step that was never looked at is as good as one looked at a millionth.
             covered = np.clip(beams.covered[at][:steps], 1e-6, 1.0)
             score += self.coverage_penalty * float(np.log(covered).sum())
-        tokens, attention = beams.written(at)
-        written = len(tokens) - finished
-        return Hypothesis(tokens[:written], log_prob, score, attention[:written, :steps], finished)
+        return _Ended(score, log_prob, finished, beams, at)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ended:
+    """A hypothesis, and where it is written: its tokens are gone after only once the search is over."""
+
+    score: float
+    log_prob: float
+    finished: bool
+    beams: "_Beams"
+    at: tuple[int, int]
+
+    def hypothesis(self, steps: int) -> Hypothesis:
+        """Return it, of a source of so many steps."""
+        tokens, attention = self.beams.written(self.at)
+        written = len(tokens) - self.finished
+        return Hypothesis(
+            tokens[:written], self.log_prob, self.score, attention[:written, :steps], self.finished
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +171,10 @@ class _Beams:
 
     @classmethod
     def start(cls, width: int, memory: Memory) -> "_Beams":
-        count, steps = memory.values.shape[:2]
+        count = len(memory.lengths)
         log_probs = np.full((count, width), -np.inf)
         log_probs[:, 0] = 0.0  # all beams are the same beginning, so there is one
-        none = np.zeros((count, width, steps), memory.values.dtype)
+        none = np.zeros((count, width, 1), np.float32)  # of any number of steps, and in any precision
         return cls(
             np.arange(count),
             np.full((count, width), -1, np.int32),
