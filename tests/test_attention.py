@@ -198,6 +198,66 @@ def test_what_does_not_fit_is_refused() -> None:
         nn.Sequential(layer, nn.AttentionDecoder(nn.GRU(9, 4), 5))
 
 
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("when", WHENS)
+@pytest.mark.parametrize("score", SCORES)
+def test_a_prepared_memory_is_its_rows_to_the_bit(score: str, when: str, device: str) -> None:
+    rng = np.random.default_rng(6)
+    layer = nn.AttentionDecoder(nn.LSTM(3, 17, device=device, seed=0), 17, score=score, when=when)
+    array, lengths = rng.normal(size=(3, 9, 17)).astype(np.float32), np.array([9, 0, 4])
+    memory, rows = layer.prepare(array, lengths), [2, 0, 0, 1, 2]
+    chosen = memory.take([1, 2, 0]).take([1, 2, 2, 0, 1])
+    assert (len(memory), len(chosen)) == (3, 5)
+    x = rng.normal(size=(5, 2, 3)).astype(np.float32)
+    for _ in range(2):
+        want = layer.attend(x, memory=array[rows], memory_lengths=lengths[rows])
+        got = layer.attend(x, memory=chosen)
+        np.testing.assert_array_equal(got[0], want[0])
+        np.testing.assert_array_equal(got[2], want[2])
+        y, _ = layer.step(x[:, 0], memory=chosen)
+        np.testing.assert_array_equal(y, want[0][:, 0])
+        # Other weights make other keys.
+        layer.load_state_dict({name: value / 2 for name, value in layer.state_dict().items()})
+    y, _ = layer.step(x[0, 0], memory=memory.take([2]))
+    assert y.shape == (34,)
+
+
+def test_what_does_not_fit_a_prepared_memory_is_refused() -> None:
+    layer = nn.AttentionDecoder(nn.GRU(3, 4, seed=0), 5)
+    x, array = np.ones((2, 6, 3), np.float32), np.ones((2, 7, 5), np.float32)
+    memory: Any = layer.prepare(array)
+    for rows, error, message in [
+        ([2], ValueError, r"rows: expected numbers from 0 to 1, got 2"),
+        ([-1], ValueError, r"rows: expected numbers from 0 to 1, got -1"),
+        ([0.5], TypeError, r"rows: expected integers"),
+        ([[0]], TypeError, r"rows: expected integers"),
+    ]:
+        with pytest.raises(error, match=message):
+            memory.take(rows)
+    with pytest.raises(ValueError, match=r"memory: expected a row for each of 2, got 1"):
+        layer(x, memory=memory.take([0]))
+    with pytest.raises(TypeError, match=r"memory_lengths: expected None"):
+        layer(x, memory=memory, memory_lengths=[1, 1])
+    with pytest.raises(ValueError, match=r"memory: expected an array in training"):
+        layer.forward(x, memory=memory)
+    with pytest.raises(TypeError, match=r"memory: expected an array, got one that is prepared"):
+        layer.prepare(memory)
+    with pytest.raises(ValueError, match=r"memory: expected an array, got one that is prepared"):
+        layer.network.prepare(memory._prepared)
+    with pytest.raises(ValueError, match=r"memory: expected shape"):
+        layer.prepare(array[:, :, :4])
+    with pytest.raises(ValueError, match=r"memory_lengths: expected integers from 0 to 7"):
+        layer.prepare(array, [8, 0])
+    with pytest.raises(TypeError, match=r"attends to no memory"):
+        nn.GRU(3, 4).prepare(array)
+    double = nn.AttentionDecoder(nn.GRU(3, 4, dtype="float64"), 5)
+    with pytest.raises(TypeError, match=r"memory: expected one of the network's dtype"):
+        double(x.astype(np.float64), memory=memory)
+    wider = nn.AttentionDecoder(nn.GRU(3, 4), 6)
+    with pytest.raises(ValueError, match=r"memory: expected shape"):
+        wider(x, memory=memory)
+
+
 def test_bfloat16_is_near() -> None:
     rng = np.random.default_rng(4)
     x, memory = (rng.normal(size=shape).astype(np.float32) for shape in [(3, 8, 16), (3, 9, 32)])

@@ -107,6 +107,14 @@ class Generator:
         """Of the first text."""
 
 @final
+class Memory:
+    """Rows of a prepared memory, which several of these may share."""
+
+    def take(self, rows: list[int]) -> Memory:
+        """Some rows, in any order, also several times; no number is copied."""
+    def __len__(self) -> int: ...
+
+@final
 class Network:
     """A program (list of ops) with its weights on one device."""
 
@@ -174,8 +182,8 @@ class Network:
         training: bool,  # True: dropout is on and a tape is kept
         seed: int,
         step: int,
-        memory: _Floats | None = None,  # (B, S, D): what the network attends to
-        memory_lengths: NDArray[np.int64] | None = None,  # (B,)
+        memory: _Floats | Memory | None = None,  # (B, S, D): what the network attends to
+        memory_lengths: NDArray[np.int64] | None = None,  # (B,); not beside a Memory
     ) -> tuple[_Floats, _State, Tape | None]:
         """The output, zero at steps that do not count, and the state after each row's last step.
 
@@ -193,15 +201,17 @@ class Network:
         state: _State | None,
         lengths: NDArray[np.int64] | None,
         mask: NDArray[np.bool_] | None,
-        memory: _Floats | None,
+        memory: _Floats | Memory | None,
         memory_lengths: NDArray[np.int64] | None,
     ) -> tuple[_Floats, _State, _Floats | None]:
         """Run without a tape: output, state, and the shares (B, T, S) of the memory's steps in every context."""
+    def prepare(self, memory: _Floats, memory_lengths: NDArray[np.int64] | None = None) -> Memory:
+        """A memory to attend to, (B, S, D), with what is made of it once for many runs without training."""
     def step(
         self,
         x: NDArray[Any],
         state: _State | None,
-        memory: _Floats | None = None,
+        memory: _Floats | Memory | None = None,
         memory_lengths: NDArray[np.int64] | None = None,
     ) -> tuple[_Floats, _State]:
         """One step: x (B, I) floats or (B,) tokens; y (B, O)."""

@@ -49,15 +49,15 @@ class Sizes:
 
 @dataclass(eq=False)
 class Memory:
-    """What the encoder has made of some sources: its outputs, their lengths, the decoder's first state."""
+    """What the encoder has made of some sources: what the decoder looks at, their lengths, its first state."""
 
-    values: Floats
+    seen: nn.Memory
     lengths: Lengths
     state: Any
 
     def take(self, rows: NDArray[np.int64]) -> "Memory":
         """Return some rows, in any order, also several times."""
-        return Memory(self.values[rows], self.lengths[rows], nn.states.take(self.state, rows))
+        return Memory(self.seen.take(rows), self.lengths[rows], nn.states.take(self.state, rows))
 
 
 class EncoderDecoder:
@@ -167,11 +167,11 @@ class EncoderDecoder:
         """Return what the encoder makes of some sources."""
         values, state = self.encoder(sources, lengths=lengths)
         start, _ = self.bridge(self._last(state))
-        return Memory(values, lengths, self._first(start))
+        return Memory(self.decoder.prepare(values, lengths), lengths, self._first(start))
 
     def write(self, tokens: Tokens, state: Any, memory: Memory) -> tuple[Floats, Any, Floats]:
         """Return logits (B, T, V) after some tokens, the state, and where each step looked (B, T, S)."""
-        return self.decoder.attend(tokens, state, memory=memory.values, memory_lengths=memory.lengths)
+        return self.decoder.attend(tokens, state, memory=memory.seen)
 
     def forward(
         self, sources: Tokens, source_lengths: Lengths, given: Tokens, lengths: Lengths, step: int

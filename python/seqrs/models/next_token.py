@@ -83,10 +83,10 @@ class NextToken(SequenceModel):
         """Make one training step; :class:`seqrs.training.Trainer` calls this."""
         network = self.network
         targets, lengths = padded(batch.targets, fill=-1)
-        given = _given(targets)
+        given = told(targets)
         if self.teacher_forcing < 1:
             logits, _ = network.forward(batch.inputs, batch.lengths, given, lengths, update)
-            own = _given(logits.argmax(-1).astype(np.int32))
+            own = told(logits.argmax(-1).astype(np.int32))
             own[:, 0] = -1
             true = np.random.default_rng([seed, update]).random(given.shape) < self.teacher_forcing
             given = np.where(true, given, own)
@@ -121,7 +121,7 @@ class NextToken(SequenceModel):
             batch = self._batch(examples.take(rows))
             memory = self.network.read(batch.inputs, batch.lengths)
             targets, _ = padded(batch.targets, fill=-1)
-            logits, _, _ = self.network.write(_given(targets), memory.state, memory)
+            logits, _, _ = self.network.write(told(targets), memory.state, memory)
             total += self._loss(logits, batch)[0] * batch.scored
             count += batch.scored
         if self.monitor == "score":
@@ -143,7 +143,7 @@ class NextToken(SequenceModel):
         self._targets = TargetText.from_json(values, tokenizer)
 
 
-def _given(targets: NDArray[np.int32]) -> NDArray[np.int32]:
+def told(targets: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return what the decoder reads at each step: the token before it, first of all the zero vector."""
     given = np.full_like(targets, -1)
     given[:, 1:] = targets[:, :-1]

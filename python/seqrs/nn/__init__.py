@@ -7,6 +7,7 @@
 `MinGRU`           a GRU whose gates see the input alone
 `MinLSTM`          the same of an LSTM
 `AttentionDecoder` one of them that looks at an encoder's output at every step
+`Memory`           such an output, prepared once for many steps
 `Embedding`        vectors for tokens
 `Linear`           a linear map of every step
 `Activation`       a non-linearity between any two blocks
@@ -63,6 +64,7 @@ from seqrs.nn.layer import Layer as Layer
 from seqrs.nn.layer_norm import LayerNorm as LayerNorm
 from seqrs.nn.linear import Linear as Linear
 from seqrs.nn.lstm import LSTM as LSTM
+from seqrs.nn.memory import Memory as Memory
 from seqrs.nn.minimal import MinGRU as MinGRU
 from seqrs.nn.minimal import MinLSTM as MinLSTM
 from seqrs.nn.options import BlockOptions as BlockOptions
@@ -86,6 +88,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "Linear",
+    "Memory",
     "MinGRU",
     "MinLSTM",
     "Options",

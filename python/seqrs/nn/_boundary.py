@@ -7,9 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from seqrs import _check
 from seqrs._check import Floats
+from seqrs._native import Memory as Prepared
 from seqrs._native import Network
 from seqrs.nn._layout import StateLayout, put_together, take_apart
 from seqrs.nn.gradients import StateT
+from seqrs.nn.memory import Memory
 
 
 class Boundary(Generic[StateT]):
@@ -101,7 +103,7 @@ class Boundary(Generic[StateT]):
 
     def _attended(
         self, memory: Any, lengths: ArrayLike | None, rows: tuple[int, ...]
-    ) -> tuple[Floats | None, NDArray[np.int64] | None]:
+    ) -> tuple[Floats | Prepared | None, NDArray[np.int64] | None]:
         """Return the memory and its lengths as the core takes them, with a batch axis."""
         size = self.network.memory_size
         if size is None:
@@ -112,6 +114,14 @@ class Boundary(Generic[StateT]):
             return None, None
         if memory is None:
             raise TypeError(f"memory: expected an array (B, S, {size}) to attend to, got none")
+        if isinstance(memory, Memory):
+            if lengths is not None:
+                raise TypeError("memory_lengths: expected None, because the memory was prepared with its own")
+            if len(memory) != (rows[0] if rows else 1):
+                raise ValueError(
+                    f"memory: expected a row for each of {rows[0] if rows else 1}, got {len(memory)}"
+                )
+            return memory._prepared, None
         shape: _check.Shape = (*rows, "S", size)
         checked = _check.floats("memory", memory, self.dtype, shape, finite=self.check_finite)
         counted = _check.lengths(

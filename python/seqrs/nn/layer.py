@@ -10,6 +10,7 @@ from seqrs._check import Floats
 from seqrs._native import Tape
 from seqrs.nn._weights import Weights
 from seqrs.nn.gradients import Gradients, StateT
+from seqrs.nn.memory import Memory
 
 __all__ = ["Layer"]
 
@@ -49,7 +50,7 @@ class Layer(Weights[StateT]):
         lengths: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         *,
-        memory: ArrayLike | None = None,
+        memory: ArrayLike | Memory | None = None,
         memory_lengths: ArrayLike | None = None,
     ) -> tuple[Floats, StateT]:
         """Run over whole sequences, without dropout and without a tape.
@@ -86,7 +87,7 @@ class Layer(Weights[StateT]):
         *,
         mask: ArrayLike | None = None,
         step: SupportsIndex | None = None,
-        memory: ArrayLike | None = None,
+        memory: ArrayLike | Memory | None = None,
         memory_lengths: ArrayLike | None = None,
     ) -> tuple[Floats, StateT, Tape | None]:
         """Run over whole sequences and keep what the backward pass needs.
@@ -111,9 +112,9 @@ class Layer(Weights[StateT]):
             Number of this training pass, from 0. The masks of dropout are a function of the
             layer's `seed` and of this number. Default: the layer's own count, `passes`, which
             the call then raises by one. Giving the number leaves the count alone.
-        memory : array of shape (B, S, D), optional
-            What an :class:`AttentionDecoder` attends to, such as an encoder's output. Other layers
-            take none.
+        memory : array of shape (B, S, D), or Memory, optional
+            What an :class:`AttentionDecoder` attends to, such as an encoder's output; without
+            training also one that :meth:`prepare` returned. Other layers take none.
         memory_lengths : integer array of shape (B,), optional
             How many steps of each row of `memory` count, 0 to S. Default: all.
 
@@ -234,7 +235,7 @@ class Layer(Weights[StateT]):
         x: ArrayLike,
         state: StateT | None = None,
         *,
-        memory: ArrayLike | None = None,
+        memory: ArrayLike | Memory | None = None,
         memory_lengths: ArrayLike | None = None,
     ) -> tuple[Floats, StateT]:
         """Run one step, for data that arrive one step at a time.
@@ -247,7 +248,7 @@ class Layer(Weights[StateT]):
             The state that the step before returned. Default: zero, or what the layer has
             learned.
         memory, memory_lengths : array, optional
-            As in :meth:`forward`: the same at every step.
+            As in :meth:`forward`: the same at every step, so that :meth:`prepare` saves time.
 
         Returns
         -------
@@ -290,7 +291,7 @@ class Layer(Weights[StateT]):
         state: StateT | None = None,
         lengths: ArrayLike | None = None,
         *,
-        memory: ArrayLike,
+        memory: ArrayLike | Memory,
         memory_lengths: ArrayLike | None = None,
     ) -> tuple[Floats, StateT, Floats]:
         """Run over whole sequences, and return which steps of the memory each step looked at.
@@ -323,3 +324,43 @@ class Layer(Weights[StateT]):
         y, after, shares = self.network.attend(inputs, flat, counted, None, *attended)
         looked = cast(Floats, shares)  # as there is a memory
         return self._output(y, batched), self._state(after, rows), looked if batched else looked[0]
+
+    def prepare(self, memory: ArrayLike, memory_lengths: ArrayLike | None = None) -> Memory:
+        """Make once what every step without training makes of the memory that the layer attends to.
+
+        Parameters
+        ----------
+        memory : array of shape (B, S, D)
+            What is attended to.
+        memory_lengths : integer array of shape (B,), optional
+            How many steps of each row count. Default: all.
+
+        Returns
+        -------
+        Memory
+            For `memory` of a call, :meth:`attend` or :meth:`step`: the results are the same, to the bit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`forward`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from seqrs import nn
+        >>> decoder = nn.AttentionDecoder(nn.GRU(2, 3), memory_size=4)
+        >>> array, x, h = np.ones((1, 5, 4), np.float32), np.ones((1, 2), np.float32), None
+        >>> memory = decoder.prepare(array)
+        >>> for _ in range(10):
+        ...     y, h = decoder.step(x, h, memory=memory)
+        >>> y.shape
+        (1, 7)
+        """
+        if isinstance(memory, Memory):
+            raise TypeError("memory: expected an array, got one that is prepared")
+        if self.network.memory_size is None:
+            raise TypeError(f"prepare: {type(self).__name__} attends to no memory")
+        rows = np.shape(memory)[:1]
+        attended, lengths = self._attended(memory, memory_lengths, rows or (1,))
+        return Memory(self.network.prepare(cast(Floats, attended), lengths))

@@ -5,7 +5,7 @@ use crate::device::{Device, Element, Precision};
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
 use crate::plans::{Loan, Plans};
-use crate::program::{Batch, FinalState, Input, Program};
+use crate::program::{Batch, FinalState, Input, Memory, Prepared, Program};
 
 pub use crate::backend::Outcome;
 use crate::shape::{Shape, checked_product};
@@ -216,6 +216,21 @@ impl<T: Element> Network<T> {
         let mut plan = self.loan(batch.shape)?;
         self.backend.forward(&mut plan, batch)?;
         self.results(&plan, batch)
+    }
+
+    /// Prepares a memory of `rows` rows for many runs that attend to it, a step of a text each, say.
+    ///
+    /// # Errors
+    /// If no layer attends to one, or it does not fit.
+    pub fn prepare(&self, memory: &Memory<'_, T>, rows: usize) -> Result<Prepared<T>> {
+        let Some(width) = self.program.memory else {
+            return Err(Error::value("memory", "none, because no layer attends to one", "some"));
+        };
+        if memory.chosen.is_some() {
+            return Err(Error::value("memory", "an array", "one that is prepared"));
+        }
+        memory.check(width, rows)?;
+        Ok(Prepared::new(memory, rows, self.backend.prepare(memory, rows)?))
     }
 
     /// Runs a batch in training mode and keeps a tape for [`Network::backward`].

@@ -109,7 +109,7 @@ fn passes(layers: &Recurrent, shape: Shape) {
     let attended = network.program().memory.unwrap_or(0);
     let dy: Vec<f32> = draw.numbers(shape.rows() * (32 + attended));
     let values: Vec<f32> = draw.numbers(shape.batch * 7 * attended);
-    let memory = (attended > 0).then_some(Memory { values: &values, steps: 7, lengths: None });
+    let memory = (attended > 0).then_some(Memory { values: &values, steps: 7, lengths: None, chosen: None });
     let mut pass = |step| {
         let batch = Batch {
             shape,

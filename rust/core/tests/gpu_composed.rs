@@ -124,5 +124,12 @@ fn memories_in_turn() {
         }
         // Nothing is added up in an order of its own.
         assert_eq!(outcome(&networks[0], &data), got);
+        let [got, want] = networks.each_ref().map(|network| {
+            let batch = data.batch(false);
+            let prepared = network.prepare(&batch.memory.expect("one"), 3).expect("a memory that fits");
+            let memory = Some(prepared.of(&[2, 0, 2]));
+            network.run(&Batch { memory, ..batch }).expect("a batch that fits").output
+        });
+        assert_within(&format!("rows of {steps} prepared steps"), &got, &want, CLOSE);
     }
 }

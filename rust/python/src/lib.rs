@@ -10,6 +10,7 @@ mod generator;
 mod gpu;
 mod losses;
 mod machine;
+mod memory;
 mod model_file;
 mod network;
 mod optimizer;
@@ -34,6 +35,8 @@ mod _native {
     use crate::losses::{pointwise_loss, softmax_cross_entropy};
     #[pymodule_export]
     use crate::machine::{cpu_features, get_num_threads, learning_rate, random_bits, set_num_threads};
+    #[pymodule_export]
+    use crate::memory::Memory;
     #[pymodule_export]
     use crate::model_file::{load_file, save_file};
     #[pymodule_export]

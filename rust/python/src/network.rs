@@ -3,6 +3,7 @@
 use crate::arrays::tokens;
 use crate::error::IntoPython;
 use crate::generator::Generator;
+use crate::memory::Memory;
 use crate::optimizer::Optimizer;
 use crate::outcome::Outcome;
 use crate::shared::{Network, Shared, Tape, is_double};
@@ -192,6 +193,17 @@ impl Network {
         let ((y, state, _), shares) =
             typed!(self.forward_as(py, x, state, Counts { lengths, mask }, attended, None))?;
         Ok((y, state, shares))
+    }
+
+    /// A memory to attend to, (B, S, D), with what is made of it once for many runs without training.
+    #[pyo3(signature = (memory, memory_lengths=None))]
+    fn prepare(
+        &self,
+        py: Python<'_>,
+        memory: &Bound<'_, PyAny>,
+        memory_lengths: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Memory> {
+        typed!(self.prepare_as(py, memory, memory_lengths))
     }
 
     /// Gradients of sum(dy * y) + sum(dstate * state).

@@ -11,7 +11,7 @@ use seqrs::device::{Device, Element};
 use seqrs::error::Result;
 use seqrs::network::{self, Network as CoreNetwork};
 use seqrs::optim::Optimizer;
-use seqrs::program::{FinalState, Program, Slot};
+use seqrs::program::{FinalState, Prepared, Program, Slot};
 use seqrs::shape::Shape;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -25,6 +25,7 @@ pub(crate) type AnyNetwork = Either<CoreNetwork<f32>, CoreNetwork<f64>>;
 pub(crate) type AnyOptimizer = Either<Optimizer<f32>, Optimizer<f64>>;
 pub(crate) type AnyState = Either<FinalState<f32>, FinalState<f64>>;
 pub(crate) type AnyGenerator = Either<Generator<f32>, Generator<f64>>;
+pub(crate) type AnyPrepared = Either<Prepared<f32>, Prepared<f64>>;
 
 /// Whether a name of an element type is that of double precision.
 pub(crate) fn is_double(dtype: &str) -> PyResult<bool> {
@@ -55,6 +56,8 @@ pub(crate) trait Number: Element + NumpyElement + Copy {
     fn generator(of: Generator<Self>) -> AnyGenerator;
     fn state(of: FinalState<Self>) -> AnyState;
     fn state_of(of: &AnyState) -> Option<&FinalState<Self>>;
+    fn wrap_prepared(of: Prepared<Self>) -> AnyPrepared;
+    fn prepared(of: &AnyPrepared) -> Option<&Prepared<Self>>;
 }
 
 macro_rules! number {
@@ -82,6 +85,12 @@ macro_rules! number {
             }
             fn state_of(of: &AnyState) -> Option<&FinalState<Self>> {
                 if let Either::$kind(state) = of { Some(state) } else { None }
+            }
+            fn wrap_prepared(of: Prepared<Self>) -> AnyPrepared {
+                Either::$kind(of)
+            }
+            fn prepared(of: &AnyPrepared) -> Option<&Prepared<Self>> {
+                if let Either::$kind(prepared) = of { Some(prepared) } else { None }
             }
         }
     };

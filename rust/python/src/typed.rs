@@ -6,6 +6,7 @@ use crate::arrays::{
 };
 use crate::error::IntoPython;
 use crate::generator::Generator;
+use crate::memory::Memory;
 use crate::optimizer::Optimizer;
 use crate::outcome::{Outcome, State};
 use crate::shared::{Network, Number, Shared, Tape};
@@ -14,15 +15,15 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use seqrs::prelude::*;
-use seqrs::program::{FinalState, Memory};
-use seqrs::{Error, decode};
+use seqrs::program::FinalState;
+use seqrs::{Error, decode, program};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Output, state, tape.
 pub(crate) type Forward<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Tape>);
 /// The same, and the shares of the memory's steps.
-pub(crate) type Attended<'py> = (Forward<'py>, Option<Bound<'py, PyAny>>);
+pub(crate) type Looked<'py> = (Forward<'py>, Option<Bound<'py, PyAny>>);
 /// Gradients of the input, of the state, of all parameters and of the memory.
 pub(crate) type Backward<'py> =
     (Option<Bound<'py, PyAny>>, Bound<'py, PyTuple>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
@@ -62,7 +63,7 @@ impl Network {
         counts: Counts<'_, 'py>,
         attended: Attends<'_, 'py>,
         training: Option<DropoutKey>,
-    ) -> PyResult<Attended<'py>> {
+    ) -> PyResult<Looked<'py>> {
         let x = Data::<T>::new(x)?;
         let shape = x.shape()?;
         let sizes = self.shared.state_sizes(shape.batch);
@@ -72,9 +73,9 @@ impl Network {
         if let Some(mask) = &mask {
             same_shape("mask", mask.shape(), &[shape.batch, shape.steps])?;
         }
-        let memory = attended.memory.map(|memory| array::<T>("memory", memory)).transpose()?;
-        let (memory_steps, memory_lengths) = attended.check(&self.shared, shape, memory.as_ref())?;
-        let memory = memory.as_ref().map(numbers);
+        let attended = Attended::<T>::new(attended, &self.shared, shape)?;
+        let memory_steps = attended.steps();
+        let seen = attended.numbers();
         let (x, mask) = (x.numbers(), mask.as_ref().map(numbers));
         let batch = Batch {
             shape,
@@ -82,11 +83,7 @@ impl Network {
             targets: None,
             lengths: lengths.as_deref(),
             mask: mask.as_deref(),
-            memory: memory.as_ref().map(|values| Memory {
-                values,
-                steps: memory_steps,
-                lengths: memory_lengths.as_deref(),
-            }),
+            memory: attended.memory(&seen),
             start: from(start.as_ref()),
             training,
         };
@@ -112,6 +109,21 @@ impl Network {
         let y = new_array(py, run.output, &self.shared.output_shape(shape))?;
         let done = (y.into_any(), new_state(py, run.state, &sizes)?, tape);
         Ok((done, attention.map(Bound::into_any)))
+    }
+
+    pub(crate) fn prepare_as<T: Number>(
+        &self,
+        py: Python<'_>,
+        memory: &Bound<'_, PyAny>,
+        lengths: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Memory> {
+        let batch = memory.len()?;
+        let attends = Attends { memory: Some(memory), lengths };
+        let attended = Attended::<T>::new(attends, &self.shared, Shape { batch, steps: 1 })?;
+        let seen = attended.numbers();
+        let Some(memory) = attended.memory(&seen) else { return Err(other_dtype("memory")) };
+        let made = py.detach(|| self.shared.read(|of| T::network(of).prepare(&memory, batch)));
+        Ok(Memory::new(T::wrap_prepared(made.into_python()?)))
     }
 
     pub(crate) fn backward_as<'py, T: Number>(
@@ -295,22 +307,61 @@ pub(crate) struct Attends<'a, 'py> {
     pub(crate) lengths: Option<&'a Bound<'py, PyAny>>,
 }
 
-impl Attends<'_, '_> {
-    /// S, and the steps of each row, of a memory that fits the network and the batch.
-    fn check<T: Number>(
-        self,
-        of: &Shared,
-        Shape { batch, .. }: Shape,
-        memory: Option<&PyReadonlyArrayDyn<'_, T>>,
-    ) -> PyResult<(usize, Option<Vec<usize>>)> {
-        let steps = match (memory.map(|memory| memory.shape()), of.program.memory) {
-            (Some(&[rows, steps, width]), Some(wanted)) if rows == batch && width == wanted => steps,
-            (Some(shape), Some(wanted)) => {
+/// What a batch attends to: nothing, an array with the steps of its rows, or what is prepared.
+enum Attended<'py, T: Number> {
+    Nothing,
+    Array(PyReadonlyArrayDyn<'py, T>, Option<Vec<usize>>),
+    Prepared(Bound<'py, Memory>),
+}
+
+impl<'py, T: Number> Attended<'py, T> {
+    /// A memory that fits the network and a batch.
+    fn new(attends: Attends<'_, 'py>, of: &Shared, Shape { batch, .. }: Shape) -> PyResult<Self> {
+        let Some(memory) = attends.memory else { return Ok(Self::Nothing) };
+        if let Ok(memory) = memory.cast::<Memory>() {
+            return match T::prepared(&memory.get().prepared) {
+                Some(_) => Ok(Self::Prepared(memory.clone())),
+                None => Err(other_dtype("memory")),
+            };
+        }
+        let memory = array::<T>("memory", memory)?;
+        match (memory.shape(), of.program.memory) {
+            (&[rows, _, width], Some(wanted)) if rows == batch && width == wanted => {}
+            (_, None) => {}
+            (shape, Some(wanted)) => {
                 return Err(Error::shape("memory", format!("({batch}, S, {wanted})"), shape)).into_python();
             }
-            _ => 0,
-        };
-        Ok((steps, lengths_of("memory_lengths", self.lengths)?))
+        }
+        Ok(Self::Array(memory, lengths_of("memory_lengths", attends.lengths)?))
+    }
+
+    /// Those of an array.
+    fn numbers(&self) -> Cow<'_, [T]> {
+        if let Self::Array(array, _) = self { numbers(array) } else { Cow::Borrowed(&[]) }
+    }
+
+    /// As the core takes it, with the numbers of an array.
+    fn memory<'a>(&'a self, values: &'a [T]) -> Option<program::Memory<'a, T>> {
+        match self {
+            Self::Nothing => None,
+            Self::Array(_, lengths) => {
+                let lengths = lengths.as_deref();
+                Some(program::Memory { values, steps: self.steps(), lengths, chosen: None })
+            }
+            Self::Prepared(memory) => {
+                let Memory { prepared, rows } = memory.get();
+                T::prepared(prepared).map(|prepared| prepared.of(rows))
+            }
+        }
+    }
+
+    /// S, 0 without one.
+    fn steps(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Array(array, _) => array.shape().get(1).copied().unwrap_or(0),
+            Self::Prepared(memory) => memory.get().steps(),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub use outcome::{Outcome, Pending};
 
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
-use crate::program::{Batch, FinalState};
+use crate::program::{Batch, FinalState, Memory};
 use crate::rng::Stream;
 use crate::shape::Shape;
 use std::any::Any;
@@ -184,6 +184,11 @@ pub trait Backend<T>: Any + Send + Sync {
     }
     /// Floating point operations that threads can share while `rows` texts read a token each.
     fn shared_operations(&self, rows: usize) -> f64;
+    /// What runs that attend to a memory of `rows` rows make of it first, the same in all of them; nothing where
+    /// there is nothing to be gained. It is there for as long as the weights stay.
+    fn prepare(&self, _memory: &Memory<'_, T>, _rows: usize) -> Result<Box<dyn Any + Send + Sync>> {
+        Ok(Box::new(()))
+    }
     /// Runs the program and keeps what [`Backend::backward`] needs in the plan.
     fn forward(&self, plan: &mut Plan, batch: &Batch<'_, T>) -> Result<()>;
     /// Backpropagation through the plan's last forward run; good once a run.

@@ -3,6 +3,7 @@
 use super::{Program, Slot, StartState};
 use crate::error::{Error, Result, tuple};
 use crate::shape::{Shape, check_lengths, checked_product};
+use std::any::Any;
 
 /// The input of every row and step, (B, T) or (B, T, I), row major.
 #[derive(Clone, Copy, Debug)]
@@ -22,20 +23,90 @@ pub struct Memory<'a, T> {
     pub steps: usize,
     /// Steps of each row, the first ones; all S where absent.
     pub lengths: Option<&'a [usize]>,
+    /// For one that is prepared, from which the rows of the batch choose.
+    pub chosen: Option<Chosen<'a>>,
+}
+
+/// Rows of a [`Prepared`] memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen<'a> {
+    /// The row of the memory that each row of the batch attends to.
+    pub rows: &'a [usize],
+    /// What a device has made of the memory, for that device.
+    pub made: &'a (dyn Any + Send + Sync),
+}
+
+/// A memory with what a device makes of it, made once for many runs without training: [`Memory`] for rows
+/// that attend to some of its own, in any order, also several to one.
+pub struct Prepared<T> {
+    values: Vec<T>,
+    steps: usize,
+    lengths: Vec<usize>,
+    made: Box<dyn Any + Send + Sync>,
+}
+
+impl<T: Copy> Prepared<T> {
+    /// A copy of a memory of `rows` rows that fits, beside what was made of it.
+    pub(crate) fn new(memory: &Memory<'_, T>, rows: usize, made: Box<dyn Any + Send + Sync>) -> Self {
+        let lengths = (0..rows).map(|row| memory.length(row)).collect();
+        Self { values: memory.values.to_vec(), steps: memory.steps, lengths, made }
+    }
+
+    /// As the memory of a batch whose row i attends to row `rows[i]` of this one.
+    pub fn of<'a>(&'a self, rows: &'a [usize]) -> Memory<'a, T> {
+        let Self { values, steps, lengths, made } = self;
+        let chosen = Some(Chosen { rows, made: &**made });
+        Memory { values, steps: *steps, lengths: Some(lengths), chosen }
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// S.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
 }
 
 impl<T> Memory<'_, T> {
-    /// Steps of a row that count.
-    pub fn length(&self, row: usize) -> usize {
-        self.lengths.map_or(self.steps, |lengths| lengths[row])
+    /// The row that a row of the batch attends to.
+    pub fn row(&self, row: usize) -> usize {
+        self.chosen.map_or(row, |chosen| chosen.rows[row])
     }
 
-    fn check(&self, width: usize, batch: usize) -> Result<()> {
-        checked_product("memory", &[batch, self.steps, width])?;
-        size("memory", self.values.len(), &[batch, self.steps, width])?;
+    /// Steps that count for a row of the batch.
+    pub fn length(&self, row: usize) -> usize {
+        self.lengths.map_or(self.steps, |lengths| lengths[self.row(row)])
+    }
+
+    /// The numbers that a row of the batch attends to, (S, D).
+    pub fn of_row(&self, row: usize, width: usize) -> &[T] {
+        let len = self.steps * width;
+        &self.values[self.row(row) * len..][..len]
+    }
+
+    /// Checks that a batch of so many rows can attend to it.
+    pub(crate) fn check(&self, width: usize, batch: usize) -> Result<()> {
+        let rows = match self.chosen {
+            None => batch,
+            Some(Chosen { rows, .. }) => {
+                let own = self.lengths.map_or(0, <[_]>::len);
+                if rows.len() != batch {
+                    return Err(Error::shape("memory", format!("({batch}, S, {width})"), &[rows.len()]));
+                }
+                if let Some(row) = rows.iter().find(|&&row| row >= own) {
+                    return Err(Error::value("rows", format!("rows of the memory, below {own}"), row));
+                }
+                own
+            }
+        };
+        checked_product("memory", &[rows, self.steps, width])?;
+        size("memory", self.values.len(), &[rows, self.steps, width])?;
         let Some(lengths) = self.lengths else { return Ok(()) };
-        if lengths.len() != batch {
-            return Err(Error::shape("memory_lengths", tuple(&[batch]), &[lengths.len()]));
+        if lengths.len() != rows {
+            return Err(Error::shape("memory_lengths", tuple(&[rows]), &[lengths.len()]));
         }
         match lengths.iter().find(|&&n| n > self.steps) {
             Some(n) => Err(Error::value("memory_lengths", format!("numbers from 0 to {}", self.steps), n)),
@@ -147,6 +218,10 @@ impl<T: Copy + 'static> Batch<'_, T> {
         }
         match (program.memory, self.memory) {
             (None, None) => {}
+            (Some(_), Some(memory)) if memory.chosen.is_some() && self.training.is_some() => {
+                let expected = "an array in training, whose gradient is asked for";
+                return Err(Error::value("memory", expected, "a prepared one"));
+            }
             (Some(width), Some(memory)) => memory.check(width, batch)?,
             (Some(width), None) => {
                 return Err(Error::value(

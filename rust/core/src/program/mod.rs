@@ -13,7 +13,7 @@ mod scan;
 mod state;
 
 pub use attention::{Attention, AttentionOptions, AttentionWeights, Score, When};
-pub use batch::{Batch, Counted, DropoutKey, Input, Memory};
+pub use batch::{Batch, Chosen, Counted, DropoutKey, Input, Memory, Prepared};
 pub use builder::Builder;
 pub use op::{Op, Pooling};
 pub use recurrence::{NORM_EPS, Noise, NormWeights, Recurrence, ScanWeights};

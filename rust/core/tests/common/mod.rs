@@ -309,6 +309,7 @@ impl<T: Element + Float> Data<T> {
                 values,
                 steps: *steps,
                 lengths: lengths.as_deref(),
+                chosen: None,
             }),
             start: self.state.as_deref().map_or(StartState::Zero, StartState::From),
             training: training.then_some(DropoutKey { seed: 5, step: 1 << 33 | 7 }),

@@ -55,12 +55,14 @@ use super::{Backend, ByRun, Decoder, Learner, Outcome, Plan, Quantity, Upstream,
 use crate::backend::Precision;
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
-use crate::program::{Batch, FinalState, Program};
+use crate::program::{self, Batch, FinalState, Program};
 use crate::shape::{Shape, room};
 use decode::Steps;
 use kernels::Kernel;
 use local::Local;
 use loops::Loops;
+use memory::Memory;
+use std::any::Any;
 use threads::SHARE;
 use work::Work;
 
@@ -123,6 +125,18 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
     fn download(&self, from: usize, values: &mut [T]) -> Result<()> {
         values.copy_from_slice(&self.values[from..from + values.len()]);
         Ok(())
+    }
+
+    fn prepare(&self, memory: &program::Memory<'_, T>, rows: usize) -> Result<Box<dyn Any + Send + Sync>> {
+        let Some(attend) = self.scans().find_map(|scan| scan.attend.as_ref()) else {
+            return Ok(Box::new(()));
+        };
+        let (width, lanes) = (attend.attention.memory, self.isa.lanes::<T>());
+        let mut own = Memory::default();
+        own.load(memory, &(0..rows).collect::<Vec<_>>(), width, lanes);
+        let operations = (2 * own.len() * width * attend.attention.size) as f64;
+        enter(operations, |crew| attend.make_keys(crew, &mut own))?;
+        Ok(Box::new(own.made(self.version)))
     }
 
     fn forward(&self, plan: &mut Plan, batch: &Batch<'_, T>) -> Result<()> {

@@ -43,18 +43,18 @@ impl Attended {
     }
 
     /// Brings a batch's memory there. What is behind the steps of a row may be anything, and is left out.
-    pub fn write(&self, context: &Context, memory: &Memory<'_, f32>, batch: usize) {
+    pub fn write(&self, context: &Context, memory: &Memory<'_, f32>, width: usize, batch: usize) {
         let lengths: Vec<u32> = (0..batch).map(|row| memory.length(row) as u32).collect();
         context.write(&self.lengths, 0, &lengths);
         if memory.lengths.is_none() {
             context.write(&self.values, 0, memory.values);
             return;
         }
-        let mut values = memory.values.to_vec();
-        let row_len = values.len() / batch.max(1);
+        let row_len = memory.steps * width;
+        let mut values = vec![0.0; batch * row_len];
         for (row, values) in values.chunks_exact_mut(row_len.max(1)).enumerate() {
-            let counted = memory.length(row) * (row_len / memory.steps.max(1));
-            values[counted..].fill(0.0);
+            let counted = memory.length(row) * width;
+            values[..counted].copy_from_slice(&memory.of_row(row, width)[..counted]);
         }
         context.write(&self.values, 0, &values);
     }

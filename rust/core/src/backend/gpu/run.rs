@@ -107,8 +107,10 @@ impl Work {
                 recording.write(context, &recording.slots[net.program.input], width, &x);
             }
         }
-        if let Some((attended, memory)) = recording.memory.as_ref().zip(batch.memory) {
-            attended.write(context, &memory, shape.batch);
+        if let Some((attended, (memory, width))) =
+            recording.memory.as_ref().zip(batch.memory.zip(net.program.memory))
+        {
+            attended.write(context, &memory, width, shape.batch);
         }
         let lengths: Vec<u32> = self.counted.lengths.iter().map(|&n| n as u32).collect();
         context.write(&shared.lengths, 0, &lengths);

@@ -90,7 +90,9 @@ impl<T: Float + Lanes> Backend<T> for Reference<T> {
             }
             Input::Features(x) => work.slots[program.input] = work.to_steps(program.slots[program.input], x),
         }
-        work.memory = batch.memory.map_or_else(Vec::new, |memory| memory.values.to_vec());
+        let memory = batch.memory.zip(program.memory);
+        let memory_of = |row| memory.iter().flat_map(move |(memory, width)| memory.of_row(row, *width));
+        work.memory = (0..batch.shape.batch).flat_map(memory_of).copied().collect();
         work.memory_steps = batch.memory.map_or(0, |memory| memory.steps);
         let memory_rows =
             (0..batch.shape.batch).map(|row| batch.memory.map_or(0, |memory| memory.length(row)));

@@ -7,7 +7,7 @@ use super::super::groups::Group;
 use super::super::linear::Linear;
 use super::super::look::{Look, LookBack, Sight};
 use super::super::math::Elementary;
-use super::super::memory::{Memory, fit};
+use super::super::memory::{Memory, Seen, fit};
 use super::super::packed::{Packed, Room};
 use super::super::part::Part;
 use super::super::scratch::{Buffer, Rows};
@@ -22,6 +22,9 @@ use crate::params::Parameters;
 use crate::program::{Attention, Score, When};
 use std::mem::take;
 use std::ops::Range;
+
+/// Keys of a job.
+const KEYS_AT_ONCE: usize = 64;
 
 /// Attention with its weights packed.
 pub(in super::super) struct Attend<T> {
@@ -105,20 +108,29 @@ impl<T: Elementary> Attend<T> {
         }
     }
 
-    /// Makes the keys, and room for the shares of `rows` packed rows.
+    /// Makes the keys, unless they are there, and room for the shares of `rows` packed rows.
     pub(super) fn start(&self, memory: &mut Memory<T>, tape: &mut AttendTape<T>, rows: usize, steps: usize) {
+        if !memory.is_ready() {
+            self.make_keys(Crew::ALONE, memory);
+        }
         if tape.shares.data.len() < rows * steps {
             tape.shares.data = Buffer::new((rows * steps).next_power_of_two());
         }
         tape.shares.stride = steps;
-        if let Some(key) = &self.key {
-            let (lanes, count) = (self.isa.lanes::<T>(), memory.len());
-            fit(&mut memory.keys, count, self.attention.size, lanes);
-            let Memory { values, keys, .. } = memory;
-            let left = Left::rows(values.at(0), values.stride, self.attention.memory);
-            let stride = keys.stride;
-            key.product(self.isa, count, left, Start::Zero, keys.at_mut(0), stride);
-        }
+    }
+
+    /// U m of every step of a memory's own.
+    pub(in super::super) fn make_keys(&self, crew: Crew, memory: &mut Memory<T>) {
+        let Some(key) = &self.key else { return };
+        let count = memory.len();
+        let Seen { values, keys } = &mut memory.own;
+        fit(keys, count, self.attention.size, self.isa.lanes::<T>());
+        let stride = keys.stride;
+        crew.chunks(&mut keys.data[..count * stride], KEYS_AT_ONCE * stride, |number, keys| {
+            let values = (values.at(number * KEYS_AT_ONCE), values.stride);
+            let left = Left::rows(values.0, values.1, self.attention.memory);
+            key.product(self.isa, keys.len() / stride, left, Start::Zero, keys, stride);
+        });
     }
 
     /// Step `t` of a group looks at the memory, with the rows of h from `from` on.
@@ -146,10 +158,11 @@ impl<T: Elementary> Attend<T> {
     }
 
     fn sight_of<'a>(&'a self, memory: &'a Memory<T>, query: &'a [T], steps: &Range<usize>) -> Sight<'a, T> {
+        let Seen { values, keys } = memory.seen();
         Sight {
             query,
-            keys: if self.key.is_some() { &memory.keys } else { &memory.values },
-            values: &memory.values,
+            keys: if self.key.is_some() { keys } else { values },
+            values,
             steps: steps.clone(),
             vector: &self.vector,
             widths: [self.attention.size, self.attention.memory],
@@ -264,7 +277,7 @@ impl<T: Elementary> Scan<T> {
         }
         if let Some(id) = weights.key {
             let segments = parts.iter().map(|part| {
-                let (d, x) = (&part.memory.d_keys, &part.memory.values);
+                let (d, x) = (&part.memory.d_keys, &part.memory.own.values);
                 let (row, stride, rows) = (d.stride, x.stride, part.memory.len());
                 Segment { dz: d.at(0), row, block: self.lanes, x: x.at(0), stride, rows }
             });

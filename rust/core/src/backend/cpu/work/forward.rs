@@ -5,6 +5,7 @@ use super::super::context::Context;
 use super::super::groups::deal;
 use super::super::kernels::Kernel;
 use super::super::math::Elementary;
+use super::super::part::Part;
 use super::super::threads::{Crew, enter};
 use super::super::tokens::Table;
 use super::{Work, products, with_scratch};
@@ -57,7 +58,11 @@ impl<T: Elementary> Work<T> {
         self.memory_steps = batch.memory.map_or(0, |memory| memory.steps);
         if let Some((memory, width)) = batch.memory.zip(program.memory) {
             let lanes = cpu.isa.lanes::<T>();
-            crew.each(&mut self.parts, |_, part| part.memory.load(&memory, &part.group.rows, width, lanes));
+            crew.each(&mut self.parts, |_, Part { memory: own, group, .. }| {
+                if !own.borrow(&memory, &group.rows, cpu.version) {
+                    own.load(&memory, &group.rows, width, lanes);
+                }
+            });
         }
         let distinct = take(&mut self.distinct.tokens);
         let operands = take(&mut self.operands);

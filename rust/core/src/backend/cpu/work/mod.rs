@@ -271,7 +271,7 @@ impl<T: Elementary> Cpu<T> {
         })
     }
 
-    fn scans(&self) -> impl Iterator<Item = &Scan<T>> {
+    pub(super) fn scans(&self) -> impl Iterator<Item = &Scan<T>> {
         self.ops.iter().filter_map(|op| match op {
             Kernel::Scan(scan) => Some(&**scan),
             _ => None,
