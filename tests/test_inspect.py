@@ -281,12 +281,52 @@ def test_of_a_translator_its_encoder_is_looked_at() -> None:
     model = seqrs.Translator(level="char", cell="lstm", hidden_size=4, embedding_size=3, bidirectional=True,
                              epochs=1, random_state=0).fit(X, y)  # fmt: skip
     norms = inspect.hidden_norms(model, X).norms
-    memory = model.network.read(*padded(model._read(X)))
-    h = memory.values[:, 0, :4]
+    inputs, lengths = padded(model._read(X))
+    h = model.network.encoder(inputs, lengths=lengths)[0][:, 0, :4]
     assert norms["layer 0", "h"][0] == pytest.approx(np.linalg.norm(h, axis=1).mean(), rel=1e-5)
     assert {gate for _, gate in inspect.gate_statistics(model, X).mean} == set("ifo")
     assert ("layer 0 reverse", "c") in inspect.gradient_by_lag(model, X).norms
     assert inspect.first_nan(model, X) is None
+
+
+@pytest.mark.parametrize("looks", ["before", "after"])
+@pytest.mark.parametrize(("cell", "layers"), [("lstm", 1), ("gru", 3), ("lstm", 2)])
+def test_with_targets_a_translators_decoder_is_looked_at(cell: str, layers: int, looks: str) -> None:
+    X, y = ["abc", "b", "cab"], ["cb", "bbbb", ""]
+    model = seqrs.Translator(level="char", cell=cell, hidden_size=4, embedding_size=3, decoder_layers=layers,
+                             looks=looks, dropout=0.2, epochs=1, random_state=0).fit(X, y)  # fmt: skip
+    memory = model.network.read(*padded(model._read(X)))
+    tokens, lengths = padded(
+        [np.append(np.int32(-1), row[:-1]) for row in model._targets.encode("y", y)], fill=-1
+    )
+    sums: dict[tuple[str, str], Any] = {}
+    state = memory.state
+    for t in range(tokens.shape[1]):
+        _, state, _ = model.network.write(tokens[:, t : t + 1], state, memory)
+        blocks = state if layers > 1 else [state]
+        for k, part, array in [
+            (k, part, array)
+            for k, block in enumerate(blocks)
+            for part, array in zip("hc", block if cell == "lstm" else [block], strict=False)
+        ]:
+            for i, of in enumerate(array):
+                norm = np.linalg.norm(of[lengths > t].astype(np.float64), axis=1).mean()
+                sums.setdefault((f"layer {k + i}", part), []).append(norm)
+    found = inspect.hidden_norms(model, X, targets=y).norms
+    assert found.keys() == sums.keys()
+    for of, values in sums.items():
+        np.testing.assert_allclose(found[of], values, rtol=1e-5)
+    gates = inspect.gate_statistics(model, X, targets=y)
+    assert gates.counts.tolist() == [3, 2, 2, 1, 1]
+    assert {layer for layer, _ in gates.mean} == {f"layer {k}" for k in range(layers)}
+    for of, values in gates.mean.items():
+        assert ((values > 0.2) & (values < 0.8)).all(), of  # as the weights are small
+    with pytest.raises(TypeError, match=r"^targets: expected None, because LSTM is no Translator"):
+        inspect.hidden_norms(nn.LSTM(2, 3), np.ones((1, 4, 2), np.float32), targets=y)
+    with pytest.raises(ValueError, match=r"^state, lengths: expected None"):
+        inspect.gate_statistics(model, X, lengths=[1, 1, 1], targets=y)
+    with pytest.raises(ValueError, match=r"^targets: expected one for each"):
+        inspect.hidden_norms(model, X, targets=y[:2])
 
 
 def test_of_a_tagger_that_spells_what_reads_words_is_looked_at() -> None:

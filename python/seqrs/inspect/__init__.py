@@ -11,8 +11,9 @@
 
 The first four take a recurrent layer of :mod:`seqrs.nn` with its input, or a fitted model with
 what it reads: a :class:`seqrs.LanguageModel` with a text, a :class:`seqrs.SequenceClassifier` with
-sequences, a :class:`seqrs.Translator` with sources (what is looked at is its encoder; where its decoder
-looks, ``translate`` returns). They return numbers; ``.plot()`` draws them with
+sequences, a :class:`seqrs.Translator` with sources (what is looked at is its encoder; `gate_statistics` and
+`hidden_norms` look at its decoder where `targets` say what it writes, and where that looks, ``translate``
+returns). They return numbers; ``.plot()`` draws them with
 matplotlib (``pip install "seqrs[plot]"``) and returns its axes, of which
 ``axes.figure.savefig("picture.png")`` makes a file.
 

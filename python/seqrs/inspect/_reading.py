@@ -1,6 +1,6 @@
 """From a layer and its input, or a model and a text, to the recurrence that is to be looked at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class Reading:
         Of a model: the number of the token that comes next, -1 where it has none.
     head : Linear, or None
         Of a model: from the output of a step to the logits of what comes next.
+    above : Reading, or None
+        Of layers in one direction, those on top of them, where they are another block.
     """
 
     layer: Stack
@@ -47,10 +49,13 @@ class Reading:
     counts: Array
     targets: Array
     head: nn.Linear | None
+    above: "Reading | None" = None
 
     def histories(self) -> list[History]:
         """Return each layer in each direction, and its states at every step."""
-        return histories(self.layer, self.x, self.state, self.counts)
+        own = histories(self.layer, self.x, self.state, self.counts)
+        above = self.above.histories() if self.above is not None else []
+        return own + [replace(of, name=f"layer {k}") for k, of in enumerate(above, len(own))]
 
 
 def read(layer: Any, x: Any, state: Any, lengths: Any) -> Reading:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seqrs.inspect._decoder import reading_of
 from seqrs.inspect._plot import new_axes
-from seqrs.inspect._reading import read
 from seqrs.inspect._stack import Array, History
 
 __all__ = ["GateStatistics", "gate_statistics"]
@@ -93,7 +93,7 @@ class GateStatistics:
 
 
 def gate_statistics(
-    layer: Any, x: Any, state: Any = None, lengths: ArrayLike | None = None
+    layer: Any, x: Any, state: Any = None, lengths: ArrayLike | None = None, *, targets: Any = None
 ) -> GateStatistics:
     """How open the gates of each layer are, and what share of them is stuck, step by step.
 
@@ -111,6 +111,9 @@ def gate_statistics(
         Before the first step. Default: zero, or what the layer has learned.
     lengths : integer array of shape (B,), optional
         How many steps of each row count. Default: all.
+    targets : list of str, or of lists of str, optional
+        Of a Translator what its decoder writes for each of `x`: then the decoder is looked at, given the
+        token before at every step, and not the encoder.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def gate_statistics(
     layer 0 r True
     layer 0 z True
     """
-    reading = read(layer, x, state, lengths)
+    reading = reading_of(layer, x, state, lengths, targets)
     if reading.layer._cell == "rnn":
         raise ValueError("layer: expected one with gates; an RNN has none")
     rows = reading.counts.sum(axis=0)

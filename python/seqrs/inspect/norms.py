@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seqrs.inspect._decoder import reading_of
 from seqrs.inspect._plot import new_axes
-from seqrs.inspect._reading import read
 
 __all__ = ["HiddenNorms", "hidden_norms"]
 
@@ -68,12 +68,14 @@ class HiddenNorms:
         return axes
 
 
-def hidden_norms(layer: Any, x: Any, state: Any = None, lengths: ArrayLike | None = None) -> HiddenNorms:
+def hidden_norms(
+    layer: Any, x: Any, state: Any = None, lengths: ArrayLike | None = None, *, targets: Any = None
+) -> HiddenNorms:
     """How long the states are after each step: ‖h⟨t⟩‖ and, in an LSTM, ‖c⟨t⟩‖.
 
     Parameters
     ----------
-    layer, x, state, lengths
+    layer, x, state, lengths, targets
         As for :func:`gate_statistics`; any recurrent layer.
 
     Returns
@@ -97,7 +99,7 @@ def hidden_norms(layer: Any, x: Any, state: Any = None, lengths: ArrayLike | Non
     >>> inspect.hidden_norms(layer, np.ones((1, 4, 1), np.float32)).norms["layer 0", "h"].tolist()
     [1.0, 2.0, 3.0, 4.0]
     """
-    reading = read(layer, x, state, lengths)
+    reading = reading_of(layer, x, state, lengths, targets)
     rows = reading.counts.sum(axis=0)
     steps = int((rows > 0).sum())
     norms = {}
