@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Generator",
+    "Memory",
     "Network",
     "Optimizer",
+    "Outcome",
+    "State",
     "Tape",
     "cpu_features",
     "crf_loss",
@@ -86,12 +89,14 @@ class Outcome:
     def norm(self) -> float:
         """Global norm of the gradients before clipping."""
 
+@final
 class State:
     """A state that stays on its device until it is iterated over: its arrays, as a tuple has them."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[_Floats]: ...
 
+@final
 class Generator:
     """Texts being drawn together: of each the recurrent state, the last token and the random stream."""
 
