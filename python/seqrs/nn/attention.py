@@ -56,8 +56,8 @@ class AttentionDecoder(Layer[Any]):
     W_c: H). A cell of PyTorch that reads ``cat([x, c], -1)`` has ``weight_ih`` with W_c to the right.
 
     Luong's attentional vector tanh(W [c; h]) is a :class:`Linear` and an :class:`Activation` behind
-    this layer. Its way back into the next step (input feeding) is not there: use ``when="before"``,
-    whose cell sees what was looked at.
+    this layer. Its way back into the next step (input feeding) is not there, as it would be a part of
+    the state of its own, beside h and c: use ``when="before"``, whose cell sees what was looked at.
 
     Raises
     ------
