@@ -4,14 +4,13 @@
 use super::context::{Context, Reach};
 use super::gemm::{Left, Start};
 use super::local::Local;
-use super::math::Elementary;
+use super::math::{Elementary, add};
 use super::packed::Packed;
 use super::part::Part;
 use super::scratch::{Buffer, Rows};
 use super::segments::Segment;
 use super::simd::Isa;
 use super::threads::Crew;
-use super::tokens::add;
 use super::weights::Target;
 use crate::backend::Precision;
 use crate::params::{ParamId, Parameters};

@@ -3,13 +3,12 @@
 use super::context::{Context, Reach};
 use super::linear::Linear;
 use super::local::Local;
-use super::math::Elementary;
+use super::math::{Elementary, add};
 use super::norm::{Gains, Norm, Spread};
 use super::part::Part;
 use super::scratch::{Buffer, Rows};
 use super::simd::Isa;
 use super::threads::Crew;
-use super::tokens::add;
 use crate::backend::Precision;
 use crate::params::{ParamId, Parameters};
 use crate::program::{Slot, SlotId};

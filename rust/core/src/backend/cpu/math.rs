@@ -114,6 +114,13 @@ impl Elementary for f64 {
     }
 }
 
+/// `to += from`.
+pub(super) fn add<T: Float>(to: &mut [T], from: &[T]) {
+    for (x, &d) in to.iter_mut().zip(from) {
+        *x += d;
+    }
+}
+
 impl<T: Elementary, const L: usize> Lanes for Pack<T, L> {
     const ZEROS: Self = Self([T::ZERO; L]);
     const ONES: Self = Self([T::ONE; L]);

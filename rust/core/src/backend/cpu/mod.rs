@@ -39,6 +39,8 @@ mod scan;
 mod scratch;
 mod segments;
 mod simd;
+mod table;
+mod tape;
 mod threads;
 mod tokens;
 mod weights;

@@ -2,8 +2,8 @@
 
 use super::groups::Group;
 use super::memory::Memory;
-use super::scan::Tape;
 use super::scratch::Rows;
+use super::tape::Tape;
 use crate::float::Float;
 use crate::program::{Slot, SlotId};
 

@@ -5,13 +5,14 @@
 use super::context::Context;
 use super::embedding::token_mask;
 use super::gemm::Start;
-use super::math::Elementary;
+use super::math::{Elementary, add};
 use super::packed::Room;
 use super::part::Part;
-use super::scan::{NormRows, Scan};
+use super::scan::Scan;
 use super::scratch::{Buffer, Rows};
+use super::table::Table;
+use super::tape::NormRows;
 use super::threads::Crew;
-use crate::float::Float;
 use crate::params::ParamId;
 use crate::program::SlotId;
 use crate::rng::Kind;
@@ -61,27 +62,11 @@ impl Distinct {
     }
 }
 
-/// A layer's input part of every distinct token.
-pub(super) struct Table<T> {
-    /// Rows there is room for, and rows in use.
-    pub(super) capacity: usize,
-    pub(super) len: usize,
-    /// As a tape's `z`: `[H / L][capacity][S·L]`; after the backward run the summed gradients.
-    pub(super) z: Buffer<T>,
-    /// Of a normalised layer, as on its tape.
-    pub(super) norm: NormRows<T>,
-    /// The embeddings of the tokens; empty for a one-hot input.
-    pub(super) x: Rows<T>,
-    pub(super) dx: Rows<T>,
-    /// Those at hand, rounded.
-    rounded: Room,
-}
-
 impl<T: Elementary> Table<T> {
     /// For at most `rows` distinct tokens.
     pub(super) fn new(scan: &Scan<T>, rows: usize, embedded: bool) -> Self {
         let x = || if embedded { Rows::new(0, rows, scan.inputs, scan.lanes) } else { Rows::default() };
-        let norm = if scan.normalises() { NormRows::new(scan, rows) } else { NormRows::default() };
+        let norm = if scan.normalises() { scan.norm_rows(rows) } else { NormRows::default() };
         Self {
             capacity: rows,
             len: 0,
@@ -91,12 +76,6 @@ impl<T: Elementary> Table<T> {
             dx: x(),
             rounded: Room::default(),
         }
-    }
-
-    /// The input's part of one token in one unit block.
-    #[inline]
-    pub(super) fn row(&self, block: usize, row: usize, line: usize) -> &[T] {
-        &self.z[(block * self.capacity + row) * line..][..line]
     }
 
     /// Computes the part of every token that is not there yet: from its embedding, or from its
@@ -149,11 +128,6 @@ impl<T: Elementary> Table<T> {
                 Err(_) => to.fill(T::ZERO),
             }
         }
-    }
-
-    /// After the backward run: the gradients of W_ih x, laid out as `z`.
-    pub(super) fn product_gradients(&self, scan: &Scan<T>) -> &[T] {
-        if scan.normalises() { &self.norm.x } else { &self.z }
     }
 
     /// Sums the gradients of each token's rows, group by group and row by row.
@@ -234,12 +208,5 @@ fn each_block<T: Elementary>(
 ) {
     if size > 0 {
         crew.chunks(z, size, f);
-    }
-}
-
-/// `to += from`.
-pub(super) fn add<T: Float>(to: &mut [T], from: &[T]) {
-    for (x, &d) in to.iter_mut().zip(from) {
-        *x += d;
     }
 }

@@ -3,13 +3,12 @@
 //! their packed rows in order.
 
 use super::gemm::{Left, Start, panel_product};
-use super::math::Elementary;
+use super::math::{Elementary, add};
 use super::operands::{Operands, Strips};
 use super::panels::MOST_VECTORS;
 use super::segments::Segments;
 use super::simd::{Factor, Isa, Panel};
 use super::threads::Crew;
-use super::tokens::add;
 use crate::backend::Precision;
 use crate::float::Float;
 use std::array::from_fn;

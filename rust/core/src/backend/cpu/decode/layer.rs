@@ -11,8 +11,8 @@ use super::super::panels::Nth;
 use super::super::pointwise::{self, each_row};
 use super::super::scan::{Scan, tail_mut};
 use super::super::scratch::{Buffer, Rows};
+use super::super::table::Table;
 use super::super::threads::{Crew, SHARE};
-use super::super::tokens::Table;
 use crate::cells::{self, State, Step, Visit};
 use std::ops::Range;
 

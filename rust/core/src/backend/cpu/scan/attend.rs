@@ -6,15 +6,15 @@ use super::super::gemm::{Left, Start};
 use super::super::groups::Group;
 use super::super::linear::Linear;
 use super::super::look::{Look, LookBack, Sight};
-use super::super::math::Elementary;
+use super::super::math::{Elementary, add};
 use super::super::memory::{Memory, Seen, fit};
-use super::super::packed::{Packed, Room};
+use super::super::packed::Packed;
 use super::super::part::Part;
 use super::super::scratch::{Buffer, Rows};
 use super::super::segments::Segment;
 use super::super::simd::Isa;
+use super::super::tape::AttendTape;
 use super::super::threads::Crew;
-use super::super::tokens::add;
 use super::Scan;
 use super::gradients::whole;
 use crate::backend::Precision;
@@ -39,21 +39,6 @@ pub(in super::super) struct Attend<T> {
     vector: Buffer<T>,
     /// W_ch, where the cell sees the context.
     pub(super) sight: Option<Packed<T>>,
-}
-
-/// What attention keeps of a run.
-#[derive(Default)]
-pub(crate) struct AttendTape<T> {
-    /// W h of an additive score, and the gradients of all queries.
-    query: Rows<T>,
-    d_query: Rows<T>,
-    /// a of every step, S numbers each.
-    pub(crate) shares: Rows<T>,
-    /// Of the step at hand.
-    d_context: Rows<T>,
-    d_vector: Buffer<T>,
-    /// The contexts of the step at hand, rounded.
-    pub(super) rounded: Room,
 }
 
 impl<T: Elementary> Attend<T> {

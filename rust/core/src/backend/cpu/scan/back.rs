@@ -6,7 +6,7 @@
 
 use super::super::gemm::{Left, Start};
 use super::super::groups::TOGETHER;
-use super::super::math::Elementary;
+use super::super::math::{Elementary, add};
 use super::super::memory::Memory;
 use super::super::noise::{Extent, Multiply, Share};
 use super::super::norm::Gains;
@@ -14,10 +14,10 @@ use super::super::packed::{Back, Packed};
 use super::super::panels::FEW;
 use super::super::part::Part;
 use super::super::pointwise::{self, Above, Units, each_row};
+use super::super::tape::Tape;
 use super::super::threads::Crew;
-use super::super::tokens::add;
+use super::Scan;
 use super::steps::{row_or_none, tail_mut};
-use super::{Scan, Tape};
 use crate::cells::{Operand, Product, State, Step, Visit};
 use crate::program::When;
 use std::array::from_fn;

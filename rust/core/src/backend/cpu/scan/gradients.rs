@@ -2,11 +2,11 @@
 
 use super::super::context::Context;
 use super::super::linear::Linear;
-use super::super::math::Elementary;
+use super::super::math::{Elementary, add};
 use super::super::part::Part;
 use super::super::segments::{Segment, Segments};
+use super::super::table::Table;
 use super::super::threads::Crew;
-use super::super::tokens::{Table, add};
 use super::super::weights::Target;
 use super::Scan;
 use crate::cells::{Operand, Seen};
@@ -26,7 +26,7 @@ impl<T: Elementary> Scan<T> {
         let ih = &mut gradient[parameters.range(weights.ih)];
         match table {
             Some(table) if table.x.stride == 0 => {
-                let (line, dz) = (self.line(), table.product_gradients(self));
+                let (line, dz) = (self.line(), self.product_gradients(table));
                 let at = [line, table.capacity * line];
                 self.target(input_slots).scatter(crew, dz, at, run.tokens, self.inputs, ih);
             }
@@ -139,6 +139,11 @@ impl<T: Elementary> Scan<T> {
         }
     }
 
+    /// After the backward run: the gradients of a table's W_ih x, laid out as its `z`.
+    fn product_gradients<'a>(&self, table: &'a Table<T>) -> &'a [T] {
+        if self.normalises() { &table.norm.x } else { &table.z }
+    }
+
     /// The rows of the input with the gradients of W_ih x (`products`) or of the pre-activations.
     fn input_segments<'a>(
         &'a self,
@@ -148,7 +153,7 @@ impl<T: Elementary> Scan<T> {
     ) -> impl Segments<'a, T> {
         let line = self.line();
         let of_table = table.map(|table| {
-            let dz = if products { table.product_gradients(self) } else { &table.z };
+            let dz = if products { self.product_gradients(table) } else { &table.z };
             let (block, x, stride) = (table.capacity * line, table.x.data(), table.x.stride);
             Segment { dz, row: line, block, x, stride, rows: table.len }
         });

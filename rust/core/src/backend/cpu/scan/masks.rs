@@ -5,7 +5,8 @@ use super::super::math::Elementary;
 use super::super::noise::{Extent, Multiply, choose};
 use super::super::part::Part;
 use super::super::scratch::Rows;
-use super::{Scan, Tape};
+use super::super::tape::Tape;
+use super::Scan;
 use crate::rng::Kind;
 
 impl<T: Elementary> Scan<T> {

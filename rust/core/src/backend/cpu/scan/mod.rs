@@ -14,7 +14,6 @@ mod tape;
 
 use attend::Attend;
 pub(super) use steps::tail_mut;
-pub(super) use tape::{NormRows, Tape};
 
 use super::context::Reach;
 use super::gemm::{Left, Start};
@@ -24,6 +23,7 @@ use super::packed::{Operand as Rounded, Packed, Room};
 use super::panels::{MOST_VECTORS, Nth};
 use super::scratch::Buffer;
 use super::simd::{Isa, Strides};
+use super::tape::{NormRows, Tape};
 use super::threads::Crew;
 use crate::backend::Precision;
 use crate::cells::{Layout, Operand, Product, Seen};

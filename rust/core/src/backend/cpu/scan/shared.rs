@@ -5,9 +5,10 @@ use super::super::gemm::{Left, Start};
 use super::super::math::Elementary;
 use super::super::panels::{FEW, Nth};
 use super::super::pointwise::{self, Units, each_row};
+use super::super::tape::Tape;
 use super::super::threads::SHARE;
+use super::Scan;
 use super::steps::{Forward, row_or_none, tail, tail_mut};
-use super::{Scan, Tape};
 use crate::cells::{Operand, State, Step};
 use std::array::from_fn;
 
