@@ -472,6 +472,13 @@ def damaged(change: Callable[[Any], None]) -> Any:
     return write
 
 
+def _said(model: Any, X: Any, y: Any) -> list[Any]:
+    """What a model predicts of its training data, as plain values, and how it scores."""
+    if isinstance(model, seqrs.SequenceGenerator):
+        return [np.asarray(model.sample(4, seed=0)).tolist(), model.score(X)]
+    return [np.asarray(row).tolist() for row in model.predict(X)] + [model.score(X, y)]
+
+
 @pytest.mark.parametrize(
     ("model", "X", "y", "then"),
     [
@@ -505,8 +512,10 @@ def test_options_of_the_next_fit_leave_the_file_as_the_model_is(
     options = {"hidden_size": 4, "layer_options": None, "epochs": 1, "random_state": 3}
     model.set_params(**options).fit(X, y)
     before, weights = model.get_params(), model.state_dict()
+    said = _said(model, X, y)
     model.set_params(cell="rnn", hidden_size=7, num_layers=2, embedding_size=5, level="byte", **then)
     model.set_params(dtype="float64", random_state=None, augment=np.copy).save(tmp_path / "model.seqrs")
+    assert _said(model, X, y) == said
     again = seqrs.load(tmp_path / "model.seqrs")
     assert again.get_params() == before
     assert again.state_dict().keys() == weights.keys()

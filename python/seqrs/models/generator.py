@@ -171,7 +171,7 @@ class SequenceGenerator(NextStep):
         logits = stacked(
             [output[-1] for output in self._run([self._reading(list(row), kind) for row, kind in pairs])]
         )
-        return softmax(logits) if self.output == "softmax" else sigmoid(logits)
+        return softmax(logits) if self._output == "softmax" else sigmoid(logits)
 
     def predict(self, X: Any, y: Any = None) -> list[Any]:
         """Return the most likely step after each sequence, in the form of the training's steps.
@@ -192,7 +192,7 @@ class SequenceGenerator(NextStep):
             As :meth:`log_probs`.
         """
         shares = self.predict_proba(X, y)
-        if self.output == "sigmoid":
+        if self._output == "sigmoid":
             return [self._as_given([step])[0] for step in (shares > 0.5).astype(self._dtype)]
         vocabulary, end = self.reader.vocabulary, self.reader.size
         tokens = list(range(end)) if vocabulary is None else list(vocabulary.tokens)
@@ -226,7 +226,7 @@ class SequenceGenerator(NextStep):
         values = []
         for logits, (_, target) in zip(self._run([x for x, _ in pairs]), pairs, strict=True):
             z = logits.astype(np.float64)
-            if self.output == "sigmoid":
+            if self._output == "sigmoid":
                 values.append(-(np.logaddexp(0, z) - z * target).sum(1))
             else:
                 known = np.where(target < 0, 0, target)[:, None]
@@ -310,7 +310,7 @@ class SequenceGenerator(NextStep):
 
     def _drawn(self, logits: NDArray[np.float64], heat: float, draw: np.random.Generator) -> Any:
         """Return a step drawn from its logits; None for the end."""
-        if self.output == "sigmoid":
+        if self._output == "sigmoid":
             chances = sigmoid(cast(Floats, logits / heat)) if heat else (logits > 0)
             return (draw.random(len(logits)) < chances).astype(self._dtype)
         if heat:

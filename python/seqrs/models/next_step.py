@@ -33,9 +33,13 @@ class NextStep(SequenceModel):
 
     # Data
 
+    @property
+    def _output(self) -> str:
+        return str(self._followed("output"))
+
     def _learn_reader(self, X: Any, lengths: ArrayLike | None) -> tuple[Reader, list[Sequence_]]:
         self.symbols_ = None
-        if self.output == "sigmoid":
+        if self._output == "sigmoid":
             self.symbols_ = learn_symbols(X) if self.symbols is None else list(self.symbols)
         return super()._learn_reader(self._rolled("X", X), lengths)
 
@@ -43,11 +47,11 @@ class NextStep(SequenceModel):
         return super()._read(self._rolled(name, X), lengths, name)
 
     def _rolled(self, name: str, X: Any) -> Any:
-        return X if self.output == "softmax" else rolled(name, X, self.symbols_, self._dtype)
+        return X if self._output == "softmax" else rolled(name, X, self.symbols_, self._dtype)
 
     def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:
-        if inputs[0].ndim != (2 if self.output == "sigmoid" else 1):
-            expected = "steps of 0 and 1" if self.output == "sigmoid" else "tokens"
+        if inputs[0].ndim != (2 if self._output == "sigmoid" else 1):
+            expected = "steps of 0 and 1" if self._output == "sigmoid" else "tokens"
             raise ValueError(f'X: expected {expected} with output="{self.output}"')
         self._classes = None if y is None else Classes.learn("y", y)
         self.classes_ = None if self._classes is None else self._classes.values
@@ -60,7 +64,7 @@ class NextStep(SequenceModel):
         """Return how often each symbol is in a step, never quite 0 or 1."""
         every = np.concatenate(examples.inputs)
         weights = np.repeat(examples.weights, examples.lengths)
-        if self.output == "sigmoid":
+        if self._output == "sigmoid":
             return cast(NDArray[np.float64], (weights @ every + 0.5) / (weights.sum() + 1))
         known = every >= 0
         tokens = np.bincount(every[known], weights[known], minlength=self.reader.size)
@@ -89,19 +93,19 @@ class NextStep(SequenceModel):
     def _blocks(self, seeds: Seeds) -> list[nn.Layer[Any]]:
         # Beside the symbols the network reads classes, and beside them it predicts the end.
         symbols = self.reader.size
-        return pooled(self, None, symbols + (self.output == "softmax"), seeds, reads=symbols + self._kinds)
+        return pooled(self, None, symbols + (self._output == "softmax"), seeds, reads=symbols + self._kinds)
 
     def _build(self, seed: int) -> None:
         super()._build(seed)
         # Before it has learned anything else, the network knows how frequent each symbol is.
         chances = self._frequencies
-        logits = np.log(chances) if self.output == "softmax" else np.log(chances / (1 - chances))
+        logits = np.log(chances) if self._output == "softmax" else np.log(chances / (1 - chances))
         last = max(self.weights(), key=lambda name: int(name.split(".")[0])).split(".")[0]
         self.set_weights({f"{last}.bias": logits.astype(self._dtype)})
 
     def _shifted(self, row: Sequence_, kind: int) -> tuple[Sequence_, Sequence_]:
         """Return what the network reads at each step, and what it is to predict there."""
-        if self.output == "softmax":
+        if self._output == "softmax":
             first = [self.reader.size + kind if kind >= 0 else -1]
             return np.concatenate([first, row]).astype(np.int32), np.append(row, self.reader.size).astype(
                 np.int32
@@ -123,13 +127,13 @@ class NextStep(SequenceModel):
         return SequenceBatch(x, lengths, [target for _, target in pairs], examples.weights, counts)
 
     def _counts(self, examples: Examples) -> NDArray[np.int64]:
-        if self.output == "sigmoid":
+        if self._output == "sigmoid":
             return examples.lengths
         # The end counts too, and a token without a logit does not.
         return np.array([1 + int((row >= 0).sum()) for row in examples.inputs], np.int64)
 
     def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
-        if self.output == "softmax":
+        if self._output == "softmax":
             targets, _ = padded(batch.targets, -1, output.shape[1])
             return losses.softmax_cross_entropy(
                 output, targets, lengths=batch.lengths, device=_check.beside(self.device)
@@ -149,13 +153,13 @@ class NextStep(SequenceModel):
 
     def _reading(self, written: Sequence[Any], kind: int) -> Sequence_:
         """Return what the network reads of steps, up to where it predicts the one after them."""
-        if self.output == "softmax":
+        if self._output == "softmax":
             return self._shifted(np.array(written, np.int32), kind)[0]
         blank = np.zeros((1, self.reader.size), self._dtype)
         return self._shifted(np.concatenate([*(step[None] for step in written), blank]), kind)[0]
 
     def _as_given(self, written: list[Any]) -> Any:
-        if self.output == "sigmoid":
+        if self._output == "sigmoid":
             return listed(written, self.symbols_)
         if self.reader.vocabulary is None:
             return np.array(written, np.int64)
@@ -174,7 +178,7 @@ class NextStep(SequenceModel):
         self._classes = None if values["classes"] is None else Classes.from_json(values["classes"])
         self.classes_ = None if self._classes is None else self._classes.values
         self.symbols_ = values["symbols"]
-        size = self.reader.size + (self.output == "softmax")
+        size = self.reader.size + (self._output == "softmax")
         self._frequencies = np.full(size, 0.5)  # the weights of the file come in their place
 
     @staticmethod

@@ -100,6 +100,11 @@ class SequenceRegressor(SequenceModel):
 
     # Targets
 
+    @property
+    def _pooling(self) -> str | None:
+        pooling: str | None = self._followed("pooling")
+        return pooling
+
     def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:
         rows = self._numbers("y", y, inputs)
         self._outputs_axis = rows[0].ndim > (0 if self.pooling is not None else 1)
@@ -119,11 +124,13 @@ class SequenceRegressor(SequenceModel):
         width = len(self._mean)
         targets = []
         for i, (row, x) in enumerate(zip(self._numbers(name, y, inputs), inputs, strict=True)):
-            shape = (() if self.pooling is not None else (len(x),)) + ((width,) if self._outputs_axis else ())
+            shape = (() if self._pooling is not None else (len(x),)) + (
+                (width,) if self._outputs_axis else ()
+            )
             if row.shape != shape:
                 raise ValueError(f"{name}[{i}]: expected numbers of shape {shape}, got {row.shape}")
             standard = (row.reshape(-1, width) - self._mean) / self._scale
-            targets.append((standard[0] if self.pooling is not None else standard).astype(self._dtype))
+            targets.append((standard[0] if self._pooling is not None else standard).astype(self._dtype))
         return targets
 
     def _numbers(self, name: str, y: Any, inputs: list[Sequence_]) -> list[NDArray[np.float64]]:
@@ -138,14 +145,14 @@ class SequenceRegressor(SequenceModel):
                 array = np.asarray(row, np.float64)
             except (TypeError, ValueError):
                 raise TypeError(f"{name}[{i}]: expected numbers, got {_check.describe(row)}") from None
-            if self.pooling is None and array.ndim > 0:
+            if self._pooling is None and array.ndim > 0:
                 array = array[: len(x)]  # the padding of a padded array
             _check.finite_everywhere(f"{name}[{i}]", array)
             numbers.append(array)
-        least = 0 if self.pooling is not None else 1
+        least = 0 if self._pooling is not None else 1
         if not least <= numbers[0].ndim <= least + 1:
             shape = (
-                "a number, or (K,)" if self.pooling is not None else "(T,) or (T, K), because pooling=None"
+                "a number, or (K,)" if self._pooling is not None else "(T,) or (T, K), because pooling=None"
             )
             raise ValueError(f"{name}[0]: expected {shape}, got shape {numbers[0].shape}")
         return numbers
@@ -160,7 +167,7 @@ class SequenceRegressor(SequenceModel):
 
     def _loss(self, output: Floats, batch: SequenceBatch) -> tuple[float, Floats]:
         function = LOSSES[self.loss]
-        if self.pooling is not None:
+        if self._pooling is not None:
             return function(output, np.stack(batch.targets), device=_check.beside(self.device))
         targets, _ = padded(batch.targets, steps=output.shape[1])
         return function(output, targets, lengths=batch.lengths, device=_check.beside(self.device))
@@ -169,7 +176,7 @@ class SequenceRegressor(SequenceModel):
         return _r2(_joined(outputs), _joined(examples.targets), np.ones(self._rows(examples.targets)))
 
     def _rows(self, targets: list[Any]) -> int:
-        return len(targets) if self.pooling is not None else sum(map(len, targets))
+        return len(targets) if self._pooling is not None else sum(map(len, targets))
 
     # Use
 
@@ -197,7 +204,7 @@ class SequenceRegressor(SequenceModel):
         if not self._outputs_axis:
             rows = [row[..., 0] for row in rows]
         dtype = self._dtype
-        if self.pooling is not None:
+        if self._pooling is not None:
             return np.stack(rows).astype(dtype)
         return [row.astype(dtype) for row in rows]
 
@@ -227,7 +234,7 @@ class SequenceRegressor(SequenceModel):
         self._check_fitted()
         examples = self._examples(X, y, lengths=lengths)
         weights = sample_weights(sample_weight, len(examples.inputs))
-        if self.pooling is None:
+        if self._pooling is None:
             weights = np.repeat(weights, examples.lengths)
         return _r2(_joined(self._run(examples.inputs)), _joined(examples.targets), weights)
 

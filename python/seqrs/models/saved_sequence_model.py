@@ -74,6 +74,16 @@ class SavedSequenceModel(Learner, Saved):
 
     # Files
 
+    def _followed(self, option: str) -> Any:
+        """Return an option as the weights were made by it, whatever ``set_params`` says since."""
+        return self._fitted_params[option] if self._ready else getattr(self, option)
+
+    @property
+    def _dtype(self) -> str:
+        """The dtype of arrays, where that of products may be another."""
+        name = _check.compute_dtype(self._followed("dtype"))
+        return "float32" if name == "bfloat16" else name
+
     def _keep_params(self) -> None:
         super()._keep_params()
         self._fitted_params["augment"] = None  # which no file holds

@@ -261,12 +261,6 @@ class SequenceOptions(Estimator):
     def _block_options(self, seed: int | None = None) -> nn.BlockOptions:
         return {"dtype": self.dtype, "device": self.device, "seed": seed}
 
-    @property
-    def _dtype(self) -> str:
-        """The dtype of arrays, where that of products may be another."""
-        name = _check.compute_dtype(self.dtype)
-        return "float32" if name == "bfloat16" else name
-
     def _encoder(self, seeds: Seeds, reads: int | None = None) -> tuple[list[nn.Layer[Any]], int]:
         """Return blocks from what the reader reads to the recurrent layer's output, and its width."""
         blocks: list[nn.Layer[Any]] = []

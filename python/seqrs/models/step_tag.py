@@ -133,7 +133,7 @@ class StepTag(SequenceModel):
     def _of_tags(self, emissions: Floats, batch: SequenceBatch) -> tuple[float, list[Floats]]:
         """Return the loss, and its gradients by emissions and chain."""
         tags, _ = padded(batch.targets, fill=-1, steps=emissions.shape[1])
-        if self.output == "softmax":
+        if self._output == "softmax":
             loss, gradient = losses.softmax_cross_entropy(emissions, tags, device=_check.beside(self.device))
             return loss, [gradient]
         loss, gradients = losses.crf(
@@ -180,9 +180,13 @@ class StepTag(SequenceModel):
         if weights:
             self.network.load_state_dict(weights)
 
+    @property
+    def _output(self) -> str:
+        return str(self._followed("output"))
+
     def _chain(self) -> Chain | None:
         """Return start, transitions and end; None where every tag is chosen by itself."""
-        if self.output != "crf":
+        if self._output != "crf":
             return None
         chain = self.network.chain
         return chain["start"], chain["transitions"], chain["end"]
