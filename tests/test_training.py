@@ -1,5 +1,6 @@
 """The training loop: it stops where it should, keeps the best, and resumes to the bit."""
 
+import functools
 import itertools
 import math
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tqdm
 
 import seqrs
 from seqrs import LanguageModel
-from seqrs.callbacks import Callback, Checkpoint, ProgressLines, Samples
+from seqrs.callbacks import Callback, Checkpoint, ProgressBar, ProgressLines, Samples
 from seqrs.exceptions import DivergenceError, ModelFileError
 from seqrs.training import Trainer
 
@@ -310,6 +312,14 @@ def test_lines_come_at_their_interval(capsys: pytest.CaptureFixture[str]) -> Non
     assert "epoch 1/1  step 1/" in lines[0]
     assert lines[0].endswith(" left")
     assert "--- sample after 5 updates ---" in lines
+
+
+def test_a_bar_that_is_switched_off_shows_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tqdm.tqdm", functools.partial(tqdm.tqdm, disable=True))  # as TQDM_DISABLE=1 does
+    LanguageModel(**SMALL).fit(POEM, **{**FIT, "epochs": 1}, callbacks=[ProgressBar()])
+    assert "%" not in capsys.readouterr().err
 
 
 def test_samples_do_not_change_training() -> None:

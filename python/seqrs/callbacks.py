@@ -212,7 +212,7 @@ class ProgressBar(Callback):
         """Move the bar on."""
         self._rate.count(run)
         # A graphics processor waits whenever the loss is looked at: no more often than the bar is drawn.
-        if time.monotonic() - self._shown >= self._bar.mininterval:
+        if not self._bar.disable and time.monotonic() - self._shown >= self._bar.mininterval:
             self._shown = time.monotonic()
             self._bar.set_postfix_str(f"loss {run.loss:.3f}, {self._rate}", refresh=False)
         self._bar.update()
