@@ -192,8 +192,9 @@ impl Backend<f32> for Gpu {
         let states = self.program.state_width() * batch.shape.batch;
         let state = Kept::of(self.context, &shared.state, states)?;
         let buffers = [&shared.gradient, &shared.outcome, &shared.run];
-        let update = Update::submit(update, self, buffers, optimizer, lr)?;
+        let update = Update::submit(update, self, buffers, optimizer, lr);
+        // The device may be at it even if a look at earlier ones has failed.
         self.version = next_version();
-        Ok((Outcome::pending(update), FinalState::Held(Arc::new(state))))
+        Ok((Outcome::pending(update?), FinalState::Held(Arc::new(state))))
     }
 }

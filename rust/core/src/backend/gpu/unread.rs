@@ -46,9 +46,12 @@ impl Unread {
         Ok(Arc::new(Self { context, told, updates: Mutex::default() }))
     }
 
-    /// The place in `told` of the next update's loss.
-    pub fn place(&self) -> usize {
-        FIRST + 2 * self.with(|updates| updates.len())
+    /// The place in `told` of the next update's loss. Where none is free a look has failed: it is made now.
+    pub fn place(&self) -> Result<usize> {
+        if self.with(|updates| updates.len()) == AHEAD {
+            self.look()?;
+        }
+        Ok(FIRST + 2 * self.with(|updates| updates.len()))
     }
 
     /// Notes that the next update has been submitted, which `steps` counts already.
@@ -66,11 +69,13 @@ impl Unread {
 
     /// Waits for all of them, and reads what they came to. The caller has the context's turn.
     pub fn look(&self) -> Result<()> {
-        let updates = self.with(std::mem::take);
-        if updates.is_empty() {
+        let count = self.with(|updates| updates.len());
+        if count == 0 {
             return Ok(());
         }
-        let told = self.context.read::<f32>(&self.told, FIRST, 2 * updates.len())?;
+        // They stay unread where this fails.
+        let told = self.context.read::<f32>(&self.told, FIRST, 2 * count)?;
+        let updates = self.with(std::mem::take);
         let mut finite = true;
         for (update, outcome) in updates.iter().zip(told.chunks_exact(2)) {
             let [loss, mut norm] = [outcome[0], outcome[1]].map(f64::from);

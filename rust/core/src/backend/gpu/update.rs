@@ -96,7 +96,7 @@ impl Update {
         };
         let bound = numbers.clip_value.min(f64::from(f32::MAX)) as f32;
         update.calls.set(net.context, SQUARES, words![trainable, bound]);
-        update.calls.set(net.context, NORM, words![trainable.div_ceil(CHUNK), net.unread.place()]);
+        update.calls.set(net.context, NORM, words![trainable.div_ceil(CHUNK), net.unread.place()?]);
         update.calls.set(net.context, RULE, &rule_words(trainable, bound, &numbers, lr));
         update.calls.submit(net.context);
         net.unread.note(optimizer.count())
