@@ -11,6 +11,8 @@ use super::threads::Crew;
 
 /// Bytes of operand that are read by all jobs before the next: a part of the last cache.
 const OPERAND_BYTES: usize = 4 << 20;
+/// Rows that are read together at least, so that gradients are not gone through too often.
+const LEAST_ROWS: usize = 512;
 /// Bytes of operand that jobs read where it lies: the cache that a core has to itself holds them all.
 const SMALL: usize = 1 << 20;
 /// Pairs of rows at once: what all jobs read of them stays in the last cache.
@@ -58,7 +60,7 @@ impl<T: Elementary> Operands<T> {
         let (all, full): (usize, _) =
             (segments.clone().map(|segment| segment.rows).sum(), terms.next_multiple_of(lanes));
         let bytes = full * size_of::<T>();
-        let rows = all.saturating_sub(first).min((OPERAND_BYTES / bytes.max(1)).max(1));
+        let rows = all.saturating_sub(first).min((OPERAND_BYTES / bytes.max(1)).max(LEAST_ROWS));
         if rows == 0 {
             return None;
         }
@@ -121,7 +123,8 @@ impl<T: Elementary> Operands<T> {
 /// The first `len` places, made when they are first asked for.
 fn room<F: Copy + Default>(buffer: &mut Buffer<F>, len: usize) -> &mut [F] {
     if buffer.len() < len {
-        *buffer = Buffer::new(len);
+        // Batches of other lengths need a little more now and then.
+        *buffer = Buffer::new(len.next_power_of_two());
     }
     &mut buffer[..len]
 }
