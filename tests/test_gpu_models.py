@@ -4,6 +4,7 @@ Small models of few kinds: a software adapter compiles each kernel at its first 
 """
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,15 @@ def test_a_loss_that_is_not_finite_is_told_of_its_own_step() -> None:
     assert left == [21, 21]
 
 
+@pytest.fixture
+def listens_to_ctrl_c() -> Iterator[None]:
+    """What a shell runs in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     whole = language_model().fit(TEXT, **LATE)
     path = tmp_path / "model.seqrs"
