@@ -7,6 +7,7 @@ but that did not run makes this fail.
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS, CPUINFO = Path(__file__).parent, Path("/proc/cpuinfo")
@@ -54,14 +55,20 @@ def of_processor() -> list[str]:
     return [path for path, needed in PATHS.items() if needed <= flags]
 
 
-def run(path: str) -> None:
-    """The files on one path; `conftest.py` makes the run fail where it is another that is in use."""
-    print(f"\ninstruction set: {path}", flush=True)
+def run(path: str) -> bool:
+    """Whether the files hold on one path; `conftest.py` makes the run fail where it is another that is in use."""
     files = [str(TESTS / f"test_{name}.py") for name in FILES]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
-    done = subprocess.run(command, env=os.environ | {"SEQRS_CPU": path}, cwd=TESTS.parent)
-    if done.returncode:
-        sys.exit(f"the tests failed with SEQRS_CPU={path}")
+    done = subprocess.run(
+        command,
+        env=os.environ | {"SEQRS_CPU": path},
+        cwd=TESTS.parent,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    print(f"\ninstruction set: {path}\n{done.stdout}", flush=True)
+    return done.returncode == 0
 
 
 def main() -> None:
@@ -72,8 +79,11 @@ def main() -> None:
     if CPUINFO.exists() and detected != of_processor():
         sys.exit(f"this processor has {of_processor()}, seqrs detected {detected}")
     others = [path for path in detected if path != used]
-    for path in others:
-        run(path)
+    # Most tests are too small for a second thread: the paths have a core each.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        held = list(pool.map(run, others))
+    if failed := [path for path, good in zip(others, held, strict=True) if not good]:
+        sys.exit(f"the tests failed with SEQRS_CPU={', '.join(failed)}")
     print(f"\ninstruction sets tested here: {', '.join(others) or 'none'}; in use: {used}")
 
 
