@@ -157,10 +157,20 @@ def test_bleu_counted_by_hand() -> None:
     assert metrics.bleu(["a b c d ."], ["a b c d ."]) == pytest.approx(100)
 
 
-def test_bleu_without_sacrebleu_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("right", [0.0, 0.1, 0.5, 0.95])
+def test_bleu_without_sacrebleu_is_the_same(right: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    references = [rng.choice(list("abcdeF"), n).tolist() for n in rng.integers(0, 12, 40)]
+    hypotheses = [
+        [word if rng.random() < right else "x" for word in words if rng.random() < 0.9] + ["y"]
+        for words in references
+    ]
+    some = [(references, hypotheses), (references[:1], hypotheses[:1]), ([["a"]], [["a"]]), (["a"], [""])]
+    with_it = [metrics.bleu(*pair, lowercase=True) for pair in some]
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
-    with pytest.raises(ImportError, match=r'pip install "seqrs\[bleu\]"'):
-        metrics.bleu(["a"], ["a"])
+    assert [metrics.bleu(*pair, lowercase=True) for pair in some] == pytest.approx(with_it, rel=1e-9)
+    with pytest.raises(ImportError, match=r'^tokenize: .* pip install "seqrs\[bleu\]"'):
+        metrics.bleu(["a"], ["a"], tokenize="13a")
 
 
 # Frames

@@ -60,12 +60,9 @@ for one, reference in list(zip(found, references, strict=True))[:5]:
 right = sum(one.text == reference for one, reference in zip(found, references, strict=True))
 print(f"{right} of {len(found)} are exactly the reference")
 if options.data:
-    try:
-        greedy = [best[0].text for best in model.translate(test_sources, beam=1)]
-        bleu = [seqrs.metrics.bleu(references, texts) for texts in (greedy, [one.text for one in found])]
-        print(f"BLEU {bleu[0]:.1f} greedy, {bleu[1]:.1f} with a beam of {model.beam}")
-    except ImportError as error:
-        print(error)
+    greedy = [best[0].text for best in model.translate(test_sources, beam=1)]
+    bleu = [seqrs.metrics.bleu(references, texts) for texts in (greedy, [one.text for one in found])]
+    print(f"BLEU {bleu[0]:.1f} greedy, {bleu[1]:.1f} with a beam of {model.beam}")
 if options.model:
     model.save(options.model)
 if options.picture:

@@ -5,7 +5,7 @@
 `confusion_matrix`          how often each label was taken for each other one
 `exact_match`               share of sequences that are right from end to end
 `entity_scores`             precision, recall and F1 of entities, as conlleval counts them
-`bleu`                      translations against references, through sacrebleu
+`bleu`                      translations against references
 `edit_distance`             fewest insertions, deletions and substitutions
 `character_error_rate`      those of characters, a character of the reference
 `word_error_rate`           those of words, a word of the reference
@@ -13,9 +13,9 @@
 =========================== ==============================================================
 
 The truth comes first, the prediction second, as in scikit-learn. Sequences of different length
-come as lists of lists, or padded with `lengths`. Everything is NumPy and plain Python, but for
-:func:`bleu`, which needs the package sacrebleu (``pip install "seqrs[bleu]"``), the one
-implementation whose figures can be compared across papers.
+come as lists of lists, or padded with `lengths`. Everything is NumPy and plain Python;
+:func:`bleu` uses the package sacrebleu where it is installed (``pip install "seqrs[bleu]"``), and
+needs it to cut plain text into words as papers do.
 
 Examples
 --------
