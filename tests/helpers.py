@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+import seqrs
 from seqrs import gpu, nn
 
 # Every cell in every form.
@@ -216,3 +217,21 @@ def need_gpu() -> None:
         if os.environ.get("SEQRS_TEST_GPU") == "require":
             pytest.fail(f"SEQRS_TEST_GPU=require, and {found}")
         pytest.skip(f"no graphics processor: {found.why}")
+
+
+def walks(count: int, seed: int = 0) -> tuple[list[np.ndarray], list[str]]:
+    """Random walks of different length, and whether each ends above its start."""
+    rng = np.random.default_rng(seed)
+    X = [rng.normal(size=(n, 2)).cumsum(0) for n in rng.integers(1, 20, count)]
+    return X, ["up" if x[-1, 0] > 0 else "down" for x in X]
+
+
+def small(**options: Any) -> seqrs.SequenceClassifier:
+    """A classifier that is trained in a moment."""
+    return seqrs.SequenceClassifier(
+        **({"cell": "gru", "hidden_size": 8, "epochs": 3, "lr": 0.02, "random_state": 0} | options)
+    )
+
+
+SENTENCES = ["good film", "a bad film", "good", "bad bad"]
+MOODS = [1, 0, 1, 0]

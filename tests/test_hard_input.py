@@ -138,6 +138,10 @@ def test_sequences_and_targets_of_different_number(name: str, fitted: dict[str, 
         ("abc", "^X: expected a list of sequences, got a single str"),
         ({"a": [1.0], "b": [2.0]}, "^X: expected a list of sequences, got dict"),
         ({"abc", "b"}, "^X: expected a list of sequences, got set"),
+        (iter(["abc", "b", "a", "c"]), "^X: expected a list of sequences, got list_iterator"),
+        ([{"a": "b"}] * 4, r"^X\[0\]: expected a .*got dict"),
+        ([{"a", "b"}] * 4, r"^X\[0\]: expected a .*got set"),
+        ([iter("ab")] * 4, r"^X\[0\]: expected a .*got str"),
         (np.ones(4), r"^X: expected a padded array .*got shape \(4,\)"),
         (np.ones((4, 2, 2, 2)), r"^X: expected a padded array .*got shape \(4, 2, 2, 2\)"),
         ([1.0, 2.0, 3.0, 4.0], r"^X\[0\]: expected a .*got float 1.0"),
@@ -214,6 +218,7 @@ def test_targets_that_are_none(name: str, fitted: dict[str, SequenceModel]) -> N
         refuses("^y: expected", lambda: new(name).fit(X, None))
     refuses("^y: expected", lambda: new(name).fit(X, 5))
     refuses("^y: expected", lambda: new(name).fit(X, "abcd"))
+    refuses("^y: expected", lambda: new(name).fit(X, iter(y)))
     refuses(r"^y(\[0\])?: expected", lambda: new(name).fit(X, [None, *y[1:]]))
     refuses(r"^y(\[0\])?: expected", lambda: new(name).fit(X, [float("nan"), *y[1:]]))
     model: Any = fitted[name]

@@ -1,4 +1,4 @@
-"""Sight into the recurrence: against the outputs of layers, the equations in NumPy, and differences."""
+"""Sight into the recurrence: states, the first NaN, units along a text, pictures; of layers and of models."""
 
 import html
 import re
@@ -12,11 +12,8 @@ import pytest
 from helpers import FORMS, make_layer, single_options
 
 import seqrs
-from seqrs import educational as ed
 from seqrs import inspect, nn
-from seqrs.inspect._reading import read
 from seqrs.inspect._stack import histories
-from seqrs.inspect.gates import gates
 from seqrs.models.inputs import padded
 
 RNG = np.random.default_rng(0)
@@ -91,189 +88,59 @@ def test_hidden_norms_are_means_over_the_rows_that_go_so_far() -> None:
     assert result.rows()[4] == {"step": 4, "layer 0 h": pytest.approx(norm[0, 4])}
 
 
-# Gates
+# Models and rows of blocks
 
 
-def gates_in_numpy(cell: str, form: str, layer: Any, coupled: bool) -> dict[str, np.ndarray]:
-    """The gates (B, T, H) of one layer as the notes' equations give them."""
-    (p,) = ed.to_notes(layer.state_dict(), cell, form, coupled=coupled)
-    x, zero = X.transpose(1, 2, 0), np.zeros((4, 3))
-    if cell == "gru":
-        _, cache = ed.gru_forward(x, zero, p, form)
-        found = {"r": [step[2] for step in cache], "z": [1 - step[1] for step in cache]}
-        if form == "none":
-            del found["r"]
-    elif cell == "lstm":
-        _, _, cache = ed.lstm_forward(x, zero, zero, p, form)
-        found = {gate: [step[2 + i] for step in cache] for i, gate in enumerate("ifo")}
-    elif cell == "mingru":
-        found = {"z": [step[2] for step in ed.mingru_forward(x, zero, p)[1]]}
-    else:
-        sigmoid = {k: 1 / (1 + np.exp(-(p["W" + k] @ x + p["b" + k]))) for k in "fu"}
-        found = {"f": list(sigmoid["f"]), "i": list(sigmoid["u"])}
-    return {gate: np.array(values).transpose(2, 0, 1) for gate, values in found.items()}
-
-
-@pytest.mark.parametrize(
-    ("cell", "form", "options"),
-    [(*names, {}) for names in FORMS if names[0] != "rnn"]
-    + [("lstm", form, {"coupled": True}) for form in ("none", "full", "current")]
-    + [("gru", "after", {"bias": False})],
-)
-def test_gates_are_the_notes(cell: str, form: str, options: dict[str, Any]) -> None:
-    layer = make_layer(cell, form, 2, 4, dtype="float64", seed=2, **options)
-    # Larger weights, so that some gates are shut and some open.
-    layer.load_state_dict({name: 4 * value for name, value in layer.state_dict().items()})
-    expected = gates_in_numpy(cell, form, layer, bool(options.get("coupled")))
-    result = inspect.gate_statistics(layer, X)
-    assert {gate for _, gate in result.mean} == expected.keys()
-    for gate, values in expected.items():
-        assert np.allclose(result.mean["layer 0", gate], values.mean(axis=(0, 2)))
-        assert np.array_equal(result.shut["layer 0", gate], (values < 0.1).mean(axis=(0, 2)))
-        assert np.array_equal(result.open["layer 0", gate], (values > 0.9).mean(axis=(0, 2)))
-    assert any(shut.any() for shut in result.shut.values())
-
-
-def normalised(z: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    return gain * (z - z.mean(-1, keepdims=True)) / np.sqrt(z.var(-1, keepdims=True) + 1e-5)
-
-
-def test_gates_of_normalised_lstms_make_the_state() -> None:
-    layer = nn.LSTM(2, 3, layer_norm=True, dtype="float64", seed=4)
-    rng = np.random.default_rng(0)
-    layer.load_state_dict({name: rng.normal(size=value.shape) for name, value in layer.state_dict().items()})
-    (history,) = read(layer, X, None, None).histories()
-    found, w = gates(history), layer.state_dict()
-    z = normalised(X @ w["weight_ih_l0"].T, w["gain_ih_l0"]) + w["bias_ih_l0"] + w["bias_hh_l0"]
-    z = z + normalised(history.before["h"] @ w["weight_hh_l0"].T, w["gain_hh_l0"])
-    c = found["f"] * history.before["c"] + found["i"] * np.tanh(z[..., 6:9])
-    np.testing.assert_allclose(c, history.after["c"], atol=1e-12)
-    h = found["o"] * np.tanh(normalised(c, w["gain_c_l0"]) + w["bias_c_l0"])
-    np.testing.assert_allclose(h, history.after["h"], atol=1e-12)
-    mean = inspect.gate_statistics(layer, X).mean["layer 0", "o"]
-    np.testing.assert_allclose(mean, found["o"].mean(axis=(0, 2)))
-
-
-@pytest.mark.parametrize("reset", ["after", "before", "none"])
-def test_gates_of_normalised_grus_make_the_state(reset: str) -> None:
-    layer = nn.GRU(2, 3, layer_norm=True, reset=reset, dtype="float64", seed=4)
-    rng = np.random.default_rng(0)
-    layer.load_state_dict({name: rng.normal(size=value.shape) for name, value in layer.state_dict().items()})
-    (history,) = read(layer, X, None, None).histories()
-    found, w, h = gates(history), layer.state_dict(), history.before["h"]
-    last = slice(-3, None)
-    x_part = normalised(X @ w["weight_ih_l0"][last].T, w["gain_ih_l0"][last]) + w["bias_ih_l0"][last]
-    seen = found["r"] * h if reset == "before" else h
-    h_part = normalised(seen @ w["weight_hh_l0"][last].T, w["gain_hh_l0"][last]) + w["bias_hh_l0"][last]
-    n = np.tanh(x_part + (found["r"] * h_part if reset == "after" else h_part))
-    np.testing.assert_allclose((1 - found["z"]) * n + found["z"] * h, history.after["h"], atol=1e-12)
-
-
-def test_gates_of_tokens_are_those_of_their_one_hot_vectors() -> None:
-    layer = nn.LSTM(6, 4, bidirectional=True, dtype="float64", seed=1)
+def test_of_a_row_of_blocks_the_recurrent_one_is_looked_at() -> None:
+    layer = nn.LSTM(3, 4, bidirectional=True, dtype="float64", seed=1, dropout=0.0)
+    table = nn.Embedding(6, 3, dtype="float64", seed=2)
     tokens = np.array([[0, 5, -1, 2], [3, 3, 0, 0]])
-    one_hot = np.eye(7, 6)[tokens]
-    result, expected = (inspect.gate_statistics(layer, x, lengths=[4, 2]).rows() for x in (tokens, one_hot))
-    assert [(row["layer"], row["gate"]) for row in result] == [
-        (name, gate) for name in ("layer 0", "layer 0 reverse") for gate in "ifo"
+    x, _ = table(tokens)
+    expected = [
+        inspect.gate_statistics(layer, x, lengths=[4, 2]).rows(),
+        inspect.hidden_norms(layer, x, lengths=[4, 2]).rows(),
     ]
-    for row, other in zip(result, expected, strict=True):
-        assert row["mean"] == pytest.approx(other["mean"])
-
-
-def test_gate_rows_weigh_every_step_alike() -> None:
-    layer = nn.MinGRU(2, 4, dtype="float64", seed=1)
-    result = inspect.gate_statistics(layer, X, lengths=LENGTHS)
-    z = gates_in_numpy("mingru", "", layer, False)["z"]
-    assert result.counts.tolist() == [3, 2, 2, 2, 1, 1, 1]
-    assert result.rows()[0]["mean"] == pytest.approx(z[COUNTS].mean())
-
-
-# Gradients
-
-
-@pytest.mark.parametrize(("cell", "form"), FORMS)
-def test_gradient_by_lag_is_that_of_a_window_of_so_many_steps(cell: str, form: str) -> None:
-    layer = make_layer(cell, form, 2, 4, 2, dtype="float64", seed=3, dropout=0.5)
-    calm = make_layer(cell, form, 2, 4, 2, dtype="float64", seed=3)
-    _, start = calm(X)
-    dy = RNG.normal(size=(3, 4))
-    result = inspect.gradient_by_lag(layer, X, start, dy=dy)
-    for lag in range(1, 8):
-        _, state = calm(X[:, : 7 - lag], start)
-        y, _, tape = calm.forward(X[:, 7 - lag :], state)
-        upstream = np.zeros_like(y)
-        upstream[:, -1] = dy
-        dstate = calm.backward(tape, upstream).state
-        parts = dict(zip("hc", dstate, strict=True)) if cell == "lstm" else {"h": dstate}
-        for part, of in parts.items():
-            for k in range(2):
-                norm = result.norms[f"layer {k}", part][lag - 1]
-                assert norm == pytest.approx(np.linalg.norm(of[k], axis=1).mean(), rel=1e-10)
-
-
-def test_gradient_by_lag_counts_back_from_each_rows_last_step() -> None:
-    layer = nn.GRU(2, 4, dtype="float64", seed=3)
-    result = inspect.gradient_by_lag(layer, X, lengths=LENGTHS)
-    alone = [
-        inspect.gradient_by_lag(layer, X[b : b + 1, :steps]).norms["layer 0", "h"]
-        for b, steps in enumerate(LENGTHS)
+    model = nn.Sequential(
+        table,
+        nn.Dropout(0.5, dtype="float64"),
+        layer,
+        nn.Pool("max", dtype="float64"),
+        nn.Linear(8, 2, dtype="float64"),
+    )
+    found = [
+        inspect.gate_statistics(model, tokens, lengths=[4, 2]).rows(),
+        inspect.hidden_norms(model, tokens, lengths=[4, 2]).rows(),
     ]
-    expected = [np.mean([of[k] for of in alone if len(of) > k]) for k in range(7)]
-    assert np.allclose(result.norms["layer 0", "h"], expected)
-    short = inspect.gradient_by_lag(layer, X, lengths=LENGTHS, lags=3)
-    assert short.lags.tolist() == [1, 2, 3]
-    assert np.allclose(short.norms["layer 0", "h"], expected[:3])
+    assert found == expected
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-@pytest.mark.parametrize("options", [{"num_layers": 1}, {"num_layers": 3, "residual": True}])
-def test_gradient_by_lag_with_zoneout_is_central_differences(cell: str, options: dict[str, Any]) -> None:
-    kind: Any = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}[cell]
-    layer = kind(2, 4, zoneout=(0.4, 0.2) if cell == "lstm" else 0.4, dtype="float64", seed=3, **options)
-    lengths = np.array([5, 1, 4])
-    found = inspect.gradient_by_lag(layer, X, lengths=lengths)
-    # E by the state that the step so many steps before the last of each row finds.
-    for lag in (1, 2, 4):
-        norms: dict[tuple[str, str], list[float]] = {}
-        for row in np.flatnonzero(lengths >= lag):
-            first = int(lengths[row]) - lag
-            _, state = layer(X[row : row + 1, :first])
-            rest = X[row : row + 1, first : lengths[row]]
-            parts = list(state) if isinstance(state, tuple) else [state]
-            for number, part in enumerate("hc"[: len(parts)]):
-                slopes = np.zeros(parts[number].shape)
-                for index in np.ndindex(slopes.shape):
-                    values = []
-                    for by in (1e-6, -1e-6):
-                        moved = [of.copy() for of in parts]
-                        moved[number][index] += by
-                        y, _ = layer(rest, tuple(moved) if len(moved) > 1 else moved[0])
-                        values.append(y[0, -1].sum())
-                    slopes[index] = (values[0] - values[1]) / 2e-6
-                for k, slope in enumerate(slopes):
-                    norms.setdefault((f"layer {k}", part), []).append(float(np.linalg.norm(slope)))
-        for of, values in norms.items():
-            assert found.norms[of][lag - 1] == pytest.approx(np.mean(values), abs=1e-7)
+def test_of_a_classifier_its_own_sequences_are_read() -> None:
+    texts, labels = ["so it is", "it was so once", "no"] * 8, ["yes", "yes", "no"] * 8
+    classifier = seqrs.SequenceClassifier(cell="gru", hidden_size=4, epochs=1, random_state=0)
+    classifier.fit(texts, labels)
+    assert len(inspect.gradient_by_lag(classifier, texts[:3]).lags) == 4
+    assert [row["gate"] for row in inspect.gate_statistics(classifier, texts).rows()] == ["r", "z"]
+    assert inspect.first_nan(classifier, texts) is None
+    weights = classifier.state_dict()
+    table = nn.Embedding(*weights["0.weight"].shape)
+    table.load_state_dict({"weight": weights["0.weight"]})
+    gru = nn.GRU(weights["0.weight"].shape[1], 4)
+    gru.load_state_dict({k[2:]: v for k, v in weights.items() if k.startswith("1.")})
+    y, _ = gru(table(classifier.reader.read(["it was so once"])[0][None])[0])
+    norms = inspect.hidden_norms(classifier, ["it was so once"]).norms["layer 0", "h"]
+    assert np.allclose(norms, np.linalg.norm(y[0], axis=1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_gradient_by_lag_of_both_directions_is_that_of_each_alone(cell: str) -> None:
-    kind: Any = {"gru": nn.GRU, "lstm": nn.LSTM}[cell]
-    both = kind(2, 3, bidirectional=True, dtype="float64", seed=3)
-    lengths = np.array([5, 1, 4])
-    found = inspect.gradient_by_lag(both, X, lengths=lengths, lags=4)
-    turned = X.copy()
-    for row, n in zip(turned, lengths, strict=True):
-        row[:n] = row[:n][::-1]
-    for suffix, name, x in (("", "layer 0", X), ("_reverse", "layer 0 reverse", turned)):
-        alone = kind(2, 3, dtype="float64")
-        weights = both.state_dict()
-        alone.load_state_dict({key: weights[key + suffix] for key in alone.state_dict()})
-        expected = inspect.gradient_by_lag(alone, x, lengths=lengths, lags=4)
-        for part in ("h", "c")[: len(expected.norms)]:
-            np.testing.assert_allclose(found.norms[name, part], expected.norms["layer 0", part], rtol=1e-9)
-    assert len(found.plot().lines) == len(found.norms)
+def test_a_generator_reads_what_came_a_step_before() -> None:
+    rolls = [(RNG.random((steps, 5)) > 0.7).astype(np.float32) for steps in (9, 4)]
+    model = seqrs.SequenceGenerator(output="sigmoid", cell="rnn", hidden_size=4, epochs=1, random_state=0)
+    model.fit(rolls)
+    weights = model.state_dict()
+    rnn = nn.RNN(5, 4)
+    rnn.load_state_dict({k.partition(".")[2]: v for k, v in weights.items() if "_l0" in k})
+    y, _ = rnn(np.pad(rolls[0], ((1, 0), (0, 0)))[None, :-1])
+    norms = inspect.hidden_norms(model, rolls[:1]).norms["layer 0", "h"]
+    assert np.allclose(norms, np.linalg.norm(y[0], axis=1), rtol=1e-5)
 
 
 def test_of_a_translator_its_encoder_is_looked_at() -> None:
@@ -343,110 +210,6 @@ def test_of_a_tagger_that_spells_what_reads_words_is_looked_at() -> None:
     for of, values in inspect.hidden_norms(model, X).norms.items():
         np.testing.assert_allclose(values, expected[of], rtol=1e-5)
     assert {gate for _, gate in inspect.gate_statistics(model, X).mean} == set("ifo")
-
-
-def test_gradient_by_lag_of_a_model_is_that_of_its_own_loss(model: seqrs.LanguageModel) -> None:
-    """By differences of the log-probability of the last token of the second window."""
-    result = inspect.gradient_by_lag(model, [TEXT[:12]], lags=6)
-    numbers = model.vocabulary.encode(list(TEXT[:12]))
-    inputs = np.append(-1, numbers[:-1]).astype(np.int32)
-    targets = numbers.astype(np.int32)
-
-    def loss(window: slice, state: Any) -> float:
-        scores, _ = model.network.evaluate(inputs[None, window], targets[None, window], None, state)
-        return -float(scores[0, -1])
-
-    expected = []
-    for last in (6, 12):
-        begin = last - 4  # a lag of 4
-        state: Any = tuple(np.zeros(10) for _ in range(2))
-        if begin:
-            _, state = model.network.evaluate(inputs[None, :begin], targets[None, :begin], None, None)
-        gradient = np.zeros(5)
-        for unit in range(5):
-            sides = []
-            for sign in (1e-5, -1e-5):
-                moved = [part.copy() for part in state]
-                moved[1][5 + unit] += sign  # c of layer 1
-                sides.append(loss(slice(begin, last), tuple(moved)))
-            gradient[unit] = (sides[0] - sides[1]) / 2e-5
-        expected.append(np.linalg.norm(gradient))
-    assert result.norms["layer 1", "c"][3] == pytest.approx(np.mean(expected), rel=1e-6)
-    assert len(result.lags) == 6
-
-
-def test_gradient_by_lag_of_a_model_of_lines() -> None:
-    model = seqrs.LanguageModel("word", cell="gru", hidden_size=5, num_layers=1, embedding_size=None, seed=0)
-    model.fit(["so it is"] * 20 + ["it is"] * 20, documents="line", validation=None, epochs=1, progress=False)
-    assert len(inspect.gradient_by_lag(model, ["so it is", "is it"]).lags) == 4  # words, and the end
-    assert [row["gate"] for row in inspect.gate_statistics(model, ["so it is"]).rows()] == ["r", "z"]
-
-
-def test_plain_layers_lose_gradients_that_gated_ones_keep() -> None:
-    x = RNG.normal(size=(8, 60, 4))
-    left = {}
-    for kind, options in ((nn.RNN, {}), (nn.GRU, {}), (nn.LSTM, {"forget_bias": 1.0})):
-        norm = inspect.gradient_by_lag(kind(4, 32, dtype="float64", seed=0, **options), x).norms[
-            "layer 0", "h"
-        ]
-        left[kind] = norm[-1] / norm[0]
-    assert left[nn.RNN] < left[nn.GRU] / 100
-    assert left[nn.RNN] < left[nn.LSTM] / 100
-
-
-# Models and rows of blocks
-
-
-def test_of_a_row_of_blocks_the_recurrent_one_is_looked_at() -> None:
-    layer = nn.LSTM(3, 4, bidirectional=True, dtype="float64", seed=1, dropout=0.0)
-    table = nn.Embedding(6, 3, dtype="float64", seed=2)
-    tokens = np.array([[0, 5, -1, 2], [3, 3, 0, 0]])
-    x, _ = table(tokens)
-    expected = [
-        inspect.gate_statistics(layer, x, lengths=[4, 2]).rows(),
-        inspect.hidden_norms(layer, x, lengths=[4, 2]).rows(),
-    ]
-    model = nn.Sequential(
-        table,
-        nn.Dropout(0.5, dtype="float64"),
-        layer,
-        nn.Pool("max", dtype="float64"),
-        nn.Linear(8, 2, dtype="float64"),
-    )
-    found = [
-        inspect.gate_statistics(model, tokens, lengths=[4, 2]).rows(),
-        inspect.hidden_norms(model, tokens, lengths=[4, 2]).rows(),
-    ]
-    assert found == expected
-
-
-def test_of_a_classifier_its_own_sequences_are_read() -> None:
-    texts, labels = ["so it is", "it was so once", "no"] * 8, ["yes", "yes", "no"] * 8
-    classifier = seqrs.SequenceClassifier(cell="gru", hidden_size=4, epochs=1, random_state=0)
-    classifier.fit(texts, labels)
-    assert len(inspect.gradient_by_lag(classifier, texts[:3]).lags) == 4
-    assert [row["gate"] for row in inspect.gate_statistics(classifier, texts).rows()] == ["r", "z"]
-    assert inspect.first_nan(classifier, texts) is None
-    weights = classifier.state_dict()
-    table = nn.Embedding(*weights["0.weight"].shape)
-    table.load_state_dict({"weight": weights["0.weight"]})
-    gru = nn.GRU(weights["0.weight"].shape[1], 4)
-    gru.load_state_dict({k[2:]: v for k, v in weights.items() if k.startswith("1.")})
-    y, _ = gru(table(classifier.reader.read(["it was so once"])[0][None])[0])
-    norms = inspect.hidden_norms(classifier, ["it was so once"]).norms["layer 0", "h"]
-    assert np.allclose(norms, np.linalg.norm(y[0], axis=1), rtol=1e-5)
-
-
-def test_a_generator_reads_what_came_a_step_before() -> None:
-    rolls = [(RNG.random((steps, 5)) > 0.7).astype(np.float32) for steps in (9, 4)]
-    model = seqrs.SequenceGenerator(output="sigmoid", cell="rnn", hidden_size=4, epochs=1, random_state=0)
-    model.fit(rolls)
-    weights = model.state_dict()
-    rnn = nn.RNN(5, 4)
-    rnn.load_state_dict({k.partition(".")[2]: v for k, v in weights.items() if "_l0" in k})
-    y, _ = rnn(np.pad(rolls[0], ((1, 0), (0, 0)))[None, :-1])
-    norms = inspect.hidden_norms(model, rolls[:1]).norms["layer 0", "h"]
-    assert np.allclose(norms, np.linalg.norm(y[0], axis=1), rtol=1e-5)
 
 
 # NaN
@@ -556,6 +319,8 @@ def test_pictures_show_the_numbers(model: seqrs.LanguageModel, tmp_path: Path) -
     assert np.array_equal(axes.lines[1].get_ydata(), gradients.norms["layer 0", "c"])
     assert gradients.plot(axes) is axes
     assert len(axes.lines) == 8
+    both_ways = inspect.gradient_by_lag(nn.LSTM(2, 3, bidirectional=True, dtype="float64", seed=0), X)
+    assert len(both_ways.plot().lines) == len(both_ways.norms) == 4
     gates = inspect.gate_statistics(model, [TEXT])
     above, below = gates.plot()
     assert np.array_equal(above.lines[1].get_ydata(), gates.mean["layer 0", "f"])

@@ -103,6 +103,21 @@ def test_log_probs_are_those_of_the_predictions(name: str, request: pytest.Fixtu
     assert model.score(X, y) == pytest.approx(values.mean())
 
 
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_padded_arrays_are_the_lists_of_their_sequences(output: str) -> None:
+    rng = np.random.default_rng(0)
+    array, lengths = rng.integers(0, 2, (20, 5, 3)), rng.integers(1, 6, 20)
+    array = array.sum(2) if output == "softmax" else array
+    rows = [row[:n] for row, n in zip(array, lengths, strict=True)]
+    of_list, of_array = (
+        generator(output, epochs=2).fit(rows),
+        generator(output, epochs=2).fit(array, lengths=lengths),
+    )
+    assert of_list.score(rows) == of_array.score(array, lengths=lengths)
+    np.testing.assert_array_equal(of_list.predict_proba(rows), of_array.predict_proba(array, lengths=lengths))
+    assert np.array_equal(of_list.predict(rows), of_array.predict(array, lengths=lengths))
+
+
 def test_it_starts_from_the_frequencies() -> None:
     untrained = generator("sigmoid", epochs=0).fit([CHORDS * 3] * 5)
     (values,) = untrained.log_probs([CHORDS])
@@ -144,6 +159,7 @@ def test_wrong_arguments(writer: seqrs.SequenceGenerator, player: seqrs.Sequence
         (ValueError, "^output: expected", lambda: generator("several")),
         (ValueError, "^bidirectional: expected False", lambda: generator(bidirectional=True)),
         (ValueError, "^symbols: expected None", lambda: generator(symbols=[1])),
+        (ValueError, '^monitor: expected "loss"', lambda: generator(monitor="score")),
         (ValueError, "^X: expected tokens with", lambda: generator().fit([[0.5, 1.0]])),
         (
             ValueError,
@@ -151,6 +167,12 @@ def test_wrong_arguments(writer: seqrs.SequenceGenerator, player: seqrs.Sequence
             lambda: generator("sigmoid").fit([np.ones((2, 2)) / 2]),
         ),
         (ValueError, "^X: expected some symbol", lambda: generator("sigmoid").fit([[[], []]])),
+        (ValueError, "^start: expected tokens .* at step 1", lambda: writer.sample(of="ab", start="az")),
+        (
+            ValueError,
+            r"^X\[0\]: expected steps that list their symbols",
+            lambda: generator("sigmoid", symbols=range(3)).fit([np.eye(3)]),
+        ),
         (ValueError, "^of: expected the class of each", lambda: writer.sample()),
         (ValueError, r"^of\[0\]: expected one of the 2 labels", lambda: writer.sample(of="ef")),
         (ValueError, "^of: expected None", lambda: player.sample(of="ab")),

@@ -1,47 +1,17 @@
-"""What all models of sequences do alike, shown on the classifier: data in, training, files, errors."""
+"""What all models of sequences do alike, shown on the classifier: data in, training, options, errors."""
 
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import MOODS, SENTENCES, small, walks
 
 import seqrs
 from seqrs.callbacks import Callback, Checkpoint, Samples
-from seqrs.exceptions import DivergenceError, ModelFileError
-
-
-def walks(count: int, seed: int = 0) -> tuple[list[np.ndarray], list[str]]:
-    """Random walks of different length, and whether each ends above its start."""
-    rng = np.random.default_rng(seed)
-    X = [rng.normal(size=(n, 2)).cumsum(0) for n in rng.integers(1, 20, count)]
-    return X, ["up" if x[-1, 0] > 0 else "down" for x in X]
-
-
-def small(**options: Any) -> seqrs.SequenceClassifier:
-    return seqrs.SequenceClassifier(
-        **({"cell": "gru", "hidden_size": 8, "epochs": 3, "lr": 0.02, "random_state": 0} | options)
-    )
-
-
-SENTENCES = ["good film", "a bad film", "good", "bad bad"]
-MOODS = [1, 0, 1, 0]
-
+from seqrs.exceptions import DivergenceError
 
 # Input
-
-
-def test_it_learns() -> None:
-    X, y = walks(300)
-    model = small(epochs=10).fit(X[:200], y[:200])
-    assert model.score(X[200:], y[200:]) > 0.9
-    proba = model.predict_proba(X[200:])
-    assert proba.shape == (100, 2)
-    np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-6)
-    assert (model.classes_[proba.argmax(1)] == model.predict(X[200:])).all()
 
 
 def test_a_padded_array_is_the_list_of_its_sequences() -> None:
@@ -66,11 +36,10 @@ def test_a_padded_array_is_the_list_of_its_sequences() -> None:
         ([["one", "two"], ["two"], ["three"]], (3, True)),
         (np.zeros((3, 4)), (1, False)),
         (np.array(["one two", "two", "three"]), (3, True)),
-        ((x for x in ([1.0], [2.0], [3.0])), (1, False)),
+        (([1.0], [2.0], [3.0]), (1, False)),
     ],
 )
 def test_what_sequences_may_be(X: Any, reads: tuple[int, bool]) -> None:
-    X = X if isinstance(X, np.ndarray) else list(X)
     model = small(epochs=1).fit(X, ["a", "b", "a"])
     assert (model.reader.size, model.reader.reads_tokens) == reads
     assert len(model.predict(X)) == 3
@@ -115,6 +84,44 @@ def test_sequences_of_another_kind_than_in_training() -> None:
     assert words.predict(["zebra"]).shape == features.predict([[1]]).shape == (1,)
 
 
+class Foreign:
+    """An array of another library: a tensor that keeps its gradient, or a table, which iterates over its columns."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.asarray(values)
+        self.kept = True
+
+    def detach(self) -> "Foreign":
+        plain = Foreign(self.values)
+        plain.kept = False
+        return plain
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        assert not self.kept
+        return self.values
+
+    def __iter__(self) -> Any:
+        return iter(["a", "b"])
+
+
+def test_arrays_of_other_libraries_are_read() -> None:
+    rng = np.random.default_rng(0)
+    X, lengths = rng.normal(size=(12, 4, 2)), rng.integers(1, 5, 12)
+    rows = [x[:n] for x, n in zip(X, lengths, strict=True)]
+    y = (X[:, 0, 0] > 0).astype(int)
+    expected = small().fit(rows, y).predict_proba(rows).tolist()
+    model = small().fit(Foreign(X), Foreign(y), lengths=lengths)
+    assert model.predict_proba(Foreign(X), lengths).tolist() == expected
+    model = small().fit(list(map(Foreign, rows)), list(map(Foreign, y)))
+    assert model.predict_proba(list(map(Foreign, rows))).tolist() == expected
+    assert small().fit(rows, Foreign(np.eye(2)[y])).multilabel
+    steps = {"hidden_size": 4, "epochs": 1, "random_state": 0}
+    numbers = seqrs.SequenceRegressor(pooling=None, **steps).fit(Foreign(X), Foreign(X))
+    assert numbers.predict(Foreign(X))[0].shape == (4, 2)
+    tagger = seqrs.SequenceTagger(**steps).fit(Foreign(X), Foreign(X[:, :, 0] > 0))
+    assert tagger.classes_.tolist() == [False, True]
+
+
 def test_features_are_standardised() -> None:
     X, y = walks(50)
     model = small().fit(X, y)
@@ -127,97 +134,6 @@ def test_features_are_standardised() -> None:
     plain = small(standardize=False).fit(X, y)
     assert plain.reader.mean is not None
     assert not plain.reader.mean.any()
-
-
-# Labels
-
-
-@pytest.mark.parametrize("labels", [["b", "a"], [5, -3], [2.5, 0.5], [True, False], np.array(["b", "a"])])
-def test_labels_come_back_as_they_were(labels: Any) -> None:
-    model = small(epochs=30).fit([[0.0, 0.0], [1.0, 1.0]], labels)
-    assert model.predict([[0.0, 0.0], [1.0, 1.0]]).tolist() == list(labels)
-
-
-@pytest.mark.parametrize(
-    ("y", "error", "message"),
-    [
-        (["a", "a"], ValueError, r"^y: expected at least 2 classes, got 1: \['a'\]"),
-        (["a", 1], TypeError, r"^y: expected all labels to be str, or all numbers, got 'a' and 1"),
-        ([0.5, np.nan], ValueError, r"^y\[1\]: expected a finite number"),
-        ([0, None], TypeError, r"^y\[1\]: expected a label"),
-        ("ab", TypeError, r"^y: expected a list of labels"),
-        (5, TypeError, r"^y: expected a list of labels"),
-        (np.array(5), TypeError, r"^y: expected a list of labels, got an array of int64"),
-    ],
-)
-def test_wrong_labels(y: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        small(epochs=1).fit([[0.0], [1.0]], y)
-
-
-def test_a_label_outside_the_training_set() -> None:
-    model = small(epochs=1).fit([[0.0], [1.0]], ["a", "b"])
-    with pytest.raises(ValueError, match=r"^y\[1\]: expected one of the 2 labels .* 'a', 'b', got 'c'"):
-        model.score([[0.0], [1.0]], ["a", "c"])
-    with pytest.raises(ValueError, match=r"^validation y\[0\]: expected one of the 2 labels"):
-        model.fit([[0.0], [1.0]], ["a", "b"], validation=([[0.0]], ["c"]))
-
-
-def test_several_labels() -> None:
-    X = ["cheap and good", "good", "bad", "cheap"] * 5
-    y = [{"price", "praise"}, ["praise"], (), {"price"}] * 5
-    model = small(epochs=30).fit(X, y)
-    assert model.classes_.tolist() == ["praise", "price"]
-    assert model.predict(X[:4]).tolist() == [[1, 1], [1, 0], [0, 0], [0, 1]]
-    assert model.score(X, y) == 1
-    assert (model.predict_proba(X[:4]) > 0.5).tolist() == (model.predict(X[:4]) == 1).tolist()
-    indicator = model.predict(X)
-    assert small(epochs=30).fit(X, indicator).predict(X[:4]).tolist() == model.predict(X[:4]).tolist()
-    with pytest.raises(ValueError, match=r"^y\[0\]\[0\]: expected one of the 2 labels"):
-        model.score(["good"], [{"speed"}])
-    with pytest.raises(ValueError, match="expected 0 or 1 for each of 2 labels"):
-        model.score(["good"], np.array([[1, 0, 1]]))
-
-
-# Weights
-
-
-def test_class_weights_move_the_balance() -> None:
-    X = [[0.0]] * 95 + [[0.1]] * 5  # hardly to be told apart
-    y = ["common"] * 95 + ["rare"] * 5
-    plain = small(standardize=False, epochs=10, lr=0.02).fit(X, y).predict_proba([[0.0]])[0]
-    balanced = small(standardize=False, epochs=10, lr=0.02, class_weight="balanced").fit(X, y)
-    given = small(
-        standardize=False, epochs=10, lr=0.02, class_weight={"rare": 10.0, "common": 100 / 190}
-    ).fit(X, y)
-    assert plain[1] < 0.2 < 0.4 < balanced.predict_proba([[0.0]])[0, 1] < 0.6
-    np.testing.assert_allclose(given.predict_proba(X), balanced.predict_proba(X), atol=1e-6)
-
-
-def test_a_sample_of_weight_zero_is_not_there() -> None:
-    X, y = walks(40)
-    wrong = ["up" if label == "down" else "down" for label in y]
-    model = small(epochs=20, schedule="constant").fit(X + X, y + wrong, sample_weight=[1] * 40 + [0] * 40)
-    assert model.score(X, y) > 0.9
-    assert model.score(X + X, y + wrong, sample_weight=[0] * 40 + [1] * 40) < 0.1
-
-
-@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, np.nan]])
-def test_wrong_sample_weights(weights: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"^sample_weight: expected"):
-        small().fit([[0.0], [1.0]], [0, 1], sample_weight=weights)
-
-
-def test_wrong_class_weights() -> None:
-    X, y = [[0.0], [1.0]], [0, 1]
-    with pytest.raises(ValueError, match=r'^class_weight: expected "balanced"'):
-        small(class_weight="even")
-    with pytest.raises(ValueError, match=r"^class_weight\[0\]: expected one of the 2 labels .* got 3"):
-        small(class_weight={3: 1.0}).fit(X, y)
-    with pytest.raises(ValueError, match=r"^class_weight\[1\]: expected a finite number of at least 0"):
-        small(class_weight={1: -1.0}).fit(X, y)
-    with pytest.raises(ValueError, match="some weight above 0"):
-        small(class_weight={0: 0.0, 1: 0.0}).fit(X, y)
 
 
 # Training
@@ -289,6 +205,12 @@ def test_callbacks_see_the_run_and_may_stop_it(tmp_path: Path) -> None:
     assert len(model.predict(X)) == 20  # it has the weights so far
     small(epochs=1).fit(X, y, callbacks=[Checkpoint(tmp_path / "best.seqrs")])
     assert {path.name for path in tmp_path.iterdir()} == {"best.seqrs", "best.last.seqrs"}
+    wrong: Any = Stop()
+    for callbacks in wrong, [print], [Stop]:
+        with pytest.raises(TypeError, match=r"^callbacks: expected"):
+            model.fit(X, y, callbacks=callbacks)
+    with pytest.raises(TypeError, match=r"^checkpoint: expected a path, got int 5"):
+        model.fit(X, y, checkpoint=wrong and 5)
     with pytest.raises(TypeError, match=r"^Samples: expected a model that writes, got SequenceClassifier"):
         small(epochs=1).fit(X, y, callbacks=[Samples()])
 
@@ -311,8 +233,33 @@ def test_augmentation_is_for_training_alone() -> None:
     assert sorted(seen) == sorted([len(x) for x in X] * 2)
     model.predict(X)
     assert len(seen) == 80
+    small(epochs=1, augment=lambda x, draw: x + draw.normal(size=x.shape)).fit(X, y)  # float64, of float32
     words = small(word_dropout=0.5, epochs=3).fit(SENTENCES, MOODS)
     assert words.predict_proba(SENTENCES).tolist() == words.predict_proba(SENTENCES).tolist()
+
+
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        (
+            lambda x, _: x[:0],
+            r"of at least one step like .*float32 and shape \(\d+, 2\), got float32 and shape \(0, 2\)",
+        ),
+        (lambda x, _: x[:, 0], r"got float32 and shape \(\d+,\)"),
+        (lambda _x, _: None, r"got object and shape \(\)"),
+        (lambda x, _: x.astype(int), r"got int64 and shape"),
+    ],
+)
+def test_what_augmentation_may_not_make(augment: Any, message: str) -> None:
+    X, y = walks(10)
+    with pytest.raises(ValueError, match=f"^augment: expected an array .*{message}"):
+        small(augment=augment).fit(X, y)
+    X = [x for x in X if len(x) > 1]
+    options = {"augment": lambda x, _: x[1:], "epochs": 1, "random_state": 0}
+    signs = [(x[:, 0] > 0).astype(int) for x in X]
+    for model in seqrs.SequenceTagger(**options), seqrs.SequenceRegressor(pooling=None, **options):
+        with pytest.raises(ValueError, match=r"^augment: expected an array of \d+ steps like the one"):
+            model.fit(X, signs)
 
 
 # Shapes at the edge
@@ -334,16 +281,6 @@ def test_ten_thousand_steps() -> None:
     X = [rng.normal(size=(10_000, 1)) + label for label in (0, 1, 0, 1)]
     model = small(epochs=10, pooling="mean", standardize=False).fit(X, [0, 1, 0, 1])
     assert model.predict(X).tolist() == [0, 1, 0, 1]
-
-
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "max+mean", "attention"])
-def test_every_cell_and_pooling(cell: str, pooling: str) -> None:
-    X, y = walks(150)
-    model = small(
-        cell=cell, pooling=pooling, num_layers=2, bidirectional=True, dropout=0.1, epochs=15, hidden_size=16
-    )
-    assert model.fit(X, y).score(X, y) > 0.8
 
 
 # Options
@@ -410,159 +347,6 @@ def test_layer_options_reach_the_layer() -> None:
 def test_layer_options_of_another_cell_are_refused(options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^layer_options: {message}$"):
         small(cell="gru", layer_options=options)
-
-
-# Files
-
-
-class Halves:
-    """A tokenizer of a user's own."""
-
-    def tokenize(self, text: str) -> list[str]:
-        return [text[: len(text) // 2], text[len(text) // 2 :]]
-
-    def detokenize(self, tokens: list[str]) -> str:
-        return "".join(tokens)
-
-
-@pytest.mark.parametrize(
-    ("X", "y", "options"),
-    [
-        (walks(20)[0], walks(20)[1], {"class_weight": {"up": 2.0, "down": 1}, "dtype": "float64"}),
-        (SENTENCES, MOODS, {"level": "char", "validation": 0.3, "layer_options": {"reset": "none"}}),
-        (SENTENCES, [{"a"}, {"b"}, set(), {"a", "b"}], {"embedding_size": None}),
-        ([[1, 2], [0], [3], [1]], [2.5, 0.5, 2.5, 0.5], {"random_state": 2**63}),
-        ([["a", "b"], ["b"], ["c"], ["a"]], MOODS, {"word_dropout": 0.1}),
-    ],
-)
-def test_a_saved_model_is_the_same(X: Any, y: Any, options: dict[str, Any], tmp_path: Path) -> None:
-    model = small(**options).fit(X, y)
-    path = tmp_path / "model.seqrs"
-    model.save(path)
-    again = seqrs.load(path)
-    assert type(again) is seqrs.SequenceClassifier
-    assert again.get_params() == model.get_params()
-    assert again.history == model.history
-    assert again.classes_.tolist() == model.classes_.tolist()
-    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
-    assert again.predict(X).dtype == model.predict(X).dtype
-    assert seqrs.load(path, device="reference").predict(X).tolist() == model.predict(X).tolist()
-
-
-def test_a_tokenizer_of_ones_own_is_passed_again(tmp_path: Path) -> None:
-    model = small(level=Halves()).fit(SENTENCES, MOODS)
-    model.save(tmp_path / "model.seqrs")
-    with pytest.raises(ValueError, match=r"trained with a tokenizer of its own; pass it"):
-        seqrs.load(tmp_path / "model.seqrs")
-    for wrong in ("word", (Halves(), 3), (Halves(),)):
-        with pytest.raises(TypeError, match=r"^tokenizer: expected an object with the methods tokenize and"):
-            seqrs.load(tmp_path / "model.seqrs", tokenizer=wrong)
-    again = seqrs.load(tmp_path / "model.seqrs", tokenizer=Halves())
-    np.testing.assert_array_equal(again.predict_proba(SENTENCES), model.predict_proba(SENTENCES))
-
-
-def damaged(change: Callable[[Any], None]) -> Any:
-    from seqrs.io import ModelFile
-
-    def write(path: Path) -> None:
-        file = ModelFile.read(path)
-        change(file)
-        file.write(path)
-
-    return write
-
-
-def _said(model: Any, X: Any, y: Any) -> list[Any]:
-    """What a model predicts of its training data, as plain values, and how it scores."""
-    if isinstance(model, seqrs.SequenceGenerator):
-        return [np.asarray(model.sample(4, seed=0)).tolist(), model.score(X)]
-    return [np.asarray(row).tolist() for row in model.predict(X)] + [model.score(X, y)]
-
-
-@pytest.mark.parametrize(
-    ("model", "X", "y", "then"),
-    [
-        (seqrs.SequenceClassifier(class_weight="balanced"), SENTENCES, MOODS, {"pooling": "mean"}),
-        (
-            seqrs.SequenceRegressor(),
-            [[0.5, 1.0], [2.0]],
-            [1.0, 3.0],
-            {"pooling": None, "loss": "absolute_error"},
-        ),
-        (
-            seqrs.SequenceTagger(output="crf", char_hidden_size=3),
-            SENTENCES,
-            [["O"] * len(row.split()) for row in SENTENCES[:3]] + [["X", "O"]],
-            {"output": "softmax", "char_hidden_size": None, "lowercase": True},
-        ),
-        (seqrs.SequenceGenerator(), ["la do", "do la"], None, {"output": "sigmoid", "symbols": [1, 2]}),
-        (seqrs.Transcriber(), [np.ones((5, 2)), np.zeros((4, 2))], ["ab", "b"], {"bidirectional": True}),
-        (
-            seqrs.Translator(metric="exact"),
-            SENTENCES,
-            SENTENCES,
-            {"attention": "general", "decoder_layers": 2, "tied": False, "target_level": "char"},
-        ),
-    ],
-    ids=["classifier", "regressor", "tagger", "generator", "transcriber", "translator"],
-)
-def test_options_of_the_next_fit_leave_the_file_as_the_model_is(
-    model: Any, X: Any, y: Any, then: dict[str, Any], tmp_path: Path
-) -> None:
-    options = {"hidden_size": 4, "layer_options": None, "epochs": 1, "random_state": 3}
-    model.set_params(**options).fit(X, y)
-    before, weights = model.get_params(), model.state_dict()
-    said = _said(model, X, y)
-    model.set_params(cell="rnn", hidden_size=7, num_layers=2, embedding_size=5, level="byte", **then)
-    model.set_params(dtype="float64", random_state=None, augment=np.copy).save(tmp_path / "model.seqrs")
-    assert _said(model, X, y) == said
-    again = seqrs.load(tmp_path / "model.seqrs")
-    assert again.get_params() == before
-    assert again.state_dict().keys() == weights.keys()
-    for name, value in again.state_dict().items():
-        np.testing.assert_array_equal(value, weights[name])
-    again.set_params(cell="gru").save(tmp_path / "again.seqrs")  # and so of a model that was read
-    assert (tmp_path / "again.seqrs").read_bytes() == (tmp_path / "model.seqrs").read_bytes()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda file: file.config["options"].pop("cell"),
-        lambda file: file.config["options"].update(hidden_size=10**9),
-        lambda file: file.config.pop("targets"),
-        lambda file: file.config["targets"]["classes"].update(values=[]),
-        lambda file: file.config["reader"].update(size=3),
-        lambda file: file.tensors.pop("reader.mean"),
-        lambda file: file.tensors.pop("0.weight_ih_l0"),
-        lambda file: file.training.pop("progress"),
-    ],
-)
-def test_damaged_files_are_refused(change: Callable[[Any], None], tmp_path: Path) -> None:
-    path = tmp_path / "model.seqrs"
-    small(epochs=1).fit([[0.5], [1.5]], [0, 1]).save(path)
-    damaged(change)(path)
-    with pytest.raises(ModelFileError, match="the model is damaged"):
-        seqrs.load(path)
-
-
-def test_a_saved_model_needs_numpy_and_seqrs_alone(tmp_path: Path) -> None:
-    model = small().fit(SENTENCES, MOODS)
-    model.save(tmp_path / "model.seqrs")
-    code = (
-        "import sys, seqrs\n"
-        "before = set(sys.modules)\n"
-        "model = seqrs.load(sys.argv[1])\n"
-        "print(model.predict(['a good film']).tolist())\n"
-        "print({name.split('.')[0] for name in sys.modules} & {'sklearn', 'scipy', 'torch', 'pandas'})\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "model.seqrs")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines() == [str(model.predict(["a good film"]).tolist()), "set()"]
 
 
 def test_use_before_fit() -> None:

@@ -113,6 +113,12 @@ def test_inside_scikit_learn() -> None:
         ),
         ({"pooling": None}, [1.0, 2.0], ValueError, r"^y\[0\]: expected \(T,\) or \(T, K\)"),
         ({"pooling": None}, [[1.0], [1.0]], ValueError, r"^y\[1\]: expected numbers of shape \(2,\)"),
+        (
+            {"pooling": None},
+            [[1.0, 2.0], [1.0, 2.0]],
+            ValueError,
+            r"^y\[0\]: expected numbers of shape \(1,\)",
+        ),
     ],
 )
 def test_wrong_targets(options: dict[str, Any], y: Any, error: type[Exception], message: str) -> None:

@@ -160,6 +160,12 @@ def test_features_one_step_and_padded_arrays() -> None:
     y = [(row[:n, 0] > 0).astype(int) for row, n in zip(X, lengths, strict=True)]
     model = small().fit(X, y, lengths=lengths)
     assert model.score(X, y, lengths=lengths) > 0.9
+    padded = np.full((60, 6), -1)
+    for row, tags in zip(padded, y, strict=True):
+        row[: len(tags)] = tags
+    again = small().fit(X, padded, lengths=lengths)
+    assert again.classes_.tolist() == [0, 1]
+    assert again.score(X, padded, lengths=lengths) == model.score(X, y, lengths=lengths)
     assert [len(row) for row in model.predict(X, lengths)] == lengths.tolist()
     assert len(model.predict(X[:1, :1])[0]) == 1
     assert model.predict([X[0, :3]])[0].dtype == model.classes_.dtype

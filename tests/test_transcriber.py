@@ -188,6 +188,11 @@ X, Y = speech(6)
             ValueError,
             "language_model: expected labels of one character each, got ['one', 'two']",
         ),
+        (
+            lambda: small(epochs=0).fit(X, Y).predict(X, language_model=5),
+            TypeError,
+            "language_model: expected a LanguageModel or a function, got int 5",
+        ),
         (lambda: small().predict(X), RuntimeError, "this Transcriber has learned nothing yet"),
     ],
 )

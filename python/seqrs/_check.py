@@ -193,6 +193,14 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
     return found
 
 
+def plain(value: Any) -> Any:
+    """Return the array of a tensor, a table or a column, whichever library has made it; anything else as it is."""
+    if isinstance(value, (np.ndarray, np.generic)) or not hasattr(value, "__array__"):
+        return value
+    # PyTorch gives the numbers of a parameter only once it is detached.
+    return np.asarray(value.detach() if hasattr(value, "detach") else value)
+
+
 def floats(name: str, value: ArrayLike, dtype: str, shape: Shape, *, finite: bool) -> Floats:
     """Return a contiguous array of this dtype and shape.
 
@@ -309,7 +317,7 @@ def parameters(
     shapes = dict(expected)
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"state_dict: expected a mapping of names to arrays, got {describe(state_dict)}")
-    arrays = {name: _plain(name, value) for name, value in state_dict.items()}
+    arrays = {name: as_array(name, plain(value)) for name, value in state_dict.items()}
     problems = [f"missing {name}" for name in shapes if name not in arrays]
     problems += [f"unexpected {name}" for name in arrays if name not in shapes]
     problems += [
@@ -320,11 +328,6 @@ def parameters(
     if problems:
         raise ValueError(f"{what}: expected the parameters of {owner}, got {'; '.join(problems)}")
     return {name: _weights(name, array, dtype, finite=finite) for name, array in arrays.items()}
-
-
-def _plain(name: str, value: Any) -> NDArray[Any]:
-    """Return an array; PyTorch gives the numbers of a parameter only once it is detached."""
-    return as_array(name, value.detach() if hasattr(value, "detach") else value)
 
 
 def _weights(name: str, array: NDArray[Any], dtype: str, *, finite: bool) -> Floats:

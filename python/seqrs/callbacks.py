@@ -3,14 +3,16 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TextIO, runtime_checkable
 
+from seqrs import _check
 from seqrs.training import Callback as Callback
 from seqrs.training import Trainer
 
-__all__ = ["Callback", "Checkpoint", "ProgressLines", "Samples", "progress_display"]
+__all__ = ["Callback", "Checkpoint", "ProgressLines", "Samples", "check_callbacks", "progress_display"]
 
 
 @runtime_checkable
@@ -82,6 +84,15 @@ class Checkpoint(Callback):
         if isinstance(run.model, Resumable):
             run.model.save_checkpoint(str(self.last), run)
         self._written = time.monotonic()
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> None:
+    """Refuse what is no list of callbacks, before anything is trained."""
+    if not isinstance(callbacks, Sequence):
+        raise TypeError(f"callbacks: expected a list of them, got {_check.describe(callbacks)}")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks: expected objects of seqrs.callbacks.Callback, got {callback!r}")
 
 
 def last_path(path: str | os.PathLike[str]) -> Path:

@@ -34,6 +34,9 @@ __all__ = ["SequenceClassifier"]
 class SequenceClassifier(SequenceModel):
     """A recurrent network that gives each sequence a class, or several labels (many-to-one).
 
+    What it learns, `y`, is a label for each sequence, a str or a number; or, where there may be any number of
+    them, a set or list of labels for each, or 0 or 1 for each sequence and label (B, K).
+
     Parameters
     ----------
     pooling : {"last", "mean", "max", "max+mean", "attention", "center"}, default "last"
@@ -105,8 +108,13 @@ class SequenceClassifier(SequenceModel):
     # Labels
 
     def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:  # noqa: ARG002
-        if _is_indicator(y):
-            self.multilabel, self._classes = True, Classes(np.arange(np.shape(y)[1]))
+        indicator = _indicator(y)
+        if indicator is not None:
+            if indicator.shape[1] == 1:
+                raise ValueError(
+                    f"y: expected shape ({len(indicator)},), or 0 or 1 for each of several labels, got {indicator.shape}"
+                )
+            self.multilabel, self._classes = True, Classes(np.arange(indicator.shape[1]))
         else:
             rows = listed("y", y, "a list of labels")
             self.multilabel = _is_label_set(rows)
@@ -122,14 +130,14 @@ class SequenceClassifier(SequenceModel):
     def _read_targets(self, name: str, y: Any, inputs: list[Sequence_]) -> list[Any]:  # noqa: ARG002
         if not self.multilabel:
             return list(self._classes.encode(name, y))
-        if _is_indicator(y):
-            array = np.asarray(y)
-            if array.shape[1] != len(self._classes) or not np.isin(array, (0, 1)).all():
+        indicator = _indicator(y, len(self._classes))
+        if indicator is not None:
+            if indicator.shape[1] != len(self._classes) or not np.isin(indicator, (0, 1)).all():
                 raise ValueError(
-                    f"{name}: expected 0 or 1 for each of {len(self._classes)} labels, got shape {array.shape} "
-                    f"with numbers from {array.min(initial=0)} to {array.max(initial=0)}"
+                    f"{name}: expected 0 or 1 for each of {len(self._classes)} labels, got shape {indicator.shape} "
+                    f"with numbers from {indicator.min(initial=0)} to {indicator.max(initial=0)}"
                 )
-            return list(array.astype(np.int32))
+            return list(indicator.astype(np.int32))
         targets = []
         for i, row in enumerate(listed(name, y, "a list of labels")):
             if not _is_label_set([row]):
@@ -277,8 +285,22 @@ def softmax(logits: Floats) -> Floats:
     return cast(Floats, shares / shares.sum(-1, keepdims=True))
 
 
-def _is_indicator(y: Any) -> bool:
-    return isinstance(y, np.ndarray) and y.ndim == 2 and y.dtype.kind in "iubf"
+def _indicator(y: Any, labels: int | None = None) -> NDArray[Any] | None:
+    """Return `y` where it is an array (B, K) of 0 and 1 or lists of them; None where it is something else.
+
+    Lists of two or more 0 and 1, all of one length, say of each label whether it is there: as lists of labels
+    they would name one twice, or the same two for every sequence.
+    """
+    y = _check.plain(y)
+    if isinstance(y, (list, tuple)) and y and all(isinstance(row, (list, tuple)) for row in y):
+        width = len(y[0]) if labels is None else labels
+        if width > 1 and all(len(row) == width and all(map(_is_flag, row)) for row in y):
+            return np.array(y)
+    return y if isinstance(y, np.ndarray) and y.ndim == 2 and y.dtype.kind in "iubf" else None
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and value in (0, 1)
 
 
 def _is_label_set(rows: list[Any]) -> bool:

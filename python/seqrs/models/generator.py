@@ -91,6 +91,8 @@ class SequenceGenerator(NextStep):
     def _check_params(self) -> None:
         super()._check_params()
         _check.choice("output", self.output, ("softmax", "sigmoid"))
+        if self.monitor == "score":
+            raise ValueError('monitor: expected "loss", of which the score of a generator is the negative')
         if self.bidirectional:
             raise ValueError(
                 "bidirectional: expected False, because a step is predicted from those before it"
@@ -147,12 +149,12 @@ class SequenceGenerator(NextStep):
 
     # Use
 
-    def predict_proba(self, X: Any, y: Any = None) -> Floats:
+    def predict_proba(self, X: Any, y: Any = None, lengths: ArrayLike | None = None) -> Floats:
         """Return the probability of each symbol in the step after a sequence.
 
         Parameters
         ----------
-        X, y
+        X, y, lengths
             As for :meth:`fit`.
 
         Returns
@@ -166,19 +168,19 @@ class SequenceGenerator(NextStep):
         ValueError, TypeError, RuntimeError
             As :meth:`log_probs`.
         """
-        examples = self._read_examples(X, y)
+        examples = self._read_examples(X, y, lengths)
         pairs = zip(examples.inputs, examples.targets, strict=True)
         logits = stacked(
             [output[-1] for output in self._run([self._reading(list(row), kind) for row, kind in pairs])]
         )
         return softmax(logits) if self._output == "softmax" else sigmoid(logits)
 
-    def predict(self, X: Any, y: Any = None) -> list[Any]:
+    def predict(self, X: Any, y: Any = None, lengths: ArrayLike | None = None) -> list[Any]:
         """Return the most likely step after each sequence, in the form of the training's steps.
 
         Parameters
         ----------
-        X, y
+        X, y, lengths
             As for :meth:`fit`.
 
         Returns
@@ -191,19 +193,19 @@ class SequenceGenerator(NextStep):
         ValueError, TypeError, RuntimeError
             As :meth:`log_probs`.
         """
-        shares = self.predict_proba(X, y)
+        shares = self.predict_proba(X, y, lengths)
         if self._output == "sigmoid":
             return [self._as_given([step])[0] for step in (shares > 0.5).astype(self._dtype)]
         vocabulary, end = self.reader.vocabulary, self.reader.size
         tokens = list(range(end)) if vocabulary is None else list(vocabulary.tokens)
         return [[*tokens, None][number] for number in shares.argmax(1)]
 
-    def log_probs(self, X: Any, y: Any = None) -> list[NDArray[np.float64]]:
+    def log_probs(self, X: Any, y: Any = None, lengths: ArrayLike | None = None) -> list[NDArray[np.float64]]:
         """Return the log-probability of each step of sequences, given those before it.
 
         Parameters
         ----------
-        X, y
+        X, y, lengths
             As for :meth:`fit`.
 
         Returns
@@ -219,7 +221,7 @@ class SequenceGenerator(NextStep):
         RuntimeError
             If the model is not fitted.
         """
-        examples = self._read_examples(X, y)
+        examples = self._read_examples(X, y, lengths)
         pairs = [
             self._shifted(row, kind) for row, kind in zip(examples.inputs, examples.targets, strict=True)
         ]
@@ -234,12 +236,12 @@ class SequenceGenerator(NextStep):
                 values.append(np.where(target < 0, -math.inf, picked))
         return values
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, lengths: ArrayLike | None = None) -> float:
         """Return the mean log-likelihood a step, in nats: minus the negative log-likelihood of papers.
 
         Parameters
         ----------
-        X, y
+        X, y, lengths
             As for :meth:`fit`.
 
         Returns
@@ -252,7 +254,7 @@ class SequenceGenerator(NextStep):
         ValueError, TypeError, RuntimeError
             As :meth:`log_probs`.
         """
-        return float(np.concatenate(self.log_probs(X, y)).mean())
+        return float(np.concatenate(self.log_probs(X, y, lengths)).mean())
 
     def sample(
         self,
@@ -297,7 +299,12 @@ class SequenceGenerator(NextStep):
         (kind,) = self._read_targets("of", None if of is None else [of], [np.zeros(0)])
         written: list[Any] = []
         if start is not None:
-            written = list(self._read([start], name="start")[0])
+            (begun,) = self._read([start], name="start")
+            if begun.ndim == 1 and (begun < 0).any():
+                raise ValueError(
+                    f"start: expected tokens that training has seen, got another at step {begun.argmin()}"
+                )
+            written = list(begun)
         state, x = None, self._reading(written, kind)
         while len(written) < steps:
             output, state = self.network(x[None], state)

@@ -170,6 +170,9 @@ class Reader:
         return cls(size, None if level is None else tokenizer_of(level), known)
 
 
+# Without an order, or gone when they have been read once.
+NO_LISTS = (Mapping, Set, Iterator)
+
 # Numbers of tokens are 32 bits.
 _MOST_TOKENS = 2**31 - 1
 
@@ -193,8 +196,7 @@ def sequences(name: str, X: Any, lengths: ArrayLike | None = None) -> list[Any]:
         raise TypeError(
             f"{name}: expected a list of sequences, got a single {type(X).__name__}; put it in a list"
         )
-    if hasattr(X, "to_numpy"):  # a DataFrame or Series
-        X = X.to_numpy()
+    X = _check.plain(X)
     if isinstance(X, np.ndarray) and X.dtype != object and X.dtype.kind != "U":
         if X.ndim not in (2, 3):
             raise ValueError(
@@ -206,9 +208,9 @@ def sequences(name: str, X: Any, lengths: ArrayLike | None = None) -> list[Any]:
     else:
         if lengths is not None:
             raise ValueError(f"lengths: expected None, because {name} is no padded array")
-        if not isinstance(X, Iterable) or isinstance(X, (Mapping, Set)):
+        if not isinstance(X, Iterable) or isinstance(X, NO_LISTS):
             raise TypeError(f"{name}: expected a list of sequences, got {_check.describe(X)}")
-        rows = [list(row) if isinstance(row, Iterator) else row for row in X]
+        rows = [_check.plain(row) for row in X]
     if not rows:
         raise ValueError(f"{name}: expected at least one sequence, got none")
     return rows
@@ -244,7 +246,7 @@ def _kind_of_row(name: str, row: Any) -> str:
         return "text"
     if isinstance(row, np.ndarray) and row.dtype != object:
         array = row
-    elif isinstance(row, Iterable):
+    elif isinstance(row, Iterable) and not isinstance(row, NO_LISTS):
         row = list(row)
         if row and all(isinstance(token, str) for token in row):
             return "words"
@@ -293,3 +295,11 @@ def padded(
     for row, into in zip(rows, whole, strict=True):
         into[: len(row)] = row
     return whole, lengths
+
+
+def without_padding(y: Any, rows: list[Any], inputs: Sequence[Sequence_]) -> list[Any]:
+    """Return what is given for each sequence: of `y` that is one padded array, the part that its steps have."""
+    if getattr(y, "ndim", 1) < 2:
+        return rows
+    lengths = [len(x) for x in inputs] + [None] * len(rows)  # that there are too many, others say
+    return [row[:length] for row, length in zip(rows, lengths, strict=False)]

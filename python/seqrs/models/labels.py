@@ -1,6 +1,6 @@
 """The classes a model tells apart."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,20 +82,20 @@ class Classes:
 
 def listed(name: str, y: Any, of: str) -> list[Any]:
     """Return what is given for each sequence; `of` is what that is, in messages."""
-    if isinstance(y, str) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) == 0:
+    y = _check.plain(y)
+    if isinstance(y, (str, Iterator)) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) == 0:
         raise TypeError(f"{name}: expected {of}, got {_check.describe(y)}")
-    return list(y)
+    return [_check.plain(row) for row in y]
 
 
 def one_label_each(name: str, labels: Any) -> Labels:
     """Return labels as an array (n,) of str, integers, bools or floats."""
-    if hasattr(labels, "to_numpy"):
-        labels = labels.to_numpy()
+    labels = _check.plain(labels)
     values = listed(name, labels, "a list of labels")
     if isinstance(labels, np.ndarray):
         values = labels.tolist()
     for i, value in enumerate(values):
-        if isinstance(value, np.generic):
+        if getattr(value, "ndim", None) == 0:  # a number of NumPy's, or of another library
             value = value.item()
         if not isinstance(value, (str, int, float)):
             raise TypeError(f"{name}[{i}]: expected a label, a str or a number, got {_check.describe(value)}")

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from seqrs import _check, _native
 from seqrs.batches import Batch, FileBatches, LineBatches
-from seqrs.callbacks import Callback, Checkpoint, Samples, progress_display
+from seqrs.callbacks import Callback, Checkpoint, Samples, check_callbacks, progress_display
 from seqrs.models.saved import reading
 from seqrs.models.saved_language_model import SavedLanguageModel
 from seqrs.models.scoring import mean_loss
@@ -287,11 +287,7 @@ class LanguageLearner(SavedLanguageModel):
 def _check_shown(sample_every: int | None, callbacks: Sequence[Callback], progress: bool) -> None:
     if sample_every is not None:
         _check.integer("sample_every", sample_every, minimum=0)
-    if not isinstance(callbacks, Sequence):
-        raise TypeError(f"callbacks: expected a list of them, got {_check.describe(callbacks)}")
-    for callback in callbacks:
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks: expected objects of seqrs.callbacks.Callback, got {callback!r}")
+    check_callbacks(callbacks)
     _check.flag("progress", progress)
 
 

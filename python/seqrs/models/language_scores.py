@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqrs import _check
 from seqrs._check import Floats
 from seqrs.decoding import LanguageFunction
 from seqrs.models.language_model import LanguageModel
@@ -67,8 +68,12 @@ def language_function(
     model: LanguageModel | LanguageFunction | None, labels: Iterable[Any]
 ) -> LanguageFunction | None:
     """Return what a beam asks for ln P of the next of these labels; a function is that already."""
-    if not isinstance(model, LanguageModel):
+    if model is None or (callable(model) and not isinstance(model, LanguageModel)):
         return model
+    if not isinstance(model, LanguageModel):
+        raise TypeError(
+            f"language_model: expected a LanguageModel or a function, got {_check.describe(model)}"
+        )
     if model.level != "char":
         raise ValueError(f'language_model: expected one of level "char", got {model.level!r}')
     characters = [str(label) for label in labels]

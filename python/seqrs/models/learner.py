@@ -101,9 +101,29 @@ class Learner(SequenceOptions):
 
     def _augmented(self, inputs: list[Sequence_], draw: np.random.Generator) -> list[Sequence_]:
         """Return training inputs changed at random, as the options say."""
-        if self.augment is not None:
-            inputs = [self.augment(row, draw) for row in inputs]
-        return self._noisy(inputs, draw)
+        return self._noisy(self._changed(inputs, draw), draw)
+
+    def _changed(self, inputs: list[Sequence_], draw: np.random.Generator) -> list[Sequence_]:
+        """Return training inputs changed by the option `augment`."""
+        if self.augment is None:
+            return inputs
+        changed = [np.asarray(self.augment(row, draw)) for row in inputs]
+        for row, new in zip(inputs, changed, strict=True):
+            fits = (
+                new.dtype.kind == row.dtype.kind and new.shape[1:] == row.shape[1:] and new.ndim == row.ndim
+            )
+            if not fits or len(new) == 0 or (self._steps_stay and len(new) != len(row)):
+                steps = f"{len(row)} steps" if self._steps_stay else "at least one step"
+                raise ValueError(
+                    f"augment: expected an array of {steps} like the one it was given, of {row.dtype} and shape "
+                    f"{row.shape}, got {new.dtype} and shape {new.shape}"
+                )
+        return [new.astype(row.dtype) for row, new in zip(inputs, changed, strict=True)]
+
+    @property
+    def _steps_stay(self) -> bool:
+        """Whether something is to be predicted of each step, so that there have to be as many."""
+        return False
 
     def _noisy(self, inputs: list[Sequence_], draw: np.random.Generator) -> list[Sequence_]:
         """Return training inputs with tokens dropped or noise added."""
@@ -135,10 +155,13 @@ class Learner(SequenceOptions):
     ) -> tuple[Outcome, State | None]:
         """Make one training step; :class:`seqrs.training.Trainer` calls this."""
         output, _, tape = self.network.forward(batch.inputs, lengths=batch.lengths, step=update)
-        loss, (gradient,) = weighted(self._losses, output, batch)
-        flat = self.network.backward(tape, gradient).flat
-        assert flat is not None
-        return Known(loss, self.network.network.apply(flat, optimizer, lr)), state
+        loss, gradients = weighted(self._losses, output, batch)
+        return Known(loss, self._step(tape, gradients, optimizer, lr)), state
+
+    def _step(self, tape: Any, gradients: list[Floats], optimizer: _native.Optimizer, lr: float) -> float:
+        """Change the weights, given the gradients of :meth:`_losses`; return the norm before clipping."""
+        (gradient,) = gradients
+        return float(self.network.network.apply(self.network.backward(tape, gradient).flat, optimizer, lr))
 
     def _losses(self, output: Floats, batch: SequenceBatch) -> tuple[float, list[Floats]]:
         """Return what training makes small, all sequences alike, and its gradients: see :func:`weighted`."""
@@ -157,8 +180,6 @@ class Learner(SequenceOptions):
             for row, own in zip(rows, apart(output, batch.lengths), strict=True):
                 outputs[row] = own
         score = self._score_outputs(outputs, examples)
-        if score is None and self.monitor == "score":
-            raise ValueError(f'monitor: expected "loss", because {type(self).__name__} has no score to go by')
         return {"loss": total / max(count, 1)} | ({} if score is None else {"score": score})
 
 

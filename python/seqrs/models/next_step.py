@@ -117,9 +117,7 @@ class NextStep(SequenceModel):
         return x, row
 
     def _batch(self, examples: Examples, draw: np.random.Generator | None = None) -> SequenceBatch:
-        rows = examples.inputs
-        if draw is not None and self.augment is not None:
-            rows = [self.augment(row, draw) for row in rows]
+        rows = examples.inputs if draw is None else self._changed(examples.inputs, draw)
         pairs = [self._shifted(row, kind) for row, kind in zip(rows, examples.targets, strict=True)]
         inputs = [x for x, _ in pairs]  # noise is for what is read, not for what is to be written
         x, lengths = padded(inputs if draw is None else self._noisy(inputs, draw))
@@ -147,9 +145,9 @@ class NextStep(SequenceModel):
 
     # Reading and writing
 
-    def _read_examples(self, X: Any, y: Any) -> Examples:
+    def _read_examples(self, X: Any, y: Any, lengths: ArrayLike | None = None) -> Examples:
         self._check_fitted()
-        return self._examples(X, y)
+        return self._examples(X, y, lengths=lengths)
 
     def _reading(self, written: Sequence[Any], kind: int) -> Sequence_:
         """Return what the network reads of steps, up to where it predicts the one after them."""

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from seqrs import _check, losses, nn
 from seqrs._check import Floats
 from seqrs.models.examples import Examples, SequenceBatch, sample_weights
-from seqrs.models.inputs import Sequence_, padded, sequences
+from seqrs.models.inputs import Sequence_, padded, sequences, without_padding
 from seqrs.models.pooling import check_pooling, pooled
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.sequence_options import Seeds
@@ -31,6 +31,9 @@ LOSSES: dict[str, Callable[..., tuple[float, Floats]]] = {
 
 class SequenceRegressor(SequenceModel):
     """A recurrent network that predicts numbers, for each sequence or for each of its steps.
+
+    What it learns, `y`, is a number or K numbers for each sequence, (B,) or (B, K); with ``pooling=None`` those of
+    each step: arrays (T,) or (T, K), or one array padded as `X` is.
 
     Parameters
     ----------
@@ -105,6 +108,10 @@ class SequenceRegressor(SequenceModel):
         pooling: str | None = self._followed("pooling")
         return pooling
 
+    @property
+    def _steps_stay(self) -> bool:
+        return self._pooling is None
+
     def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:
         rows = self._numbers("y", y, inputs)
         self._outputs_axis = rows[0].ndim > (0 if self.pooling is not None else 1)
@@ -135,18 +142,18 @@ class SequenceRegressor(SequenceModel):
 
     def _numbers(self, name: str, y: Any, inputs: list[Sequence_]) -> list[NDArray[np.float64]]:
         """Return what is to be predicted of each sequence: (), (K,), (T,) or (T, K)."""
-        y = y.to_numpy() if hasattr(y, "to_numpy") else y  # a DataFrame or Series
+        y = _check.plain(y)
         rows = list(y) if isinstance(y, np.ndarray) and y.dtype != object else sequences(name, y)
         if len(rows) != len(inputs):
             raise ValueError(f"{name}: expected one for each of {len(inputs)} sequences, got {len(rows)}")
+        if self._pooling is None:
+            rows = without_padding(y, rows, inputs)
         numbers = []
-        for i, (row, x) in enumerate(zip(rows, inputs, strict=True)):
+        for i, row in enumerate(rows):
             try:
                 array = np.asarray(row, np.float64)
             except (TypeError, ValueError):
                 raise TypeError(f"{name}[{i}]: expected numbers, got {_check.describe(row)}") from None
-            if self._pooling is None and array.ndim > 0:
-                array = array[: len(x)]  # the padding of a padded array
             _check.finite_everywhere(f"{name}[{i}]", array)
             numbers.append(array)
         least = 0 if self._pooling is not None else 1

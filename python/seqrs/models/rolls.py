@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrs import _check
-from seqrs.models.inputs import sequences
+from seqrs.models.inputs import NO_LISTS, sequences
 
 Symbols = list[Any]
 
@@ -54,6 +54,10 @@ def rolled(name: str, X: Any, symbols: Symbols | None, dtype: str) -> Any:
     places = {symbol: k for k, symbol in enumerate(symbols)}
     rolls = []
     for i, row in enumerate(sequences(name, X)):
+        if isinstance(row, np.ndarray) and row.shape[1:] == (len(places),) and np.isin(row, (0, 1)).all():
+            raise ValueError(
+                f"{name}[{i}]: expected steps that list their symbols, because `symbols` says which there are, got rows of 0 and 1"
+            )
         steps = list(_steps(f"{name}[{i}]", row))
         roll = np.zeros((len(steps), len(places)), dtype)
         for t, step in steps:
@@ -69,7 +73,7 @@ def rolled(name: str, X: Any, symbols: Symbols | None, dtype: str) -> Any:
 
 def _steps(name: str, row: Any) -> Iterator[tuple[int, list[Any]]]:
     """Yield the number of each step and its symbols."""
-    if isinstance(row, str) or not isinstance(row, Iterable):
+    if isinstance(row, (str, *NO_LISTS)) or not isinstance(row, Iterable):
         raise TypeError(f"{name}: expected a list of steps, got {_check.describe(row)}")
     for t, step in enumerate(row):
         if isinstance(step, str) or not isinstance(step, Iterable):

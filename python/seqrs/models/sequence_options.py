@@ -95,7 +95,7 @@ class SequenceOptions(Estimator):
     augment : callable, optional
         Changes a training sequence each time it is read: called with the array the network reads,
         (T,) or (T, F), and a generator, a function of seed, epoch and step; returns such an array,
-        of at least one step. A file does not hold it.
+        of at least one step, and of as many as before where each step has a target. A file does not hold it.
     epochs, batch_size : int, default 20, 32
         Passes over the data; sequences in a step.
     optimizer : "adam", "adamw", "rmsprop" or "sgd", default "adam"

@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from seqrs import _check, _native, losses, nn
 from seqrs._check import Floats
 from seqrs.models.examples import Examples, SequenceBatch
-from seqrs.models.inputs import Reader, Sequence_, kind_of, padded, sequences
+from seqrs.models.inputs import Reader, Sequence_, kind_of, padded, sequences, without_padding
 from seqrs.models.labels import Classes, class_weight_from_json, class_weight_to_json, class_weights, listed
-from seqrs.models.learner import weighted
 from seqrs.models.pooling import pooled
 from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.sequence_options import Seeds
@@ -20,7 +19,6 @@ from seqrs.models.tagging_network import Spelling, TaggingNetwork
 from seqrs.models.tags import Chain, Tags
 from seqrs.models.words import WordReader, lowered, words_of
 from seqrs.text.tokenizers import Tokenizer
-from seqrs.training import Known, Outcome, State
 
 
 class StepTag(SequenceModel):
@@ -60,7 +58,11 @@ class StepTag(SequenceModel):
         inputs = [row.copy() for row in inputs]
         for row in inputs:  # a word that is dropped can still be spelled
             row[draw.random(len(row)) < self.word_dropout, 0] = -1
-        return inputs if self.augment is None else [self.augment(row, draw) for row in inputs]
+        return self._changed(inputs, draw)
+
+    @property
+    def _steps_stay(self) -> bool:
+        return True
 
     @property
     def _spells(self) -> bool:
@@ -68,8 +70,8 @@ class StepTag(SequenceModel):
 
     # Tags
 
-    def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:  # noqa: ARG002
-        tags = [tag for row in _rows("y", y) for tag in row]
+    def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:
+        tags = [tag for row in _rows("y", y, inputs) for tag in row]
         if not tags:
             raise ValueError("y: expected a tag for each step, got none")
         self._take_classes(Classes.learn("y", tags))
@@ -79,7 +81,7 @@ class StepTag(SequenceModel):
 
     def _read_targets(self, name: str, y: Any, inputs: list[Sequence_]) -> list[Any]:
         targets = []
-        for i, row in enumerate(_rows(name, y)):
+        for i, row in enumerate(_rows(name, y, inputs)):
             tags = self._tags.classes.encode(f"{name}[{i}]", row)
             if i < len(inputs) and len(tags) != len(inputs[i]):
                 raise ValueError(
@@ -160,20 +162,9 @@ class StepTag(SequenceModel):
             gradient += cast(Any, own) * share
         return total, [gradient]
 
-    def learn(
-        self,
-        batch: SequenceBatch,
-        state: State | None,
-        optimizer: _native.Optimizer,
-        lr: float,
-        seed: int,  # noqa: ARG002 - the network has it
-        update: int,
-    ) -> tuple[Outcome, State | None]:
-        """Make one training step; :class:`seqrs.training.Trainer` calls this."""
-        emissions, _, tape = self.network.forward(batch.inputs, batch.lengths, update)
-        loss, (gradient, *chain) = weighted(self._losses, emissions, batch)
-        flat = self.network.backward(tape, gradient, chain)
-        return Known(loss, self.network.update(flat, optimizer, lr)), state
+    def _step(self, tape: Any, gradients: list[Floats], optimizer: _native.Optimizer, lr: float) -> float:
+        emissions, *chain = gradients
+        return float(self.network.update(self.network.backward(tape, emissions, chain), optimizer, lr))
 
     def set_weights(self, weights: Mapping[str, Floats]) -> None:
         """Put back what :meth:`weights` returned."""
@@ -209,9 +200,9 @@ class StepTag(SequenceModel):
             self.reader = WordReader.words_from_json(self.reader, values["words"], lowercase=self.lowercase)
 
 
-def _rows(name: str, y: Any) -> list[Any]:
+def _rows(name: str, y: Any, inputs: list[Sequence_]) -> list[Any]:
     """Return the tags of each sequence."""
-    rows = listed(name, y, "the tags of each sequence")
+    rows = without_padding(y, listed(name, y, "the tags of each sequence"), inputs)
     for i, row in enumerate(rows):
         if isinstance(row, str) or not isinstance(row, Iterable):
             raise TypeError(f"{name}[{i}]: expected a tag for each step, got {_check.describe(row)}")

@@ -21,6 +21,8 @@ __all__ = ["SequenceTagger"]
 class SequenceTagger(StepTag):
     """A recurrent network that gives each step of a sequence a tag (many-to-many, Tx = Ty).
 
+    What it learns, `y`, is a list of tags for each sequence, str or numbers, one for each step.
+
     Parameters
     ----------
     output : {"softmax", "crf"}, default "softmax"

@@ -54,7 +54,8 @@ class Transcriber(SequenceModel):
     """A recurrent network that reads a sequence and writes fewer labels, of which it is not told when.
 
     Trained by connectionist temporal classification (Graves et al. 2006): see :func:`seqrs.losses.ctc`.
-    For speech `X` is what :func:`seqrs.features.log_mel` makes of sound.
+    For speech `X` is what :func:`seqrs.features.log_mel` makes of sound. What it learns, `y`, is a str for each
+    sequence, whose characters are the labels, or a list of labels.
 
     Parameters
     ----------
