@@ -205,6 +205,39 @@ def test_a_deep_decoder_writes_what_it_wrote_in_training(tmp_path: Path) -> None
     assert seqrs.load(tmp_path / "deep.seqrs").translate(["abca"], beam=1)[0][0].text == best.text
 
 
+def test_probabilities_are_those_of_the_translations_found(fitted: seqrs.Translator) -> None:
+    X = [*WORDS[:5], "abcab"]
+    found = [best[0] for best in fitted.translate(X, beam=1)]
+    shares = fitted.predict_proba(X, [one.text for one in found])
+    assert [share.shape for share in shares] == [(len(one.tokens) + 1, 5) for one in found]
+    end = fitted.target_vocabulary.eos
+    for one, share in zip(found, shares, strict=True):
+        np.testing.assert_allclose(share.sum(1), 1, rtol=1e-5)
+        tokens = [*fitted.target_vocabulary.encode(one.tokens), end]
+        assert share.argmax(1).tolist() == tokens  # it was greedy
+        assert np.log(share[np.arange(len(tokens)), tokens]).sum() == pytest.approx(one.log_prob, abs=1e-4)
+
+
+def test_true_tokens_give_way_to_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[np.ndarray] = []
+    forward = EncoderDecoder.forward
+
+    def spy(self: EncoderDecoder, sources: Any, lengths: Any, given: Any, *rest: Any, **named: Any) -> Any:
+        told.append(given)
+        return forward(self, sources, lengths, given, *rest, **named)
+
+    monkeypatch.setattr(EncoderDecoder, "forward", spy)
+    small(teacher_forcing=0.25, epochs=20, lr=1e-9, batch_size=300).fit(WORDS, TURNED)
+    # Two passes an update: with what is true, for what it would write, and with some of each.
+    shares = [(mixed == true).mean() for true, mixed in zip(told[::2], told[1::2], strict=True)]
+    assert len(shares) == 20
+    assert shares[0] == 1
+    by_chance = (shares[19] - 0.2875) / 0.7125  # of its own some are true, or padding
+    for update, share in enumerate(shares):
+        true = 1 - 0.75 * update / 20
+        assert share == pytest.approx(true + (1 - true) * by_chance, abs=0.05)
+
+
 class Pairs:
     """A tokenizer of one's own: two characters a token."""
 
@@ -269,6 +302,9 @@ def test_what_does_not_fit_is_refused(fitted: seqrs.Translator) -> None:
         (ValueError, lambda: small(attention="dot", bidirectional=True), "attention: expected"),
         (ValueError, lambda: small(teacher_forcing=1.5), "teacher_forcing: expected a number from 0 to 1"),
         (ValueError, lambda: small(beam=0), "beam"),
+        (ValueError, lambda: small(monitor="score"), 'monitor: expected "loss"'),
+        (ValueError, lambda: fitted.predict_proba(["a", "b"], ["a"]), "y: expected one for each of 2"),
+        (RuntimeError, lambda: small().predict_proba(["a"], ["a"]), "has learned nothing yet"),
         (ValueError, lambda: small(decoder_layers=0), "decoder_layers"),
         (ValueError, lambda: small(embedding_size=None), "embedding_size"),
         (ValueError, lambda: small(layer_options={"zoneout": 0.1}), "layer_options"),
@@ -276,6 +312,7 @@ def test_what_does_not_fit_is_refused(fitted: seqrs.Translator) -> None:
         (ValueError, lambda: small().fit(["a", "b"], ["a"]), "y: expected one for each of 2"),
         (TypeError, lambda: small().fit([[1.0, 2.0]], ["a"]), "X: expected strings"),
         (TypeError, lambda: small().fit(["ab"], [[1, 2]]), "y: expected strings"),
+        (ValueError, lambda: small().fit(["ab", "b"], ["", ""]), "y: expected some tokens, got none"),
         (ValueError, lambda: fitted.predict([""]), "at least one step"),
         (ValueError, lambda: fitted.translate(["a"], beam=2, n_best=3), "n_best"),
         (ValueError, lambda: fitted.score(["a", "b"], ["a"]), "y: expected one for each of 2"),

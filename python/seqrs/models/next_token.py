@@ -1,6 +1,6 @@
 """The next token of a target, from its source and the tokens before: what a translator learns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from seqrs import _check, _native, losses
 from seqrs._check import Floats
+from seqrs.models.classifier import softmax
 from seqrs.models.encoder_decoder import EncoderDecoder, Sizes
 from seqrs.models.examples import Examples, SequenceBatch, groups
 from seqrs.models.inputs import Sequence_, padded
@@ -16,7 +17,7 @@ from seqrs.models.sequence_model import SequenceModel
 from seqrs.models.target_text import TargetText
 from seqrs.text.tokenizers import Tokenizer
 from seqrs.text.vocabulary import Vocabulary
-from seqrs.training import Known, Options, Outcome, State
+from seqrs.training import Known, Options, Outcome, State, Trainer
 
 
 class NextToken(SequenceModel):
@@ -32,6 +33,7 @@ class NextToken(SequenceModel):
     teacher_forcing: float
     target_level: str | Tokenizer | None
     _targets: TargetText
+    _updates: int  # of the training under way, in all epochs
 
     # Data
 
@@ -71,6 +73,11 @@ class NextToken(SequenceModel):
         )
         self.network = EncoderDecoder(sizes, dtype=self.dtype, device=self.device, seed=seed)
 
+    def _new_run(self, training: Examples, held_out: Examples | None, options: Options) -> Trainer:
+        run = super()._new_run(training, held_out, options)
+        self._updates = run.total
+        return run
+
     def learn(
         self,
         batch: SequenceBatch,
@@ -88,7 +95,8 @@ class NextToken(SequenceModel):
             logits, _ = network.forward(batch.inputs, batch.lengths, given, lengths, update)
             own = told(logits.argmax(-1).astype(np.int32))
             own[:, 0] = -1
-            true = np.random.default_rng([seed, update]).random(given.shape) < self.teacher_forcing
+            share = 1 - (1 - self.teacher_forcing) * update / self._updates
+            true = np.random.default_rng([seed, update]).random(given.shape) < share
             given = np.where(true, given, own)
         logits, tape = network.forward(batch.inputs, batch.lengths, given, lengths, update)
         loss, (gradient,) = weighted(self._losses, logits, batch)
@@ -116,17 +124,53 @@ class NextToken(SequenceModel):
 
     def _validate(self, examples: Examples, pause: Callable[[], None]) -> dict[str, float]:
         total, count = 0.0, 0
+        for _, batch, logits in self._told(examples, pause):
+            total += self._loss(logits, batch)[0] * batch.scored
+            count += batch.scored
+        return {"loss": total / max(count, 1)}
+
+    def _told(
+        self, examples: Examples, pause: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[NDArray[np.int64], SequenceBatch, Floats]]:
+        """Yield the numbers of some examples, these, and logits (B, T, V), each step told the token before it."""
         for rows in groups(examples.lengths):
             pause()
             batch = self._batch(examples.take(rows))
             memory = self.network.read(batch.inputs, batch.lengths)
             targets, _ = padded(batch.targets, fill=-1)
             logits, _, _ = self.network.write(told(targets), memory.state, memory)
-            total += self._loss(logits, batch)[0] * batch.scored
-            count += batch.scored
-        if self.monitor == "score":
-            raise ValueError('monitor: expected "loss": translating all of it after each epoch takes long')
-        return {"loss": total / max(count, 1)}
+            yield rows, batch, logits
+
+    # Use
+
+    def predict_proba(self, X: Any, y: Any) -> list[Floats]:
+        """Return the probability of every token at each step of given translations.
+
+        Parameters
+        ----------
+        X, y
+            Sources and a translation of each, as for :meth:`fit`.
+
+        Returns
+        -------
+        list of B ndarrays of shape (T + 1, V)
+            Given the source and the tokens before, for each token of `target_vocabulary`; the last
+            step is that of the end, ``"<EOS>"``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If sources or translations are not like those of the training.
+        RuntimeError
+            If the model is not fitted.
+        """
+        self._check_fitted()
+        examples = self._examples(X, y)
+        shares: list[Any] = [None] * len(examples.inputs)
+        for rows, batch, logits in self._told(examples):
+            for row, target, own in zip(rows, batch.targets, logits, strict=True):
+                shares[row] = softmax(own[: len(target)])
+        return shares
 
     # Files
 

@@ -37,7 +37,9 @@ class TargetText:
         if kind not in ("text", "words"):
             raise TypeError(f"y: expected strings, or sequences of tokens (str), got sequences of {kind}")
         tokenizer = tokenizer_of(level) if kind == "text" else None
-        every = (token for row in rows for token in (tokenizer.tokenize(row) if tokenizer else row))
+        every = [token for row in rows for token in (tokenizer.tokenize(row) if tokenizer else row)]
+        if not every:
+            raise ValueError("y: expected some tokens, got none")
         vocabulary = Vocabulary.build(every, min_count=min_count, max_size=max_vocab, unk=True, eos=True)
         return cls(vocabulary, tokenizer)
 

@@ -48,9 +48,10 @@ class Translator(NextToken):
     label_smoothing : float, default 0
         Share of the target that is spread over the whole vocabulary.
     teacher_forcing : float, default 1
-        In training, the probability with which the decoder is given the true token before; otherwise
-        it is given what it would have written itself (scheduled sampling, Bengio et al. 2015, with the
-        tokens of one pass over the batch: Duckworth et al. 2019).
+        The probability, at the end of training, with which the decoder is given the true token before;
+        it falls to this from 1, in a straight line. Otherwise the decoder is given what it would have
+        written itself (scheduled sampling, Bengio et al. 2015, with the tokens of one pass over the
+        batch: Duckworth et al. 2019).
     target_level : str or tokenizer object, optional
         As `level`, for the targets. Default: as `level`.
     beam : int, default 5
@@ -60,8 +61,8 @@ class Translator(NextToken):
     replace_unk : bool, default False
         Whether the translation has, in place of ``<UNK>``, the source token that was most looked at.
     metric : {"bleu", "exact"}, default "bleu"
-        What :meth:`score` returns: BLEU from 0 to 100, which sacrebleu computes where it is installed,
-        or the share of translations that are the reference.
+        What :meth:`score` returns: BLEU from 0 to 100 (see :func:`seqrs.metrics.bleu`), or the share of
+        translations that are the reference.
     **options
         Those of all models of sequences: see :class:`seqrs.models.SequenceOptions`. `num_layers` and
         `bidirectional` are the encoder's; the decoder's layers have `hidden_size` units, too.
@@ -148,6 +149,8 @@ class Translator(NextToken):
         _check.number("coverage_penalty", self.coverage_penalty, minimum=0.0)
         _check.flag("replace_unk", self.replace_unk)
         _check.choice("metric", self.metric, ("bleu", "exact"))
+        if self.monitor == "score":
+            raise ValueError('monitor: expected "loss": translating all of it after each epoch takes long')
         if self.embedding_size is None:
             raise ValueError("embedding_size: expected a number, because the decoder reads vectors of tokens")
         if self.attention == "dot" and self.bidirectional:
@@ -268,8 +271,6 @@ class Translator(NextToken):
 
         Raises
         ------
-        ImportError
-            For BLEU without sacrebleu; ``metric="exact"`` needs nothing.
         ValueError, TypeError, RuntimeError
             As :meth:`translate`, or if there is not one reference for each source.
         """
