@@ -141,6 +141,14 @@ def test_a_generator_reads_what_came_a_step_before() -> None:
     y, _ = rnn(np.pad(rolls[0], ((1, 0), (0, 0)))[None, :-1])
     norms = inspect.hidden_norms(model, rolls[:1]).norms["layer 0", "h"]
     assert np.allclose(norms, np.linalg.norm(y[0], axis=1), rtol=1e-5)
+    of_classes = seqrs.SequenceGenerator(level="char", hidden_size=4, epochs=1, random_state=0)
+    of_classes.fit(["abab", "cd"], ["ab", "cd"])
+    first = [
+        inspect.hidden_norms(of_classes, (["abab"], [of])).norms["layer 0", "h"][0] for of in ("ab", "cd")
+    ]
+    assert first[0] != first[1]
+    with pytest.raises(ValueError, match=r"^x: expected a pair, sequences and the class of each"):
+        inspect.hidden_norms(of_classes, ["abab"])
 
 
 def test_of_a_translator_its_encoder_is_looked_at() -> None:

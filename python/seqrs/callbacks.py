@@ -12,7 +12,7 @@ from seqrs import _check
 from seqrs.training import Callback as Callback
 from seqrs.training import Trainer
 
-__all__ = ["Callback", "Checkpoint", "ProgressLines", "Samples", "check_callbacks", "progress_display"]
+__all__ = ["Callback", "Checkpoint", "ProgressLines", "Samples", "progress_display"]
 
 
 @runtime_checkable

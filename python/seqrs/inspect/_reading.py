@@ -71,7 +71,12 @@ def read(layer: Any, x: Any, state: Any, lengths: Any) -> Reading:
             raise ValueError("state, lengths: expected None for a model, which knows where its sequences end")
         layer._check_fitted()
         if isinstance(layer, SequenceGenerator):  # reads what came a step before
-            batch = layer._batch(layer._read_examples(x, None))
+            of_classes = layer.classes_ is not None
+            if of_classes and not (isinstance(x, tuple) and len(x) == 2):
+                raise ValueError(
+                    "x: expected a pair, sequences and the class of each, for a generator that was fitted with classes"
+                )
+            batch = layer._batch(layer._read_examples(*(x if of_classes else (x, None))))
             return _of_blocks(layer.network, batch.inputs, batch.lengths)
         inputs, counts = padded(layer._read(x, name="x"))
         network: Any = layer.network

@@ -106,7 +106,8 @@ def gate_statistics(
         What to look at; of several recurrent blocks in a row the first.
     x : array (B, T, I) in the layer's dtype or integer array (B, T); for a model its own input
         A batch of sequences for the layer; for a LanguageModel a text as ``perplexity`` takes it,
-        for other models sequences as ``predict`` takes them.
+        for other models sequences as ``predict`` takes them, for a SequenceGenerator of classes the
+        pair of sequences and classes.
     state : the layer's state, optional
         Before the first step. Default: zero, or what the layer has learned.
     lengths : integer array of shape (B,), optional
