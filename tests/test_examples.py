@@ -102,6 +102,20 @@ def test_speech_digits(tmp_path: Path) -> None:
     assert run_example("speech_digits", ".", folder=tmp_path).startswith("2 to learn from, 2 to test on")
 
 
+def test_connected_digits(tmp_path: Path) -> None:
+    out = run_example("connected_digits", "-o", "spectrogram.png", folder=tmp_path)
+    path, beam = map(float, re.findall(r"([\d.]+)% of the digits", out))
+    assert path < 20
+    assert beam < 20
+    assert (tmp_path / "spectrogram.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("0_ann_5", "0_ann_8", "1_ann_5", "1_ann_8"):
+        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(bytes(range(256)) * (20 if name[0] == "0" else 30))
+    out = run_example("connected_digits", ".", "--strings", "20", "--epochs", "1", folder=tmp_path)
+    assert out.count("was heard as") == 5
+
+
 def test_video_activity(tmp_path: Path) -> None:
     assert accuracy(run_example("video_activity", folder=tmp_path)) > 80
     video = {"action": "rest", "subject": 1, "frames": [[0.0] * 60] * 5}

@@ -120,6 +120,9 @@ def test_arrays_of_other_libraries_are_read() -> None:
     assert numbers.predict(Foreign(X))[0].shape == (4, 2)
     tagger = seqrs.SequenceTagger(**steps).fit(Foreign(X), Foreign(X[:, :, 0] > 0))
     assert tagger.classes_.tolist() == [False, True]
+    tags = np.where(np.arange(4) < lengths[:, None], X[:, :, 0] > 0, -1)
+    tagger = seqrs.SequenceTagger(**steps).fit(Foreign(X), Foreign(tags), lengths=lengths)
+    assert tagger.classes_.tolist() == [0, 1]
 
 
 def test_features_are_standardised() -> None:

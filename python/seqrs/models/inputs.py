@@ -299,7 +299,7 @@ def padded(
 
 def without_padding(y: Any, rows: list[Any], inputs: Sequence[Sequence_]) -> list[Any]:
     """Return what is given for each sequence: of `y` that is one padded array, the part that its steps have."""
-    if getattr(y, "ndim", 1) < 2:
+    if getattr(_check.plain(y), "ndim", 1) < 2:
         return rows
     lengths = [len(x) for x in inputs] + [None] * len(rows)  # that there are too many, others say
     return [row[:length] for row, length in zip(rows, lengths, strict=False)]
