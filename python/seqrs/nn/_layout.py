@@ -8,6 +8,7 @@ each layer. Both are the same numbers in the same order, so one is a view of the
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -73,7 +74,7 @@ class StateLayout:
             arrays = []
             for shape in self.shapes(part, rows):
                 numbers, start = flat[part]
-                end = start + int(np.prod(shape))
+                end = start + prod(shape)
                 arrays.append(numbers[start:end].reshape(shape))
                 flat[part] = numbers, end
             parts.append(arrays if len(arrays) > 1 else arrays[0])

@@ -1,5 +1,6 @@
 """What everything in :mod:`seqrs.nn` has in common: run over sequences or step by step, and differentiated."""
 
+from collections.abc import Callable
 from typing import SupportsIndex, cast
 
 import numpy as np
@@ -145,6 +146,25 @@ class Layer(Weights[StateT]):
         At a step that does not count nothing is computed: the state is copied on, the output is
         zero, and what x holds there has no influence, though it must be finite.
         """
+        run = self._pass(x, state, lengths, training, mask, memory, memory_lengths)
+        if step is not None:
+            number = _check.integer("step", step, minimum=0, maximum=2**64 - 1)
+        else:
+            number = self.passes
+            self.passes += bool(training)
+        return run(number)
+
+    def _pass(
+        self,
+        x: ArrayLike,
+        state: StateT | None,
+        lengths: ArrayLike | None,
+        training: bool,
+        mask: ArrayLike | None,
+        memory: ArrayLike | Memory | None,
+        memory_lengths: ArrayLike | None,
+    ) -> Callable[[int], tuple[Floats, StateT, Tape | None]]:
+        """Check what :meth:`forward` takes; return what runs it, at a number of passes, with the weights of then."""
         inputs, batched = self._inputs(x, ("B", "T"))
         batch, steps = inputs.shape[:2]
         rows = (batch,) if batched else ()
@@ -152,23 +172,17 @@ class Layer(Weights[StateT]):
         attended = self._attended(memory, memory_lengths, rows)
         counted = _check.lengths(lengths, batch if batched else None, steps)
         where = _check.mask(mask, (*rows, steps))
+        if where is not None:
+            where = where.reshape(batch, steps)
         training = _check.flag("training", training)
-        if step is not None:
-            number = _check.integer("step", step, minimum=0, maximum=2**64 - 1)
-        else:
-            number = self.passes
-            self.passes += training
-        y, after, tape = self.network.forward(
-            inputs,
-            flat,
-            counted,
-            None if where is None else where.reshape(batch, steps),
-            training,
-            self.seed,
-            number,
-            *attended,
-        )
-        return self._output(y, batched), self._state(after, rows), tape
+
+        def run(number: int) -> tuple[Floats, StateT, Tape | None]:
+            y, after, tape = self.network.forward(
+                inputs, flat, counted, where, training, self.seed, number, *attended
+            )
+            return self._output(y, batched), self._state(after, rows), tape
+
+        return run
 
     def backward(self, tape: Tape | None, dy: ArrayLike, dstate: StateT | None = None) -> Gradients[StateT]:
         """Carry gradients back through the sequences of a training pass (BPTT).
