@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from seqrs import nn
 from seqrs.testing import check_gradients
 
-SIZES = st.sampled_from([1, 2, 3, 5, 7])
+# Sizes beyond the width of a register are test_backends.py's: there a run takes two passes, not two a number.
+SIZES = st.sampled_from([1, 2, 3, 5])
 
 every_form = pytest.mark.parametrize(("cell", "form"), FORMS)
 
