@@ -34,7 +34,8 @@ test-rust: $(BIN)/.build-tools ## Run the tests of the Rust core
 	cargo test --workspace
 
 test-python: build $(BIN)/.test-tools ## Run the tests of the Python package, its README and its docstrings
-	$(BIN)/python -m pytest
+	cargo build --quiet --example generate  # which a test runs: its time is not spent on compiling
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 test-paths: build $(BIN)/.test-tools ## Run the tests of what computes on every other instruction set of this processor
 	$(BIN)/python tests/every_path.py

@@ -29,6 +29,11 @@ def pytest_sessionstart() -> None:
         pytest.exit(f"SEQRS_CPU={asked}, but {used} is in use", returncode=1)
 
 
+def pytest_report_header() -> list[str]:
+    """What the tests run on."""
+    return [f"instruction sets: {seqrs.cpu_features()}", str(seqrs.gpu.info())]
+
+
 @pytest.fixture(params=["cpu", "reference"], scope="session")
 def device(request: pytest.FixtureRequest) -> str:
     """Each device in turn: what holds for one must hold for the other."""

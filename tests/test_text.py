@@ -31,6 +31,9 @@ WORDS = st.text(st.sampled_from("abé.,'-() \n\t"))
 class Pairs:
     """A tokenizer of one's own: two characters a token."""
 
+    def __repr__(self) -> str:
+        return "Pairs()"
+
     def tokenize(self, text: str) -> list[str]:
         return [text[place : place + 2] for place in range(0, len(text), 2)]
 
