@@ -18,7 +18,7 @@ FACADE := $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help build demo test test-rust test-python test-paths lint check bench bench-gpu golden wheel smoke docs clean
+.PHONY: help build demo test test-rust test-python test-paths lint lint-rust lint-python check bench bench-gpu golden wheel smoke docs clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ build: $(NATIVE) ## Make .venv and install seqrs into it, compiled for release, 
 demo: build ## Watch an LSTM learn to write from a real text (under two minutes on two cores)
 	$(BIN)/seqrs demo
 
-test: test-rust test-python test-paths ## Run every test
+test: test-rust test-paths test-python ## Run every test
 
 test-rust: $(BIN)/.build-tools ## Run the tests of the Rust core
 	cargo test --workspace
@@ -40,15 +40,19 @@ test-python: build $(BIN)/.test-tools ## Run the tests of the Python package, it
 test-paths: build $(BIN)/.test-tools ## Run the tests of what computes on every other instruction set of this processor
 	$(BIN)/python tests/every_path.py
 
-lint: build $(BIN)/.test-tools $(BIN)/.lint-tools ## Format, lint and type checks, Rust and Python; the stub against the module
+lint: lint-rust lint-python ## Check format, style and types
+
+lint-rust: $(BIN)/.build-tools ## Check format and style of the Rust code
 	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+
+lint-python: build $(BIN)/.test-tools $(BIN)/.lint-tools ## Check format, style and types of the Python code; the stub against the module
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	cargo clippy --workspace --all-targets -- --deny warnings
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest seqrs._native
 
-check: lint docs test smoke ## Everything that must hold before a change lands; CI runs this
+check: lint docs test smoke ## Everything that must hold before a change lands; CI runs this (-j2: with two at a time)
 
 bench: build ## Measure speed against other libraries, each in an environment of its own (BENCH="--quick": a trial)
 	$(BIN)/python bench/run.py $(BENCH)
@@ -74,7 +78,8 @@ clean: ## Remove everything that make has made
 	rm -rf .venv target dist .hypothesis .mypy_cache .ruff_cache .pytest_cache
 	rm -f $(NATIVE)
 
-# Stamp files: an empty file newer than what it depends on says that the step is done.
+# Stamp files: an empty file newer than what it depends on says that the step is done. What stands after "|"
+# keeps steps apart that would disturb each other side by side: one pip in .venv, one maturin at a time.
 
 $(BIN)/.build-tools: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), f"Python 3.10 or newer is needed, this is {sys.version}"'
@@ -83,11 +88,11 @@ $(BIN)/.build-tools: pyproject.toml
 	$(BIN)/pip install --quiet --group build
 	touch $@
 
-$(BIN)/.test-tools: $(BIN)/.build-tools
+$(BIN)/.test-tools: $(BIN)/.build-tools | $(NATIVE)
 	$(BIN)/pip install --quiet --group test
 	touch $@
 
-$(BIN)/.lint-tools: $(BIN)/.build-tools
+$(BIN)/.lint-tools: $(BIN)/.build-tools | $(BIN)/.test-tools
 	$(BIN)/pip install --quiet --group lint
 	touch $@
 
@@ -100,7 +105,7 @@ $(NATIVE): $(RUST) $(BIN)/.build-tools
 	$(BIN)/maturin develop --release
 	touch $@
 
-$(WHEEL): $(RUST) $(FACADE) README.md $(BIN)/.build-tools
+$(WHEEL): $(RUST) $(FACADE) README.md $(BIN)/.build-tools | $(NATIVE)
 	rm -rf dist
 	$(BIN)/maturin build --release --out dist
 	touch $@
