@@ -366,6 +366,15 @@ def test_inspect_reads_lines_for_a_classifier(folder: Path) -> None:
     assert [line.split()[0] for line in out[1:]] == ["1", "2", "3"]
     command = ["inspect", "classifier.seqrs", "lines.txt", "--show", "activations"]
     assert "expected a LanguageModel, classifier.seqrs is a" in seqrs(*command, folder=folder, code=2).stderr
+    command[-1] = "attention"
+    assert 'or a model with pooling="attention", classifier' in seqrs(*command, folder=folder, code=2).stderr
+    model.set_params(pooling="attention").fit(["the cat", "the dog"] * 4, [0, 1] * 4)
+    model.save(folder / "classifier.seqrs")
+    out = seqrs(*command, "--json", folder=folder).stdout.splitlines()
+    assert [json.loads(line)["token"] for line in out] == ["the", "cat"]
+    assert sum(json.loads(line)["weight"] for line in out) == pytest.approx(1)
+    seqrs(*command, "-o", "pooled.png", folder=folder)
+    assert (folder / "pooled.png").read_bytes().startswith(b"\x89PNG")
     model.fit([[[0.0]], [[1.0]]] * 4, [0, 1] * 4).save(folder / "features.seqrs")
     run = seqrs("inspect", "features.seqrs", folder=folder, code=2)
     assert "expected a model that reads text" in run.stderr

@@ -13,6 +13,7 @@ from helpers import FORMS, make_layer, single_options
 
 import seqrs
 from seqrs import inspect, nn
+from seqrs.inspect._reading import read
 from seqrs.inspect._stack import histories
 from seqrs.models.inputs import padded
 
@@ -218,6 +219,32 @@ def test_of_a_tagger_that_spells_what_reads_words_is_looked_at() -> None:
     for of, values in inspect.hidden_norms(model, X).norms.items():
         np.testing.assert_allclose(values, expected[of], rtol=1e-5)
     assert {gate for _, gate in inspect.gate_statistics(model, X).mean} == set("ifo")
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_pooling_weights_are_those_of_the_pool(bidirectional: bool) -> None:
+    rows = [RNG.normal(size=(n, 3)) for n in (5, 1, 4)]
+    model = seqrs.SequenceClassifier(
+        pooling="attention", bidirectional=bidirectional, hidden_size=4, epochs=3, dropout=0.2, lr=0.1, random_state=0,
+        dtype="float64",
+    ).fit(rows, ["a", "b", "a"])  # fmt: skip
+    weights = inspect.pooling_weights(model, rows)
+    assert [len(row) for row in weights] == [5, 1, 4]
+    reading = read(model, rows, None, None)
+    y, _ = reading.layer(reading.x, lengths=[5, 1, 4])
+    pooled = np.stack([of @ row[: len(of)] for of, row in zip(weights, y, strict=True)])
+    head = {name.split(".")[-1]: value for name, value in model.state_dict().items()}
+    logits = pooled @ model.state_dict()[f"{len(model.network.blocks) - 1}.weight"].T + head["bias"]
+    np.testing.assert_allclose(logits, np.stack(model._outputs(rows)), atol=1e-10)
+    with pytest.raises(ValueError, match=r"^model: expected one with pooling=\"attention\""):
+        inspect.pooling_weights(seqrs.SequenceClassifier(epochs=0).fit(rows, ["a", "b", "a"]), rows)
+    other: Any = seqrs.SequenceTagger()
+    with pytest.raises(
+        TypeError, match=r"^model: expected a SequenceClassifier or a SequenceRegressor, got Seq"
+    ):
+        inspect.pooling_weights(other, rows)
+    with pytest.raises(RuntimeError, match="has learned nothing yet"):
+        inspect.pooling_weights(seqrs.SequenceClassifier(pooling="attention"), rows)
 
 
 # NaN

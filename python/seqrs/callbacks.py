@@ -86,13 +86,17 @@ class Checkpoint(Callback):
         self._written = time.monotonic()
 
 
-def check_callbacks(callbacks: Sequence[Callback]) -> None:
-    """Refuse what is no list of callbacks, before anything is trained."""
+def check_told(
+    callbacks: Sequence[Callback], path: str | os.PathLike[str] | None, name: str = "checkpoint"
+) -> None:
+    """Refuse what is no list of callbacks, and no path of a file to keep the model in, before anything is trained."""
     if not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks: expected a list of them, got {_check.describe(callbacks)}")
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks: expected objects of seqrs.callbacks.Callback, got {callback!r}")
+    if path is not None:
+        _check.path(name, path)
 
 
 def last_path(path: str | os.PathLike[str]) -> Path:

@@ -17,7 +17,8 @@ _VIEWS = {
     "norms": "length of the states after each step",
     "nan": "the first NaN or infinity",
     "activations": "what units of a language model do after each token",
-    "attention": "where each token of the translation of the first line was looked up",
+    "attention": "where each token of the translation of the first line was looked up; of a model with attention "
+    "for its pooling, how much it looks at each token of that line",
 }
 
 # Options that one view alone reads, with their defaults.
@@ -161,6 +162,16 @@ def _activations(model: Any, texts: list[str], options: argparse.Namespace) -> _
 def _attention(model: Any, texts: list[str], _: argparse.Namespace) -> _View:
     from seqrs import inspect
 
+    if not isinstance(model, seqrs.Translator):
+        (weights,), tokens = (
+            inspect.pooling_weights(model, texts[:1]),
+            model.reader.tokenizer.tokenize(texts[0]),
+        )
+        label = str(model.predict(texts[:1])[0])
+        return (
+            [{"token": token, "weight": float(of)} for token, of in zip(tokens, weights, strict=True)],
+            lambda path: inspect.attention_map([weights], tokens, [label]).figure.savefig(path),
+        )
     found = model.translate(texts[:1])[0][0]
     source = [f"{s} {token}" for s, token in enumerate(found.source_tokens)]
     rows = [
@@ -179,15 +190,18 @@ _VIEWERS: dict[str, Callable[[Any, list[str], argparse.Namespace], _View]] = {
     "activations": _activations,
     "attention": _attention,
 }
-# Views that one kind of model alone has.
-_ONLY = {"activations": "LanguageModel", "attention": "Translator"}
 
 
 def _documents(options: argparse.Namespace, model: Any) -> Sequence[str]:
     """Return what a model reads: the documents of a language model, lines for every other one."""
-    kind, needed = type(model).__name__, _ONLY.get(options.show)
-    if needed not in (None, kind):
-        raise ValueError(f"--show {options.show}: expected a {needed}, {options.model} is a {kind}")
+    kind, needed = type(model).__name__, ""
+    if options.show == "activations" and not isinstance(model, seqrs.LanguageModel):
+        needed = "a LanguageModel"
+    attends = isinstance(model, seqrs.Translator) or getattr(model, "pooling", None) == "attention"
+    if options.show == "attention" and not attends:
+        needed = 'a Translator, or a model with pooling="attention"'
+    if needed:
+        raise ValueError(f"--show {options.show}: expected {needed}, {options.model} is a {kind}")
     if isinstance(model, seqrs.LanguageModel):
         return documents(options.text, model.documents)
     if model.reader.tokenizer is None:

@@ -7,6 +7,7 @@
 `first_nan`         the first place where a NaN or an infinity appears
 `activations`       what single units do along a text, coloured, as a page of HTML
 `attention_map`     a picture of who attends to whom
+`pooling_weights`   which steps a model with ``pooling="attention"`` looks at
 =================== =====================================================================
 
 The first four take a recurrent layer of :mod:`seqrs.nn` with its input, or a fitted model with
@@ -37,6 +38,7 @@ A gradient that vanishes, in a plain layer, and one that does not:
 from seqrs.inspect.activations import Activations as Activations
 from seqrs.inspect.activations import activations as activations
 from seqrs.inspect.attention import attention_map as attention_map
+from seqrs.inspect.attention import pooling_weights as pooling_weights
 from seqrs.inspect.gates import GateStatistics as GateStatistics
 from seqrs.inspect.gates import gate_statistics as gate_statistics
 from seqrs.inspect.gradients import GradientByLag as GradientByLag
@@ -58,4 +60,5 @@ __all__ = [
     "gate_statistics",
     "gradient_by_lag",
     "hidden_norms",
+    "pooling_weights",
 ]

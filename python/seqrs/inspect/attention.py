@@ -1,15 +1,17 @@
-"""Who attends to whom."""
+"""Who attends to whom, and which steps a pooled model looks at."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from seqrs import _check
+from seqrs import _check, nn
 from seqrs.inspect._plot import new_axes
+from seqrs.inspect._reading import read
+from seqrs.models import SequenceClassifier, SequenceRegressor
 
-__all__ = ["attention_map"]
+__all__ = ["attention_map", "pooling_weights"]
 
 
 def attention_map(weights: ArrayLike, source: Sequence[str], target: Sequence[str], axes: Any = None) -> Any:
@@ -60,3 +62,57 @@ def attention_map(weights: ArrayLike, source: Sequence[str], target: Sequence[st
     axes.set_yticks(range(shape[0]), list(target))
     axes.xaxis.tick_top()
     return axes
+
+
+def pooling_weights(model: SequenceClassifier | SequenceRegressor, X: Any) -> list[NDArray[np.float64]]:
+    """Return how much a model with ``pooling="attention"`` looks at each step of sequences.
+
+    Parameters
+    ----------
+    model : SequenceClassifier or SequenceRegressor
+        A fitted one.
+    X : list of sequences
+        As ``predict`` takes them.
+
+    Returns
+    -------
+    list of ndarray of shape (T,)
+        a⟨t⟩ of :class:`seqrs.nn.Pool` for each sequence; they sum to 1. ``attention_map([weights], tokens,
+        ["label"])`` draws them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the model has another pooling, or the sequences are not like those of the training.
+    RuntimeError
+        If the model is not fitted.
+
+    Examples
+    --------
+    >>> import seqrs
+    >>> from seqrs import inspect
+    >>> X, y = ["a good film", "a bad film"] * 20, [1, 0] * 20
+    >>> model = seqrs.SequenceClassifier(pooling="attention", epochs=40, lr=0.02, random_state=0).fit(X, y)
+    >>> (weights,) = inspect.pooling_weights(model, ["a good film"])
+    >>> weights.shape, round(float(weights.sum()), 4)
+    ((3,), 1.0)
+    """
+    if not isinstance(model, SequenceClassifier | SequenceRegressor):
+        raise TypeError(
+            f"model: expected a SequenceClassifier or a SequenceRegressor, got {type(model).__name__}"
+        )
+    reading = read(model, X, None, None)
+    pools = [
+        i
+        for i, block in enumerate(model.network.blocks)
+        if isinstance(block, nn.Pool) and block.kind == "attention"
+    ]
+    if not pools:
+        raise ValueError(f'model: expected one with pooling="attention", got {model!r}')
+    (i,), weights = pools, model.state_dict()
+    y, _ = reading.layer(reading.x, lengths=reading.counts.sum(axis=1))
+    seen = np.tanh(y.astype(np.float64) @ weights[f"{i}.weight"].T + weights[f"{i}.bias"])
+    scores = np.where(reading.counts, seen @ weights[f"{i}.context"], -np.inf)
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return [row[counted] for row, counted in zip(shares, reading.counts, strict=True)]

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from seqrs import _check, _native
 from seqrs.batches import Batch, FileBatches, LineBatches
-from seqrs.callbacks import Callback, Checkpoint, Samples, check_callbacks, progress_display
+from seqrs.callbacks import Callback, Checkpoint, Samples, check_told, progress_display
 from seqrs.models.saved import reading
 from seqrs.models.saved_language_model import SavedLanguageModel
 from seqrs.models.scoring import mean_loss
@@ -129,9 +129,8 @@ class LanguageLearner(SavedLanguageModel):
             checkpoint, if there is one, is complete.
         """
         self._check_params()
-        _check_shown(sample_every, callbacks, progress)
-        if checkpoint is not None:
-            _check.path("checkpoint", checkpoint)
+        check_told(callbacks, checkpoint)
+        _check_shown(sample_every, progress)
         if patience is not None and not validation and not isinstance(validation, str):
             raise ValueError("patience: expected a validation text to wait for, got validation=None")
         seed = _check.seed(self.seed)
@@ -220,9 +219,8 @@ class LanguageLearner(SavedLanguageModel):
         OSError, DivergenceError, KeyboardInterrupt
             As :meth:`fit`.
         """
-        _check_shown(sample_every, callbacks, progress)
-        if output is not None:
-            _check.path("output", output)
+        check_told(callbacks, output, "output")
+        _check_shown(sample_every, progress)
         model, file, name = cls._from_checkpoint(checkpoint, device, tokenizer)
         if model._progress.finished:
             model.set_weights(best_weights(file) or {})
@@ -284,10 +282,9 @@ class LanguageLearner(SavedLanguageModel):
         return options.new_optimizer(self.network.num_parameters, self.network.dtype)
 
 
-def _check_shown(sample_every: int | None, callbacks: Sequence[Callback], progress: bool) -> None:
+def _check_shown(sample_every: int | None, progress: bool) -> None:
     if sample_every is not None:
         _check.integer("sample_every", sample_every, minimum=0)
-    check_callbacks(callbacks)
     _check.flag("progress", progress)
 
 

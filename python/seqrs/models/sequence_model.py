@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from seqrs import _check
 from seqrs._check import Floats
 from seqrs.batches import SequenceBatches, hold_out
-from seqrs.callbacks import Callback, Checkpoint, check_callbacks, progress_display
+from seqrs.callbacks import Callback, Checkpoint, check_told, progress_display
 from seqrs.models.examples import Examples, sample_weights, seed_of
 from seqrs.models.inputs import Reader, Sequence_
 from seqrs.models.saved import reading
@@ -91,7 +91,7 @@ class SequenceModel(SavedSequenceModel):
             checkpoint, if there is one, is complete.
         """
         self._check_params()
-        _check_told(checkpoint, callbacks)
+        check_told(callbacks, checkpoint)
         seed = seed_of(self.random_state)
         self._ready = False  # what follows replaces, piece by piece, what an earlier fit has learned
         reader, inputs = self._learn_reader(X, lengths)
@@ -167,7 +167,7 @@ class SequenceModel(SavedSequenceModel):
         >>> again.history == model.history
         True
         """
-        _check_told(output, callbacks, "output")
+        check_told(callbacks, output, "output")
         model, file, name = cls._from_checkpoint(checkpoint, device, tokenizer)
         if model._progress.finished:
             model.set_weights(best_weights(file) or {})
@@ -315,11 +315,3 @@ class SequenceModel(SavedSequenceModel):
             regressor_tags=RegressorTags() if kind == "regressor" else None,
             input_tags=InputTags(two_d_array=True, three_d_array=True, string=True),
         )
-
-
-def _check_told(
-    path: str | os.PathLike[str] | None, callbacks: Sequence[Callback], name: str = "checkpoint"
-) -> None:
-    check_callbacks(callbacks)
-    if path is not None:
-        _check.path(name, path)
