@@ -28,6 +28,7 @@ PATHS = {
         "avx512_vnni",
     },
 }
+PATHS["amx"] = PATHS["avx512bf16"] | {"amx_tile", "amx_bf16"}
 
 # Layers and models beside other libraries, their gradients, losses, searches. Beside the reference they
 # run on every instruction set in the core's own tests (backends.rs).
@@ -45,9 +46,9 @@ FILES = [
 ]
 # Those with products of rounded numbers.
 ROUNDED = ["language_model", "bfloat16", "attention"]
-# The code of one of these sets is that of the other but for products of rounded numbers (`Task::DOTS` in the core):
-# who has had all the files on one has had the rest of them on the other.
-SAME = {"avx512bf16": "avx512"}
+# The code of these sets is that of another but for products of rounded numbers (`Task::DOTS` and tiles in the core):
+# who has had all the files on one has had the rest of them on the others.
+SAME = {"avx512bf16": "avx512", "amx": "avx512"}
 
 
 def of_processor() -> list[str]:

@@ -44,7 +44,7 @@ def test_number_of_threads() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("SEQRS_CPU", "sse9", "portable, avx2, avx512, avx512bf16"),
+        ("SEQRS_CPU", "sse9", "portable, avx2, avx512, avx512bf16, amx"),
         ("SEQRS_NUM_THREADS", "0", "a number from 1 to 1024"),
         ("SEQRS_NUM_THREADS", "many", "a number from 1 to 1024"),
     ],

@@ -379,6 +379,6 @@ def gpu_reset() -> None:
 
 def get_num_threads() -> int: ...
 def cpu_features() -> dict[str, Any]:
-    """{"detected": [names], "path": "avx512" | "avx2" | "portable"}."""
+    """{"detected": [names], "path": one of them}."""
 
 version: str

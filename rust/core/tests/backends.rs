@@ -178,6 +178,11 @@ fn processor() -> Vec<&'static str> {
             names.push("avx512");
             if is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni") {
                 names.push("avx512bf16");
+                // By the kernel's word: the language does not know of it.
+                let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+                if ["amx_tile", "amx_bf16"].iter().all(|flag| flags.contains(flag)) {
+                    names.push("amx");
+                }
             }
         }
     }

@@ -142,6 +142,7 @@ impl<T: Elementary> Local<T> for AttentionPool<T> {
             let (dz, x) = (&part.scratch[op][0], &part.slots[self.input.slot]);
             Segment {
                 dz: dz.at(0),
+                unit: 1,
                 row: dz.stride,
                 block: lanes,
                 x: x.at(0),

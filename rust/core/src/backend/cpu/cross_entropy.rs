@@ -48,7 +48,15 @@ impl<T: Elementary> Linear<T> {
                     let (dz, x) = (&part.logits, &part.slots[self.input.slot]);
                     let (block, rows) = (self.isa.lanes::<T>(), count(part));
                     let x_rows = if rows == 0 { &[][..] } else { x.at(first) };
-                    Segment { dz: dz.data(), row: dz.stride, block, x: x_rows, stride: x.stride, rows }
+                    Segment {
+                        dz: dz.data(),
+                        unit: 1,
+                        row: dz.stride,
+                        block,
+                        x: x_rows,
+                        stride: x.stride,
+                        rows,
+                    }
                 };
                 self.gradients_of(crew, &parts.iter().map(of_part), run, gradient);
             }

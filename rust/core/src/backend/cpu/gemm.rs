@@ -49,9 +49,9 @@ impl<'a, T> Left<'a, T> {
         Self { data, blocks: run.len() / terms, terms, ..self }
     }
 
-    /// The transpose of `terms` rows `stride` apart: its row i is their column i.
-    pub(crate) fn columns(data: &'a [T], stride: usize, terms: usize) -> Self {
-        Self { data, at: Strides { row: 1, term: stride, block: 0 }, blocks: 1, terms }
+    /// The transpose of `terms` rows `stride` apart, their columns `row` apart: its row i is their column i.
+    pub(crate) fn columns(data: &'a [T], [row, stride]: [usize; 2], terms: usize) -> Self {
+        Self { data, at: Strides { row, term: stride, block: 0 }, blocks: 1, terms }
     }
 }
 
@@ -92,6 +92,16 @@ pub(crate) fn scattered_product<S: Sum, F: Factor<S>>(
 ) {
     if rows == 0 {
         return;
+    }
+    if isa.has_tiles() && F::TILES && a.blocks * a.terms > 0 {
+        debug_assert!(a.at.term == 1 && a.blocks == 1, "rows that lie together");
+        let none = [S::default(); 16];
+        let start = match start {
+            Start::Zero => Some((&none[..], 0)),
+            Start::There => None,
+            Start::Row(bias) => Some((bias, isa.lanes::<S::Lane>())),
+        };
+        return F::multiply_tiles(rows, a.data, a.at.row, a.terms, panel, start, c, [stride, apart]);
     }
     let most = isa.tile_rows(panel.vectors);
     isa.run(PanelProduct { most, rows, a, panel, start, c, stride, apart });

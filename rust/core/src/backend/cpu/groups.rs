@@ -10,8 +10,9 @@
 const NARROW: usize = 128;
 
 /// Rows a group should have at most: enough that a weight read once is used often, few enough
-/// that a batch makes work for several threads.
+/// that a batch makes work for several threads. Where products are made in tiles a group fills one.
 const MOST_ROWS: usize = 8;
+const MOST_ROWS_OF_TILES: usize = 16;
 
 /// Groups that pass through the steps of a layer together at most.
 pub(crate) const TOGETHER: usize = 4;
@@ -53,10 +54,12 @@ pub(crate) struct Group {
     pub(crate) reversed: Vec<u32>,
 }
 
-/// Into how many groups a batch is cut whose widest layer has `hidden` units.
-pub(crate) fn count(batch: usize, hidden: usize) -> usize {
+/// Into how many groups a batch is cut whose widest layer has `hidden` units; `tiles`: its products are made
+/// in tiles.
+pub(crate) fn count(batch: usize, hidden: usize, tiles: bool) -> usize {
     let alone = if hidden <= NARROW { 3 } else { MOST_ROWS / 2 };
-    batch.div_ceil(MOST_ROWS).next_power_of_two().max(if batch > alone { 2 } else { 1 })
+    let most = if tiles { MOST_ROWS_OF_TILES } else { MOST_ROWS };
+    batch.div_ceil(most).next_power_of_two().max(if batch > alone { 2 } else { 1 })
 }
 
 /// The sizes of `count` groups of a batch.
@@ -157,10 +160,12 @@ mod tests {
     #[test]
     fn every_row_lands_once() {
         for batch in 0..100 {
-            for hidden in [NARROW, NARROW + 1] {
-                let sizes: Vec<_> = sizes(batch, count(batch, hidden)).collect();
+            for (hidden, tiles, most) in
+                [(NARROW, false, 8), (NARROW + 1, false, 8), (NARROW, true, 16), (NARROW + 1, true, 16)]
+            {
+                let sizes: Vec<_> = sizes(batch, count(batch, hidden, tiles)).collect();
                 assert_eq!(sizes.iter().sum::<usize>(), batch);
-                assert!(sizes.iter().all(|&n| n > 0 && n <= MOST_ROWS));
+                assert!(sizes.iter().all(|&n| n > 0 && n <= most));
             }
         }
     }

@@ -124,6 +124,7 @@ impl<T: Elementary> Linear<T> {
             let block = isa.lanes::<T>();
             Segment {
                 dz: dy.at(0),
+                unit: 1,
                 row: dy.stride,
                 block,
                 x: x.at(0),

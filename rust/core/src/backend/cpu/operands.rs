@@ -1,9 +1,9 @@
 //! What weight gradients multiply, made ready once for all jobs that read it: in strips of columns, each of
-//! which lies in one piece, or rounded to bfloat16.
+//! which lies in one piece, and rounded to bfloat16.
 
 use super::math::Elementary;
 use super::panels::MOST_VECTORS;
-use super::rounding::round_columns;
+use super::rounding::{round_columns, round_turned};
 use super::scratch::{Buffer, padded};
 use super::segments::{Segment, Segments};
 use super::simd::{Isa, Pair, Panel};
@@ -17,8 +17,6 @@ const LEAST_ROWS: usize = 512;
 const SMALL: usize = 1 << 20;
 /// Pairs of rows at once: what all jobs read of them stays in the last cache.
 const PAIRS_AT_ONCE: usize = 1024;
-/// Pairs of rows of the operand in one job.
-const PAIRS_A_JOB: usize = 64;
 
 /// Room for some rows of gradients and of what they multiply.
 #[derive(Default)]
@@ -83,9 +81,10 @@ impl<T: Elementary> Operands<T> {
         Some((these, rows, Some(Strips { data, rows, lanes })))
     }
 
-    /// As many pairs as there is room for, from pair `first` of the segments on, as one segment whose rows
-    /// are pairs; none where there are no more. Each segment begins a pair. Gradients are `blocks` blocks of
-    /// `units` numbers a row, the operand has `terms`.
+    /// As many pairs of rows as there is room for, from pair `first` of the segments on: the gradients as one
+    /// segment whose rows are pairs, those of a unit side by side, and the operand in strips; none where there
+    /// are no more. Each segment begins a pair. Gradients are `blocks` blocks of `units` numbers a row, the
+    /// operand has `terms`.
     pub(super) fn round<'a>(
         &mut self,
         crew: Crew,
@@ -93,30 +92,33 @@ impl<T: Elementary> Operands<T> {
         segments: &impl Segments<'a, T>,
         [blocks, units, terms]: [usize; 3],
         first: usize,
-    ) -> Option<Segment<'_, Pair>> {
+    ) -> Option<(Segment<'_, Pair>, Strips<'_, Pair>)> {
         let all: usize = segments.clone().map(|segment| segment.rows.div_ceil(2)).sum();
         let pairs = all.saturating_sub(first).min(PAIRS_AT_ONCE);
         if pairs == 0 {
             return None;
         }
         let lanes = isa.lanes::<T>();
-        let (width, stride) = (terms.next_multiple_of(lanes), padded(terms, lanes));
-        let block = pairs * units;
+        let (full, width) = (terms.next_multiple_of(lanes), MOST_VECTORS * lanes);
+        let unit = padded(pairs, lanes);
+        let block = units * unit;
         let dz = room(&mut self.dz, blocks * block);
-        let x = room(&mut self.x, pairs * stride);
+        let x = room(&mut self.x, pairs * full.next_multiple_of(width));
         crew.chunks(dz, block, |block, to| {
             for (at, rows) in cut::<_, 2>(segments, first, pairs) {
                 let dz = &rows.dz[block * rows.block..];
-                round_columns(isa, [rows.rows, units, rows.row], dz, &mut to[at * units..], units);
+                round_turned(isa, [rows.rows, units, rows.row], dz, &mut to[at..], unit);
             }
         });
-        crew.chunks(x, PAIRS_A_JOB * stride, |job, to| {
-            for (at, rows) in cut::<_, 2>(segments, first + job * PAIRS_A_JOB, to.len() / stride) {
-                let shape = [rows.rows, width, rows.stride];
-                round_columns(isa, shape, rows.x, &mut to[at * stride..], stride);
+        crew.chunks(x, pairs * width, |strip, to| {
+            let column = strip * width;
+            for (at, rows) in cut::<_, 2>(segments, first, pairs) {
+                let shape = [rows.rows, width.min(full - column), rows.stride];
+                round_columns(isa, shape, &rows.x[column..], &mut to[at * width..], width);
             }
         });
-        Some(Segment { dz: &self.dz, row: units, block, x: &self.x, stride, rows: pairs })
+        let dz = Segment { dz: &*dz, unit, row: 1, block, x: &[], stride: 0, rows: pairs };
+        Some((dz, Strips { data: x, rows: pairs, lanes }))
     }
 }
 

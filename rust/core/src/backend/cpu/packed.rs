@@ -336,7 +336,7 @@ mod tests {
         let start: Vec<T> = (0..rows * stride).map(|i| T::from_f64((i % 5) as f64)).collect();
         let before = Array2::from_shape_fn((rows, stride), |(i, j)| ((i * stride + j) % 5) as f64);
         let want = a.dot(b) + before.slice(s![.., ..columns]);
-        let lefts = [Left::rows(&left, terms, terms), Left::columns(&turned, rows, terms)];
+        let lefts = [Left::rows(&left, terms, terms), Left::columns(&turned, [1, rows], terms)];
         for from in lefts.into_iter().take(1 + usize::from(turn)) {
             let mut c = start.clone();
             product(from, &mut c);
@@ -370,8 +370,8 @@ mod tests {
     #[test]
     fn products_equal_the_oracle_on_every_instruction_set() {
         for isa in Isa::available() {
-            for rows in [1, 2, 3, 4, 5, 6, 7, 12, 13, 50] {
-                for terms in [1, 2, 3, 15, 16, 17, 64, 127, 513] {
+            for rows in [1, 2, 3, 4, 5, 6, 7, 12, 13, 16, 17, 31, 33, 50] {
+                for terms in [1, 2, 3, 15, 16, 17, 31, 33, 64, 127, 513] {
                     for columns in [1, 7, 16, 17, 64, 65, 130] {
                         for precision in [Precision::Full, Precision::Bfloat16] {
                             both_ways::<f32>(isa, precision, rows, terms, columns);

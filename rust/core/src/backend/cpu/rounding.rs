@@ -2,7 +2,7 @@
 
 use super::gemm::Left;
 use super::math::Elementary;
-use super::simd::{Isa, Pair, Task};
+use super::simd::{Isa, Pack, Pair, Task};
 
 /// A matrix rounded, row by row in `room`: its neighbouring terms are pairs.
 pub(super) fn round<'a, T: Elementary>(
@@ -93,6 +93,53 @@ impl<T: Elementary> Task<T> for RoundColumns<'_, T> {
             } else {
                 for (to, &first) in to.iter_mut().zip(first) {
                     *to = Pair::zip::<T, L, OPS>(first, [T::ZERO; L]);
+                }
+            }
+        }
+    }
+}
+
+/// The same, and turned: the pairs of a column lie side by side, in rows `to_stride` apart.
+pub(super) fn round_turned<T: Elementary>(
+    isa: Isa,
+    [rows, width, stride]: [usize; 3],
+    from: &[T],
+    to: &mut [Pair],
+    to_stride: usize,
+) {
+    isa.run(RoundTurned { rows, width, stride, from, to, to_stride });
+}
+
+struct RoundTurned<'a, T> {
+    rows: usize,
+    width: usize,
+    stride: usize,
+    from: &'a [T],
+    to: &'a mut [Pair],
+    to_stride: usize,
+}
+
+impl<T: Elementary> Task<T> for RoundTurned<'_, T> {
+    const DOTS: bool = true;
+    type Out = ();
+    #[inline(always)]
+    fn run<const L: usize, const OPS: u8>(self) {
+        let pairs = self.rows.div_ceil(2);
+        for first in (0..pairs).step_by(L) {
+            let count = L.min(pairs - first);
+            for column in (0..self.width).step_by(L) {
+                let row = |row: usize| Pack::<T, L>::load(&self.from[row * self.stride + column..]).0;
+                let mut square = [[Pair::default(); L]; L];
+                for (number, line) in (first..first + count).zip(&mut square) {
+                    let second = if 2 * number + 1 < self.rows { row(2 * number + 1) } else { [T::ZERO; L] };
+                    *line = Pair::zip::<T, L, OPS>(row(2 * number), second);
+                }
+                for (l, line) in Pair::turn::<L, OPS>(square).into_iter().enumerate() {
+                    let to = &mut self.to[(column + l) * self.to_stride + first..][..count];
+                    match to.first_chunk_mut() {
+                        Some(to) => *to = line,
+                        None => to.copy_from_slice(&line[..count]),
+                    }
                 }
             }
         }

@@ -3,8 +3,9 @@
 /// Some rows of gradients and of what they multiply.
 #[derive(Clone, Copy)]
 pub(super) struct Segment<'a, T> {
-    /// Gradients: unit u of slot s of row r at `u / L * block + s * L + u % L + r * row`.
+    /// Gradients: unit u of slot s of row r at `u / L * block + (s * L + u % L) * unit + r * row`.
     pub(super) dz: &'a [T],
+    pub(super) unit: usize,
     pub(super) row: usize,
     pub(super) block: usize,
     /// The operand, rows `stride` apart.

@@ -69,9 +69,10 @@ impl Target<'_> {
         let mut operands = operands.lock().unwrap_or_else(PoisonError::into_inner);
         if self.precision == Precision::Bfloat16 {
             let (blocks, units) = (self.hidden.div_ceil(self.lanes), self.units());
-            while let Some(piece) = operands.round(crew, self.isa, segments, [blocks, units, terms], done) {
+            let shape = [blocks, units, terms];
+            while let Some((piece, strips)) = operands.round(crew, self.isa, segments, shape, done) {
                 done += piece.rows;
-                self.add_outer(crew, &once(piece), None, terms, gradient);
+                self.add_outer(crew, &once(piece), Some(&strips), terms, gradient);
             }
             return;
         }
@@ -90,12 +91,12 @@ impl Target<'_> {
         terms: usize,
         gradient: &mut [T],
     ) {
+        let (lanes, width) = (self.lanes, MOST_VECTORS * self.lanes);
         self.cut(crew, gradient, terms, |block, mut gates| {
-            for first_column in (0..terms).step_by(MOST_VECTORS * self.lanes) {
-                let columns = (terms - first_column).min(MOST_VECTORS * self.lanes);
-                let vectors = columns.div_ceil(self.lanes);
-                let width = vectors * self.lanes;
-                let mut sums = Aligned([[T::ZERO; TILE]; MOST_GATES]);
+            for first_column in (0..terms).step_by(width) {
+                let columns = (terms - first_column).min(width);
+                let vectors = columns.div_ceil(lanes);
+                let mut sums = Aligned([T::ZERO; MOST_GATES * TILE]);
                 let mut before = 0;
                 for segment in segments.clone() {
                     for first in (0..segment.rows).step_by(ROWS_AT_ONCE) {
@@ -105,21 +106,27 @@ impl Target<'_> {
                             Some(strips) => strips.panel(first_column, before + first, count),
                             None => {
                                 let data = &segment.x[first * segment.stride + first_column..];
-                                Panel { data, stride: segment.stride, vectors, apart: self.lanes, ahead: &[] }
+                                Panel { data, stride: segment.stride, vectors, apart: lanes, ahead: &[] }
                             }
                         };
                         let (next, of) = (x.ahead, self.slots.len());
                         x.vectors = vectors;
-                        for (gate, (sum, slot)) in sums.0.iter_mut().zip(self.slots).enumerate() {
-                            x.ahead = &next[gate * next.len() / of..(gate + 1) * next.len() / of];
-                            let dz = Left::columns(&dz[slot * self.lanes..], segment.row, count);
-                            panel_product(self.isa, self.lanes, dz, x, Start::There, sum, width);
+                        // Gates that lie side by side are the rows of one product.
+                        let mut gate = 0;
+                        for slots in self.slots.chunk_by(|slot, next| slot + 1 == *next) {
+                            let gates = gate..gate + slots.len();
+                            x.ahead = &next[gates.start * next.len() / of..gates.end * next.len() / of];
+                            let data = &dz[slots[0] * lanes * segment.unit..];
+                            let dz = Left::columns(data, [segment.unit, segment.row], count);
+                            let sums = &mut sums.0[gate * lanes * width..];
+                            panel_product(self.isa, gates.len() * lanes, dz, x, Start::There, sums, width);
+                            gate = gates.end;
                         }
                     }
                     before += segment.rows;
                 }
-                for (gradient, sum) in gates.iter_mut().zip(&sums.0) {
-                    for (row, sum) in gradient.chunks_exact_mut(terms).zip(sum.chunks_exact(width)) {
+                for (gradient, sums) in gates.iter_mut().zip(sums.0.chunks_exact(lanes * width)) {
+                    for (row, sum) in gradient.chunks_exact_mut(terms).zip(sums.chunks_exact(width)) {
                         add(&mut row[first_column..][..columns], sum);
                     }
                 }
@@ -214,15 +221,20 @@ mod tests {
                 let data = rows.map(|rows| (numbers(rows, blocks * rows * line), numbers(1, rows * stride)));
                 let segments = rows.iter().zip(&data).map(|(&rows, (dz, x))| Segment {
                     dz,
+                    unit: 1,
                     row: line,
                     block: rows * line,
                     x,
                     stride,
                     rows,
                 });
-                let target = Target { isa, precision: Precision::Full, lanes, hidden, slots: &slots };
-                let mut got = vec![0.0; slots.len() * hidden * terms];
-                target.outer(Crew::ALONE, &segments, terms, &mut got, &Mutex::default());
+                let of = |precision| {
+                    let target = Target { isa, precision, lanes, hidden, slots: &slots };
+                    let mut got = vec![0.0; slots.len() * hidden * terms];
+                    target.outer(Crew::ALONE, &segments, terms, &mut got, &Mutex::default());
+                    got
+                };
+                let both = [Precision::Full, Precision::Bfloat16].map(of);
                 for (gate, slot) in slots.iter().enumerate() {
                     for (unit, column) in [(0, 0), (7, 63), (18, 64), (15, terms - 1), (16, 5)] {
                         let of_segment = |segment: Segment<'_, f32>| -> f32 {
@@ -232,8 +244,8 @@ mod tests {
                             (0..segment.rows).map(product).sum()
                         };
                         let want: f32 = segments.clone().map(of_segment).sum();
-                        let got = got[(gate * hidden + unit) * terms + column];
-                        assert_eq!(got, want, "{rows:?} rows, unit {unit}, column {column}");
+                        let got = [0, 1].map(|i: usize| both[i][(gate * hidden + unit) * terms + column]);
+                        assert_eq!(got, [want; 2], "{isa:?} {rows:?} rows, unit {unit}, column {column}");
                     }
                 }
             }

@@ -255,7 +255,7 @@ impl<T: Elementary> Scan<T> {
                 part.group.runs.iter().map(move |run| {
                     let from = if when == When::Before { run.prev } else { lead + run.row };
                     let (dz, x, stride) = (d.at(run.row), &h.data()[from * h.stride..], h.stride);
-                    Segment { dz, row: d.stride, block: self.lanes, x, stride, rows: run.len }
+                    Segment { dz, unit: 1, row: d.stride, block: self.lanes, x, stride, rows: run.len }
                 })
             });
             target.outer(crew, &segments, attend.width, &mut gradient[parameters.range(id)], run.operands);
@@ -264,7 +264,7 @@ impl<T: Elementary> Scan<T> {
             let segments = parts.iter().map(|part| {
                 let (d, x) = (&part.memory.d_keys, &part.memory.own.values);
                 let (row, stride, rows) = (d.stride, x.stride, part.memory.len());
-                Segment { dz: d.at(0), row, block: self.lanes, x: x.at(0), stride, rows }
+                Segment { dz: d.at(0), unit: 1, row, block: self.lanes, x: x.at(0), stride, rows }
             });
             target.outer(crew, &segments, memory, &mut gradient[parameters.range(id)], run.operands);
         }

@@ -81,7 +81,7 @@ impl<T: Elementary> Scan<T> {
                 let part: &Part<T> = part;
                 let (dy, x) = (&part.tapes[self.tape].d_new, &part.tapes[self.tape].wide);
                 let (row, stride, rows) = (dy.stride, x.stride, part.group.len);
-                Segment { dz: dy.at(0), row, block: self.lanes, x: x.at(0), stride, rows }
+                Segment { dz: dy.at(0), unit: 1, row, block: self.lanes, x: x.at(0), stride, rows }
             };
             let segments = parts.iter().map(of_part);
             let target = Linear::<T>::target(self.isa, self.precision, self.recurrence.width);
@@ -155,7 +155,7 @@ impl<T: Elementary> Scan<T> {
         let of_table = table.map(|table| {
             let dz = if products { self.product_gradients(table) } else { &table.z };
             let (block, x, stride) = (table.capacity * line, table.x.data(), table.x.stride);
-            Segment { dz, row: line, block, x, stride, rows: table.len }
+            Segment { dz, unit: 1, row: line, block, x, stride, rows: table.len }
         });
         let of_part = move |part: &'a Part<T>| {
             let (x, tape) = (&part.slots[self.input.slot], &part.tapes[self.tape]);
@@ -182,7 +182,7 @@ impl<T: Elementary> Scan<T> {
             part.group.runs.iter().map(move |run| {
                 let first = if operand == Operand::ResetH { run.row } else { run.prev };
                 let (dz, x) = (&dz[run.row * line..], &source.data()[first * stride..]);
-                Segment { dz, row: line, block, x, stride, rows: run.len }
+                Segment { dz, unit: 1, row: line, block, x, stride, rows: run.len }
             })
         })
     }
@@ -205,5 +205,5 @@ pub(super) fn whole<'a, T>(
     x: &'a [T],
     stride: usize,
 ) -> Segment<'a, T> {
-    Segment { dz, row: line, block: rows * line, x, stride, rows }
+    Segment { dz, unit: 1, row: line, block: rows * line, x, stride, rows }
 }

@@ -1,9 +1,13 @@
 //! The innermost loop of every product, and what it multiplies.
 
 use super::ops;
+#[cfg(target_arch = "x86_64")]
+use super::tiles;
 use crate::float::Float;
 use std::array::from_fn;
 use std::mem::transmute_copy;
+#[cfg(target_arch = "x86_64")]
+use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 /// What a product sums.
 pub(crate) trait Sum: Copy + Default + Send + Sync + 'static {
@@ -17,10 +21,27 @@ impl<T: Float> Sum for T {
 
 /// What a product multiplies, to sums of `S`.
 pub(crate) trait Factor<S: Sum>: Copy + Default + Send + Sync + 'static {
-    /// Whether an instruction set's dot products are of use.
+    /// Whether an instruction set's dot products are of use, and whether its tiles are.
     const DOTS: bool = false;
+    const TILES: bool = false;
     /// `sum + self · line`, lane by lane. `OPS`, one of [`ops`], is what the caller is compiled for.
     fn multiply_add<const L: usize, const OPS: u8>(self, line: [Self; L], sum: [S; L]) -> [S; L];
+
+    /// `c[r][v] ← start + Σ a(r, k) · b[k][v]` on an instruction set that has tiles: `rows` rows of `a`, `row`
+    /// factors apart; of `c` they are `stride` apart, and their registers `apart`. All start from one line, with
+    /// registers so far apart, or from what is there.
+    fn multiply_tiles(
+        _rows: usize,
+        _a: &[Self],
+        _row: usize,
+        _terms: usize,
+        _b: Panel<'_, Self>,
+        _start: Option<(&[S], usize)>,
+        _c: &mut [S],
+        [_stride, _apart]: [usize; 2],
+    ) {
+        unreachable!("factors without tiles");
+    }
 }
 
 impl<T: Float> Factor<T> for T {
@@ -81,6 +102,36 @@ impl Pair {
         from_fn(|l| Self::new(number(2 * l), number(2 * l + 1)))
     }
 
+    /// A square turned: its rows become its columns.
+    #[inline(always)]
+    pub(crate) fn turn<const L: usize, const OPS: u8>(square: [[Self; L]; L]) -> [[Self; L]; L] {
+        #[cfg(target_arch = "x86_64")]
+        if OPS >= ops::DOTS && L == 16 {
+            use std::arch::x86_64::{__m512i, _mm512_permutex2var_epi32};
+            // The first or the second halves of two rows, number by number in turns.
+            const DEALT: [[u32; 16]; 2] = {
+                let (mut dealt, mut l) = ([[0; 16]; 2], 0);
+                while l < 16 {
+                    let at = (l / 2 + 16 * (l % 2)) as u32;
+                    (dealt[0][l], dealt[1][l]) = (at, 8 + at);
+                    l += 1;
+                }
+                dealt
+            };
+            // SAFETY: as in `multiply_add` below.
+            return unsafe {
+                let dealt: [__m512i; 2] = transmute_copy(&DEALT);
+                let mut rows: [__m512i; 16] = transmute_copy(&square);
+                // As often as sixteen can be halved.
+                for _ in 0..4 {
+                    rows = from_fn(|i| _mm512_permutex2var_epi32(rows[i / 2], dealt[i % 2], rows[i / 2 + 8]));
+                }
+                transmute_copy(&rows)
+            };
+        }
+        from_fn(|i| from_fn(|l| square[l][i]))
+    }
+
     /// The first and the second number.
     #[inline(always)]
     pub(crate) fn parts(self) -> [f32; 2] {
@@ -99,6 +150,7 @@ fn bfloat16<T: Float>(x: T) -> u32 {
 
 impl<T: Float> Factor<T> for Pair {
     const DOTS: bool = true;
+    const TILES: bool = cfg!(target_arch = "x86_64") && size_of::<T>() == 4;
     #[inline(always)]
     fn multiply_add<const L: usize, const OPS: u8>(self, line: [Self; L], sum: [T; L]) -> [T; L] {
         #[cfg(target_arch = "x86_64")]
@@ -119,6 +171,26 @@ impl<T: Float> Factor<T> for Pair {
             let sum = second_a.multiply_add::<1, OPS>([second_b], [sum[l]]);
             a.multiply_add::<1, OPS>([b], sum)[0]
         })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn multiply_tiles(
+        rows: usize,
+        a: &[Self],
+        row: usize,
+        terms: usize,
+        b: Panel<'_, Self>,
+        start: Option<(&[T], usize)>,
+        c: &mut [T],
+        at: [usize; 2],
+    ) {
+        assert!(<Self as Factor<T>>::TILES);
+        // SAFETY: as the assertion says, T has four bytes: it is f32.
+        let (start, c) = unsafe {
+            let start = start.map(|(line, apart)| (from_raw_parts(line.as_ptr().cast(), line.len()), apart));
+            (start, from_raw_parts_mut(c.as_mut_ptr().cast(), c.len()))
+        };
+        tiles::multiply_add(rows, a, row, terms, b, start, c, at);
     }
 }
 

@@ -7,6 +7,8 @@
 
 mod factor;
 mod pack;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub(crate) use factor::{Factor, Pair, Panel, Quad, Strides, Sum, multiply};
 pub(crate) use pack::Pack;
@@ -30,9 +32,11 @@ enum Set {
     Avx512,
     /// The same with dot products of bfloat16 (BF16) and of bytes (VNNI).
     Avx512Dot,
+    /// The same with products of bfloat16 in tiles (AMX).
+    Amx,
 }
 
-const SETS: [Set; 4] = [Set::Portable, Set::Avx2, Set::Avx512, Set::Avx512Dot];
+const SETS: [Set; 5] = [Set::Portable, Set::Avx2, Set::Avx512, Set::Avx512Dot, Set::Amx];
 
 /// What an instruction set does in one instruction, as the `OPS` of a [`Task`].
 pub(crate) mod ops {
@@ -69,6 +73,9 @@ impl Isa {
                     all.push(Self(Set::Avx512));
                     if is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni") {
                         all.push(Self(Set::Avx512Dot));
+                        if tiles::usable() {
+                            all.push(Self(Set::Amx));
+                        }
                     }
                 }
             }
@@ -99,6 +106,7 @@ impl Isa {
             Set::Avx2 => "avx2",
             Set::Avx512 => "avx512",
             Set::Avx512Dot => "avx512bf16",
+            Set::Amx => "amx",
         }
     }
 
@@ -107,7 +115,7 @@ impl Isa {
         let bytes = match self.0 {
             Set::Portable => 16,
             Set::Avx2 => 32,
-            Set::Avx512 | Set::Avx512Dot => 64,
+            Set::Avx512 | Set::Avx512Dot | Set::Amx => 64,
         };
         bytes / size_of::<T>()
     }
@@ -118,9 +126,14 @@ impl Isa {
         let rows = match self.0 {
             Set::Portable => [6, 4, 2, 2],
             Set::Avx2 => [8, 6, 3, 3],
-            Set::Avx512 | Set::Avx512Dot => [8, 8, 8, 6],
+            Set::Avx512 | Set::Avx512Dot | Set::Amx => [8, 8, 8, 6],
         };
         rows[vectors - 1]
+    }
+
+    /// Whether it multiplies bfloat16 in tiles, of whose rows there should be many.
+    pub(crate) fn has_tiles(self) -> bool {
+        self.0 == Set::Amx
     }
 
     /// Runs a task compiled for this instruction set.
@@ -135,11 +148,11 @@ impl Isa {
             // only what `available` yields.
             Set::Avx2 => unsafe { x86::avx2(task) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the same holds for Avx512Dot and every feature the function enables.
-            Set::Avx512Dot if K::DOTS => unsafe { x86::avx512_dot(task) },
+            // SAFETY: the same holds for Avx512Dot and every feature the function enables; Amx has them too.
+            Set::Avx512Dot | Set::Amx if K::DOTS => unsafe { x86::avx512_dot(task) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the same holds for Avx512, whose features Avx512Dot has too.
-            Set::Avx512 | Set::Avx512Dot => unsafe { x86::avx512(task) },
+            // SAFETY: the same holds for Avx512, whose features the other two have too.
+            Set::Avx512 | Set::Avx512Dot | Set::Amx => unsafe { x86::avx512(task) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => unreachable!("{} is never detected on this target", self.name()),
         }

@@ -18,7 +18,7 @@ use super::scratch::Rows;
 use super::table::Table;
 use super::threads::enter;
 use super::tokens::Distinct;
-use crate::backend::{Quantity, mean_loss};
+use crate::backend::{Precision, Quantity, mean_loss};
 use crate::error::Result;
 use crate::program::{Counted, DropoutKey, Slot};
 use crate::shape::Shape;
@@ -89,7 +89,8 @@ impl<T: Elementary> Work<T> {
             operands: Mutex::default(),
         };
         let hidden = cpu.scans().map(|scan| scan.recurrence.hidden).max().unwrap_or(0);
-        for batch in sizes(shape.batch, count(shape.batch, hidden)) {
+        let tiles = cpu.isa.has_tiles() && cpu.precision == Precision::Bfloat16;
+        for batch in sizes(shape.batch, count(shape.batch, hidden, tiles)) {
             let rows = batch * shape.steps;
             let slot = |(id, slot): (usize, &Slot)| match *slot {
                 _ if cpu.head().is_some_and(|head| head.out == id) => Rows::default(),
