@@ -1,5 +1,6 @@
 //! The processor's own limit: how many multiply-adds it can do when nothing else holds it back, in float32
-//! and, where it has the instructions, as dot products of pairs of bfloat16 and of fours of int8.
+//! and, where it has the instructions, as dot products of pairs of bfloat16 (or tiles of them) and of fours of
+//! int8.
 //!
 //! Speeds in `bench/` are given as a fraction of this. Arguments are thread counts; each gives one line
 //! for every kind of number, the best of nine tries (other programs can only lower it), a multiply-add
@@ -93,6 +94,65 @@ fn pairs_avx512(factor: f32, term: f32) -> f32 {
     _mm512_reduce_add_ps(sums.into_iter().fold(term, |a, b| _mm512_add_ps(a, b)))
 }
 
+/// Products of tiles of bfloat16, 16 x 32 by 32 x 16 numbers, all 0: four sums, as many as a kernel holds.
+#[cfg(target_arch = "x86_64")]
+fn tiles_amx(_factor: f32, term: f32) -> f32 {
+    // Eight tiles of 16 rows of 64 bytes.
+    let mut shape = [0_u8; 64];
+    shape[0] = 1;
+    for tile in 0..8 {
+        shape[16 + 2 * tile] = 64;
+        shape[48 + tile] = 16;
+    }
+    // SAFETY: it is called where `has_amx` says that the processor and the system have tiles; it reads `shape`
+    // and leaves the tiles unused.
+    unsafe {
+        std::arch::asm!(
+            "ldtilecfg [{shape}]",
+            "2:",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "dec {steps}",
+            "jnz 2b",
+            "tilerelease",
+            shape = in(reg) shape.as_ptr(),
+            steps = inout(reg) STEPS * CHAINS / 4 => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack, readonly)
+        );
+    }
+    term
+}
+
+/// Whether the processor has tiles of bfloat16, and Linux lets this process use them.
+#[cfg(target_arch = "x86_64")]
+#[allow(unused_unsafe)]
+fn has_amx() -> bool {
+    const BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
+    // SAFETY: every processor of this target has the instruction.
+    let word = unsafe { std::arch::x86_64::__cpuid_count(7, 0).edx };
+    if !cfg!(target_os = "linux") || word & BF16_AND_TILE != BF16_AND_TILE {
+        return false;
+    }
+    let result: isize;
+    // SAFETY: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA), which touches no memory of this process.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") 158_isize => result,
+            in("rdi") 0x1023,
+            in("rsi") 18,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack)
+        );
+    }
+    result == 0
+}
+
 /// Dot products of 16 fours of int8, added to 16 integers.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
@@ -126,7 +186,9 @@ fn paths() -> Vec<Path> {
             // SAFETY: the processor has AVX-512F, as just asked.
             let run = |factor, term| unsafe { chains_avx512(factor, term) };
             let mut paths = vec![Path { name: "float32 avx512", lanes: 16, run }];
-            if is_x86_feature_detected!("avx512bf16") {
+            if has_amx() {
+                paths.push(Path { name: "bfloat16 amx", lanes: 16 * 16 * 32, run: tiles_amx });
+            } else if is_x86_feature_detected!("avx512bf16") {
                 // SAFETY: and it has the products of bfloat16.
                 let run = |factor, term| unsafe { pairs_avx512(factor, term) };
                 paths.push(Path { name: "bfloat16 avx512", lanes: 32, run });
