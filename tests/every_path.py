@@ -46,8 +46,8 @@ FILES = [
 ]
 # Those with products of rounded numbers.
 ROUNDED = ["language_model", "bfloat16", "attention"]
-# The code of these sets is that of another but for products of rounded numbers (`Task::DOTS` and tiles in the core):
-# who has had all the files on one has had the rest of them on the others.
+# The code of these sets is that of another but for products of rounded numbers (`Task::DOTS` and tiles in the
+# core): who has had all the files on one has had the rest of them on the others.
 SAME = {"avx512bf16": "avx512", "amx": "avx512"}
 
 

@@ -20,7 +20,7 @@ class BlockOptions(TypedDict, total=False):
     dtype : {"float32", "float64", "bfloat16"}, default "float32"
         Of the weights and of all arrays, in and out. With ``"bfloat16"`` these are float32 (the
         attribute `dtype` says so, `compute_dtype` says ``"bfloat16"``), and products alone are made of
-        numbers rounded to 8 bits: two to three times as fast on processors with such products (see
+        numbers rounded to 8 bits: faster on processors with such products (``"amx"`` or ``"avx512bf16"`` in
         :func:`seqrs.cpu_features`), no faster on others, and with a loss that is seldom different in
         its third digit. Weights, sums, states and the optimizer keep float32.
     device : {"cpu", "gpu", "reference", "auto"}, default "cpu"
