@@ -143,7 +143,8 @@ def spoken(folder: Path) -> Iterator[Split]:
             digit, _, number = name.removesuffix(".wav").split("/")[-1].split("_")
             with wave.open(io.BytesIO(archive.read(name))) as sound:
                 samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2") / 2**15
-                X.append(features.standardize(features.log_mel(samples, sound.getframerate())))
+                energy = features.standardize(features.log_mel(samples, sound.getframerate()))
+                X.append(np.hstack([energy, features.standardize(features.deltas(energy))]))
             y.append(digit)
             held.append(number in ("5", "6"))  # of each speaker and digit, a tenth
     yield chosen(X, y, held)
@@ -290,7 +291,7 @@ RECIPES = {
         0.96,
         {
             **BIDIRECTIONAL,
-            "hidden_size": 64,
+            "hidden_size": 96,
             "pooling": "max+mean",
             "dropout": 0.3,
             "noise": 0.2,
