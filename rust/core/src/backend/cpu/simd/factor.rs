@@ -1,13 +1,9 @@
 //! The innermost loop of every product, and what it multiplies.
 
 use super::ops;
-#[cfg(target_arch = "x86_64")]
-use super::tiles;
 use crate::float::Float;
 use std::array::from_fn;
 use std::mem::transmute_copy;
-#[cfg(target_arch = "x86_64")]
-use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 /// What a product sums.
 pub(crate) trait Sum: Copy + Default + Send + Sync + 'static {
@@ -48,149 +44,6 @@ impl<T: Float> Factor<T> for T {
     #[inline(always)]
     fn multiply_add<const L: usize, const OPS: u8>(self, line: [T; L], sum: [T; L]) -> [T; L] {
         from_fn(|l| if OPS >= ops::FUSED { self.mul_add(line[l], sum[l]) } else { sum[l] + self * line[l] })
-    }
-}
-
-/// Two bfloat16 side by side, the first in the low half: two terms of a sum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub(crate) struct Pair(u32);
-
-impl Pair {
-    /// Two numbers, rounded.
-    #[inline(always)]
-    pub(crate) fn new<T: Float>(first: T, second: T) -> Self {
-        Self(bfloat16(first) | bfloat16(second) << 16)
-    }
-
-    /// Two registers of numbers, lane by lane.
-    #[inline(always)]
-    pub(crate) fn zip<T: Float, const L: usize, const OPS: u8>(first: [T; L], second: [T; L]) -> [Self; L] {
-        #[cfg(target_arch = "x86_64")]
-        if OPS >= ops::DOTS && L == 16 && size_of::<T>() == 4 {
-            use std::arch::x86_64::{__m512i, _mm512_permutexvar_epi16};
-            const TURNS: [u16; 32] = {
-                let (mut turns, mut l) = ([0; 32], 0);
-                while l < 16 {
-                    (turns[2 * l], turns[2 * l + 1]) = (l as u16, 16 + l as u16);
-                    l += 1;
-                }
-                turns
-            };
-            // SAFETY: as in `multiply_add` below.
-            return unsafe {
-                let all: __m512i = transmute_copy(&Self::neighbours::<T, L, OPS>([first, second]));
-                transmute_copy(&_mm512_permutexvar_epi16(transmute_copy(&TURNS), all))
-            };
-        }
-        from_fn(|l| Self::new(first[l], second[l]))
-    }
-
-    /// Two registers of numbers that lie one after the other, each number with its neighbour.
-    #[inline(always)]
-    pub(crate) fn neighbours<T: Float, const L: usize, const OPS: u8>(halves: [[T; L]; 2]) -> [Self; L] {
-        #[cfg(target_arch = "x86_64")]
-        if OPS >= ops::DOTS && L == 16 && size_of::<T>() == 4 {
-            use std::arch::x86_64::{__m512, _mm512_cvtne2ps_pbh};
-            // SAFETY: as in `multiply_add` below.
-            return unsafe {
-                let [first, second]: [__m512; 2] = [transmute_copy(&halves[0]), transmute_copy(&halves[1])];
-                transmute_copy(&_mm512_cvtne2ps_pbh(second, first))
-            };
-        }
-        let number = |at: usize| halves[at / L][at % L];
-        from_fn(|l| Self::new(number(2 * l), number(2 * l + 1)))
-    }
-
-    /// A square turned: its rows become its columns.
-    #[inline(always)]
-    pub(crate) fn turn<const L: usize, const OPS: u8>(square: [[Self; L]; L]) -> [[Self; L]; L] {
-        #[cfg(target_arch = "x86_64")]
-        if OPS >= ops::DOTS && L == 16 {
-            use std::arch::x86_64::{__m512i, _mm512_permutex2var_epi32};
-            // The first or the second halves of two rows, number by number in turns.
-            const DEALT: [[u32; 16]; 2] = {
-                let (mut dealt, mut l) = ([[0; 16]; 2], 0);
-                while l < 16 {
-                    let at = (l / 2 + 16 * (l % 2)) as u32;
-                    (dealt[0][l], dealt[1][l]) = (at, 8 + at);
-                    l += 1;
-                }
-                dealt
-            };
-            // SAFETY: as in `multiply_add` below.
-            return unsafe {
-                let dealt: [__m512i; 2] = transmute_copy(&DEALT);
-                let mut rows: [__m512i; 16] = transmute_copy(&square);
-                // As often as sixteen can be halved.
-                for _ in 0..4 {
-                    rows = from_fn(|i| _mm512_permutex2var_epi32(rows[i / 2], dealt[i % 2], rows[i / 2 + 8]));
-                }
-                transmute_copy(&rows)
-            };
-        }
-        from_fn(|i| from_fn(|l| square[l][i]))
-    }
-
-    /// The first and the second number.
-    #[inline(always)]
-    pub(crate) fn parts(self) -> [f32; 2] {
-        [f32::from_bits(self.0 << 16), f32::from_bits(self.0 & 0xffff_0000)]
-    }
-}
-
-/// The bits of the nearest bfloat16, of two equally near the even one. NaN stays NaN.
-#[inline(always)]
-fn bfloat16<T: Float>(x: T) -> u32 {
-    let x = x.to_f64() as f32;
-    let bits = x.to_bits();
-    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-    if x.is_nan() { bits >> 16 | 0x40 } else { nearest }
-}
-
-impl<T: Float> Factor<T> for Pair {
-    const DOTS: bool = true;
-    const TILES: bool = cfg!(target_arch = "x86_64") && size_of::<T>() == 4;
-    #[inline(always)]
-    fn multiply_add<const L: usize, const OPS: u8>(self, line: [Self; L], sum: [T; L]) -> [T; L] {
-        #[cfg(target_arch = "x86_64")]
-        if OPS >= ops::DOTS && L == 16 && size_of::<T>() == 4 {
-            use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
-            // SAFETY: DOTS is said by `x86::avx512_dot` alone, which enables the instruction; each
-            // side of a copy is 64 bytes for 16 lanes, and any bits are numbers.
-            return unsafe {
-                let [a, b]: [__m512bh; 2] = [transmute_copy(&[self; L]), transmute_copy(&line)];
-                let sum: __m512 = transmute_copy(&sum);
-                transmute_copy(&_mm512_dpbf16_ps(sum, a, b))
-            };
-        }
-        // The second product is added first, as that instruction does it.
-        let [a, second_a] = self.parts().map(T::from_f32);
-        from_fn(|l| {
-            let [b, second_b] = line[l].parts().map(T::from_f32);
-            let sum = second_a.multiply_add::<1, OPS>([second_b], [sum[l]]);
-            a.multiply_add::<1, OPS>([b], sum)[0]
-        })
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn multiply_tiles(
-        rows: usize,
-        a: &[Self],
-        row: usize,
-        terms: usize,
-        b: Panel<'_, Self>,
-        start: Option<(&[T], usize)>,
-        c: &mut [T],
-        at: [usize; 2],
-    ) {
-        assert!(<Self as Factor<T>>::TILES);
-        // SAFETY: as the assertion says, T has four bytes: it is f32.
-        let (start, c) = unsafe {
-            let start = start.map(|(line, apart)| (from_raw_parts(line.as_ptr().cast(), line.len()), apart));
-            (start, from_raw_parts_mut(c.as_mut_ptr().cast(), c.len()))
-        };
-        tiles::multiply_add(rows, a, row, terms, b, start, c, at);
     }
 }
 

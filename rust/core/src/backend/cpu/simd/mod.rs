@@ -7,11 +7,13 @@
 
 mod factor;
 mod pack;
+mod pair;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
-pub(crate) use factor::{Factor, Pair, Panel, Quad, Strides, Sum, multiply};
+pub(crate) use factor::{Factor, Panel, Quad, Strides, Sum, multiply};
 pub(crate) use pack::Pack;
+pub(crate) use pair::Pair;
 
 use crate::error::{Error, Result};
 use crate::float::Float;
