@@ -94,7 +94,7 @@ pub(crate) fn scattered_product<S: Sum, F: Factor<S>>(
         return;
     }
     if isa.has_tiles() && F::TILES && a.blocks * a.terms > 0 {
-        debug_assert!(a.at.term == 1 && a.blocks == 1, "rows that lie together");
+        assert!(a.at.term == 1 && a.blocks == 1, "rows that lie together");
         let none = [S::default(); 16];
         let start = match start {
             Start::Zero => Some((&none[..], 0)),
