@@ -60,8 +60,9 @@ def get_num_threads() -> int:
 def cpu_features() -> dict[str, Any]:
     """Return the instruction sets of this processor and the path that the kernels take.
 
-    The environment variable ``SEQRS_CPU`` set to ``portable``, ``avx2``, ``avx512``, ``avx512bf16`` or
-    ``amx`` before the first use forces a lower path than the processor has.
+    The environment variable ``SEQRS_CPU`` set to ``portable``, ``avx2``, ``avx512`` or ``avx512bf16`` before
+    the first use forces a lower path than the processor has. ``amx``, the tiles of bfloat16, is there where
+    Linux permits it, too.
 
     Returns
     -------

@@ -96,7 +96,7 @@ fn pairs_avx512(factor: f32, term: f32) -> f32 {
 
 /// Products of tiles of bfloat16, 16 x 32 by 32 x 16 numbers, all 0: four sums, as many as a kernel holds.
 #[cfg(target_arch = "x86_64")]
-fn tiles_amx(_factor: f32, term: f32) -> f32 {
+unsafe fn tiles_amx(_factor: f32, term: f32) -> f32 {
     // Eight tiles of 16 rows of 64 bytes.
     let mut shape = [0_u8; 64];
     shape[0] = 1;
@@ -143,8 +143,8 @@ fn has_amx() -> bool {
         std::arch::asm!(
             "syscall",
             inlateout("rax") 158_isize => result,
-            in("rdi") 0x1023,
-            in("rsi") 18,
+            in("rdi") 0x1023_usize,
+            in("rsi") 18_usize,
             lateout("rcx") _,
             lateout("r11") _,
             options(nostack)
@@ -187,7 +187,9 @@ fn paths() -> Vec<Path> {
             let run = |factor, term| unsafe { chains_avx512(factor, term) };
             let mut paths = vec![Path { name: "float32 avx512", lanes: 16, run }];
             if has_amx() {
-                paths.push(Path { name: "bfloat16 amx", lanes: 16 * 16 * 32, run: tiles_amx });
+                // SAFETY: and it has tiles, which the system permits.
+                let run = |factor, term| unsafe { tiles_amx(factor, term) };
+                paths.push(Path { name: "bfloat16 amx", lanes: 16 * 16 * 32, run });
             } else if is_x86_feature_detected!("avx512bf16") {
                 // SAFETY: and it has the products of bfloat16.
                 let run = |factor, term| unsafe { pairs_avx512(factor, term) };

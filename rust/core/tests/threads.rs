@@ -63,9 +63,13 @@ fn run<T: Element + Float>(program: Program) -> Vec<u64> {
 }
 
 fn run_on<T: Element + Float>(program: Program, shape: Shape) -> Vec<u64> {
+    run_by::<T>(Device::open("cpu").expect("cpu"), program, shape)
+}
+
+fn run_by<T: Element + Float>(device: Device, program: Program, shape: Shape) -> Vec<u64> {
     let tokens = matches!(program.slots[program.input], Slot::Tokens { .. });
     let data = Data::<T>::draw(&mut Draw::new(9), &program, shape, tokens);
-    let network = Network::new(program, Device::open("cpu").expect("cpu"), 2).expect("a network");
+    let network = Network::new(program, device, 2).expect("a network");
     outcome(&network, &data).iter().flat_map(|(_, values)| values).map(|x| x.to_f64().to_bits()).collect()
 }
 
@@ -114,6 +118,12 @@ fn everything() -> Vec<Vec<u64>> {
     }
     let alone = Shape { batch: 1, steps: 30 };
     all.extend(CELLS.into_iter().map(|cell| run_on::<f32>(wide(cell), alone)));
+    // Rounded products, which sum in an order of their own.
+    let rounded = Device::open("cpu").and_then(|cpu| cpu.with(Precision::Bfloat16)).expect("bfloat16");
+    for cell in CELLS {
+        all.push(run_by::<f32>(rounded, stack_with_all(cell), SHAPE));
+        all.push(run_by::<f32>(rounded, wide(cell), alone));
+    }
     let model = |model| Spec::parse(model).and_then(|spec| spec.program()).expect("a model");
     all.extend(MODELS.into_iter().map(|spec| run::<f32>(model(spec))));
     all

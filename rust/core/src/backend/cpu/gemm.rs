@@ -2,7 +2,8 @@
 //!
 //! The right-hand matrix is cut into panels of up to four registers of columns, each stored
 //! term by term, so that a tile of rows × panel columns keeps all its sums in registers and
-//! reads its panel in order. The order of every sum is the order of the terms.
+//! reads its panel in order. The order of every sum is the order of the terms; tiles of bfloat16
+//! (AMX) sum sixteen pairs of them at a time.
 
 use super::simd::{Factor, Isa, Panel, Strides, Sum, Task, multiply};
 use std::ops::Range;
@@ -191,6 +192,7 @@ impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::simd::Pair;
     use super::*;
 
     /// Where the terms of a row lie.
@@ -228,6 +230,17 @@ mod tests {
             let panel = Panel { data: &b, stride: lanes, vectors: 1, apart: lanes, ahead: &[] };
             panel_product(isa, 2, Left::rows(&a, 1, 1), panel, Start::Zero, &mut c, lanes);
             assert!(c[0].is_nan() && c[lanes].is_infinite());
+            // The same of bfloat16, with the rows of more than one tile.
+            let a: Vec<Pair> = (0..18).map(|row| Pair::new(a[row % 2], 0.0)).collect();
+            let b = vec![Pair::new(1.0_f32, 1.0); lanes];
+            let mut c = vec![0.0_f32; 18 * lanes];
+            let panel = Panel { data: &b, stride: lanes, vectors: 1, apart: lanes, ahead: &[] };
+            panel_product(isa, 18, Left::rows(&a, 1, 1), panel, Start::Zero, &mut c, lanes);
+            for rows in c.chunks_exact(2 * lanes) {
+                assert!(
+                    rows[..lanes].iter().all(|x| x.is_nan()) && rows[lanes..].iter().all(|x| x.is_infinite())
+                );
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A group is a few rows that go through all steps together, with no word to the others: one
 //! thread takes a group, and no barrier is needed in time. How the batch is cut depends on its
-//! size alone. Within a group rows are sorted longest first, and only the steps that exist are
+//! size, on that of the model and on how products are made, never on the threads. Within a group rows are sorted longest first, and only the steps that exist are
 //! stored, one after the other (*packed*): no work is done on padding.
 
 /// Units of a layer that is narrow: a thread reads its weights from a cache of its own, and two rows

@@ -27,6 +27,8 @@ const WORTH_FETCHING: usize = 8;
 /// Terms of panels that are gone through before the next ones: a panel's stay in the cache that a core has to
 /// itself, beside those of the next, while all rows pass.
 const TERMS_AT_ONCE: usize = 512;
+// Tiles sum sixteen factors of a run at a time, so where runs begin must not depend on the threads.
+const _: () = assert!(TERMS_AT_ONCE.is_multiple_of(16));
 
 /// Which of some products that go through the same panels side by side.
 #[derive(Clone, Copy)]

@@ -1,12 +1,15 @@
 //! Pairs of bfloat16: rounding to them, and their products.
 
+use super::Factor;
 #[cfg(target_arch = "x86_64")]
 use super::Panel;
 #[cfg(target_arch = "x86_64")]
+use super::ops;
+#[cfg(target_arch = "x86_64")]
 use super::tiles;
-use super::{Factor, ops};
 use crate::float::Float;
 use std::array::from_fn;
+#[cfg(target_arch = "x86_64")]
 use std::mem::transmute_copy;
 #[cfg(target_arch = "x86_64")]
 use std::slice::{from_raw_parts, from_raw_parts_mut};

@@ -40,8 +40,8 @@ fn ask() -> bool {
         asm!(
             "syscall",
             inlateout("rax") 158_isize => result,
-            in("rdi") 0x1023,
-            in("rsi") 18,
+            in("rdi") 0x1023_usize,
+            in("rsi") 18_usize,
             lateout("rcx") _,
             lateout("r11") _,
             options(nostack)
@@ -106,7 +106,7 @@ macro_rules! pass {
         /// # Safety
         /// All that the pass names must be there to be read, and `c` to be written to, and [`usable`] true.
         unsafe fn $name(pass: Pass) {
-            // SAFETY: the caller's word. It touches no memory but `c`, and leaves the tiles unused.
+            // SAFETY: the caller's word. It writes to no memory but `c`, and leaves the tiles unused.
             unsafe {
                 asm!(
                     "ldtilecfg [{at}]",
@@ -206,7 +206,7 @@ pub(super) fn multiply_add(
     let width = |first: usize| if rows - first > SIDE { 2 } else { 4 };
     let heights = (0..rows).step_by(2 * SIDE);
     let passes: usize = heights.clone().map(|first| b.vectors.div_ceil(width(first))).sum();
-    let lines = (b.ahead.len() / SIDE).div_ceil((passes * whole).max(1));
+    let lines = (b.ahead.len() / SIDE).div_ceil(passes * terms.div_ceil(SIDE));
     let mut ahead = b.ahead.as_ptr();
     for first in heights {
         let [upper, lower] = [first, first + SIDE].map(|first| SIDE.min(rows.saturating_sub(first)));

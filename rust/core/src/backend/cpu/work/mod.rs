@@ -89,7 +89,7 @@ impl<T: Elementary> Work<T> {
             operands: Mutex::default(),
         };
         let hidden = cpu.scans().map(|scan| scan.recurrence.hidden).max().unwrap_or(0);
-        let tiles = cpu.isa.has_tiles() && cpu.precision == Precision::Bfloat16;
+        let tiles = cpu.isa.has_tiles() && cpu.precision == Precision::Bfloat16 && size_of::<T>() == 4;
         for batch in sizes(shape.batch, count(shape.batch, hidden, tiles)) {
             let rows = batch * shape.steps;
             let slot = |(id, slot): (usize, &Slot)| match *slot {
