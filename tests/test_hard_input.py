@@ -219,6 +219,8 @@ def test_targets_that_are_none(name: str, fitted: dict[str, SequenceModel]) -> N
     refuses("^y: expected", lambda: new(name).fit(X, 5))
     refuses("^y: expected", lambda: new(name).fit(X, "abcd"))
     refuses("^y: expected", lambda: new(name).fit(X, iter(y)))
+    refuses("^y: expected", lambda: new(name).fit(X, b"abcd"))
+    refuses("^y: expected", lambda: new(name).fit(X, dict(enumerate(y))))
     refuses(r"^y(\[0\])?: expected", lambda: new(name).fit(X, [None, *y[1:]]))
     refuses(r"^y(\[0\])?: expected", lambda: new(name).fit(X, [float("nan"), *y[1:]]))
     model: Any = fitted[name]

@@ -77,7 +77,14 @@ def test_several_labels() -> None:
     assert again.score(X, indicator.tolist()) == 1
     numbers = small(epochs=1).fit(X, [[0], [1, 2], [], [0, 1]] * 5)  # labels that are numbers
     assert numbers.classes_.tolist() == [0, 1, 2]
-    assert numbers.score(["dear"], [[0, 1]]) in (0, 1)
+    two = small(epochs=30).fit(X, [[1, 0], [0], [], [1]] * 5)  # the labels 0 and 1
+    assert two.classes_.tolist() == [0, 1]
+    assert (
+        two.score(X[:1], [[0, 1]]) == two.score(X[:1], [{0, 1}]) == two.score(X[:1], np.array([[1, 1]])) == 1
+    )
+    assert two.score(X[1:3], [[0], []]) == 1
+    flags = [list(row) for row in indicator == 1]  # numpy.bool_
+    assert small(epochs=1).fit(X, flags).classes_.tolist() == [0, 1]
     with pytest.raises(ValueError, match=r"^y\[0\]\[0\]: expected one of the 2 labels"):
         model.score(["good"], [{"speed"}])
     with pytest.raises(ValueError, match="expected 0 or 1 for each of 2 labels"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from seqrs import nn
+from seqrs import _check, nn
 from seqrs.inspect._stack import Array, History, Stack, copy_of, histories, lengths_to_counts
 from seqrs.models import LanguageModel, SequenceGenerator, Translator
 from seqrs.models.inputs import padded
@@ -74,7 +74,8 @@ def read(layer: Any, x: Any, state: Any, lengths: Any) -> Reading:
             of_classes = layer.classes_ is not None
             if of_classes and not (isinstance(x, tuple) and len(x) == 2):
                 raise ValueError(
-                    "x: expected a pair, sequences and the class of each, for a generator that was fitted with classes"
+                    "x: expected a pair, sequences and the class of each, for a generator that was fitted with "
+                    f"classes, got {_check.describe(x)}"
                 )
             batch = layer._batch(layer._read_examples(*(x if of_classes else (x, None))))
             return _of_blocks(layer.network, batch.inputs, batch.lengths)

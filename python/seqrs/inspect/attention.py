@@ -72,7 +72,7 @@ def pooling_weights(model: SequenceClassifier | SequenceRegressor, X: Any) -> li
     model : SequenceClassifier or SequenceRegressor
         A fitted one.
     X : list of sequences
-        As ``predict`` takes them.
+        As ``predict`` takes them; a padded array has no padding here.
 
     Returns
     -------

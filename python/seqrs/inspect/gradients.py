@@ -97,7 +97,8 @@ def gradient_by_lag(
     layer : a recurrent layer of :mod:`seqrs.nn`, a Sequential, or a fitted model
         What to look at; of several recurrent blocks in a row the first. Dropout is left out.
     x : array (B, T, I) in the layer's dtype or integer array (B, T); for a model its own input
-        A batch of sequences for the layer; for a model what ``predict`` takes. For a
+        A batch of sequences for the layer; for a model what ``predict`` takes, and for a
+        SequenceGenerator of classes a pair of that and the class of each. For a
         LanguageModel what ``perplexity`` takes: its lines, or a long text, which is read in
         windows of `lags` steps, the state carried through.
     state : the layer's state, optional

@@ -88,6 +88,7 @@ class SequenceClassifier(SequenceModel):
     _estimator_type = "classifier"
     classes_: NDArray[Any]
     multilabel: bool
+    _flags: bool  # whether training said of each label whether it is there
 
     def __init__(
         self,
@@ -108,7 +109,8 @@ class SequenceClassifier(SequenceModel):
     # Labels
 
     def _learn_targets(self, y: Any, inputs: list[Sequence_]) -> None:  # noqa: ARG002
-        indicator = _indicator(y)
+        indicator = _indicator(y, lists=True)
+        self._flags = indicator is not None
         if indicator is not None:
             if indicator.shape[1] == 1:
                 raise ValueError(
@@ -130,7 +132,7 @@ class SequenceClassifier(SequenceModel):
     def _read_targets(self, name: str, y: Any, inputs: list[Sequence_]) -> list[Any]:  # noqa: ARG002
         if not self.multilabel:
             return list(self._classes.encode(name, y))
-        indicator = _indicator(y, len(self._classes))
+        indicator = _indicator(y, lists=self._flags, labels=len(self._classes))
         if indicator is not None:
             if indicator.shape[1] != len(self._classes) or not np.isin(indicator, (0, 1)).all():
                 raise ValueError(
@@ -143,7 +145,7 @@ class SequenceClassifier(SequenceModel):
             if not _is_label_set([row]):
                 raise TypeError(f"{name}[{i}]: expected a set of labels, as in training, got {row!r}")
             chosen = np.zeros(len(self._classes), np.int32)
-            chosen[self._classes.encode(f"{name}[{i}]", row)] = 1
+            chosen[self._classes.encode(f"{name}[{i}]", list(row))] = 1
             targets.append(chosen)
         return targets
 
@@ -259,11 +261,12 @@ class SequenceClassifier(SequenceModel):
     # Files
 
     def _targets_to_json(self) -> dict[str, Any]:
-        return {"classes": self._classes.to_json(), "multilabel": self.multilabel}
+        return {"classes": self._classes.to_json(), "multilabel": self.multilabel, "flags": self._flags}
 
     def _targets_from_json(self, values: Mapping[str, Any], tokenizer: Tokenizer | None) -> None:  # noqa: ARG002
         self._classes = Classes.from_json(values["classes"])
         self.classes_, self.multilabel = self._classes.values, bool(values["multilabel"])
+        self._flags = bool(values.get("flags"))  # files of older versions do not say
 
     _options_to_json = staticmethod(class_weight_to_json)
     _options_from_json = staticmethod(class_weight_from_json)
@@ -285,14 +288,14 @@ def softmax(logits: Floats) -> Floats:
     return cast(Floats, shares / shares.sum(-1, keepdims=True))
 
 
-def _indicator(y: Any, labels: int | None = None) -> NDArray[Any] | None:
-    """Return `y` where it is an array (B, K) of 0 and 1 or lists of them; None where it is something else.
+def _indicator(y: Any, *, lists: bool, labels: int | None = None) -> NDArray[Any] | None:
+    """Return `y` where it is an array (B, K) of 0 and 1 or, with `lists`, lists of them; else None.
 
-    Lists of two or more 0 and 1, all of one length, say of each label whether it is there: as lists of labels
-    they would name one twice, or the same two for every sequence.
+    In training lists of two or more 0 and 1, all of one length, say of each label whether it is there: as lists
+    of labels they would name one twice, or the same two for every sequence. Later they are what they were there.
     """
     y = _check.plain(y)
-    if isinstance(y, (list, tuple)) and y and all(isinstance(row, (list, tuple)) for row in y):
+    if lists and isinstance(y, (list, tuple)) and y and all(isinstance(row, (list, tuple)) for row in y):
         width = len(y[0]) if labels is None else labels
         if width > 1 and all(len(row) == width and all(map(_is_flag, row)) for row in y):
             return np.array(y)
@@ -300,7 +303,7 @@ def _indicator(y: Any, labels: int | None = None) -> NDArray[Any] | None:
 
 
 def _is_flag(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and value in (0, 1)
+    return isinstance(value, (int, float, np.number, np.bool_)) and value in (0, 1)
 
 
 def _is_label_set(rows: list[Any]) -> bool:

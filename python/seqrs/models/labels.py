@@ -1,6 +1,6 @@
 """The classes a model tells apart."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,8 @@ class Classes:
 def listed(name: str, y: Any, of: str) -> list[Any]:
     """Return what is given for each sequence; `of` is what that is, in messages."""
     y = _check.plain(y)
-    if isinstance(y, (str, Iterator)) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) == 0:
+    no_list = isinstance(y, (str, bytes, Mapping, Set, Iterator)) or not isinstance(y, Iterable)
+    if no_list or getattr(y, "ndim", 1) == 0:
         raise TypeError(f"{name}: expected {of}, got {_check.describe(y)}")
     return [_check.plain(row) for row in y]
 

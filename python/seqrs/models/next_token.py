@@ -149,7 +149,8 @@ class NextToken(SequenceModel):
         Parameters
         ----------
         X, y
-            Sources and a translation of each, as for :meth:`fit`.
+            Sources and a translation of each, as for :meth:`fit`. A token that is not in the vocabulary
+            counts as ``<UNK>``.
 
         Returns
         -------
