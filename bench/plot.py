@@ -1,8 +1,8 @@
-"""Draw the ratios of a result file: a bar for each workload and peer, from the least to the greatest case.
+"""Draw the ratios of results: a bar for each workload and peer, from the least to the greatest case.
 
-    python bench/plot.py bench/results/speed-DATE.json bench/results/ratios.svg
+    python bench/plot.py bench/results/speed-DATE.json ... bench/results/ratios.svg
 
-Needs matplotlib; `run.py` calls it with an environment that has it.
+Of a workload that several files have the last one counts. Needs matplotlib; `run.py` calls it with an environment that has it.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ GREY = "#7d8590"
 COLOURS = ["#e36209", "#2188ff", "#2da44e", "#a475f9", "#d4537e", "#0f9d9d", "#9a7b00", "#cc5555"]
 
 
-def bars(results: dict) -> list[tuple[str, str, list[float]]]:
+def bars(workloads: dict) -> list[tuple[str, str, list[float]]]:
     """What to draw, from the top: the work, whom it is compared with, and the ratios of all cases."""
     found = []
     for name, shown in SHOWN.items():
-        result = results["workloads"].get(name)
+        result = workloads.get(name)
         for group, by in averages(result["rows"] if result else []).items():
             found += [(f"{shown}, {group}", peer, of) for peer, of in by.items()]
     return found
 
 
-def draw(results: dict, target: Path) -> None:
-    rows = bars(results)
+def draw(workloads: dict, target: Path) -> None:
+    rows = bars(workloads)
     peers = list(dict.fromkeys(peer for _, peer, _ in rows))
     colours = {peer: COLOURS[i % len(COLOURS)] for i, peer in enumerate(peers)}
     # Text stays text, in the reader's own font; no date, so that the same results give the same file.
@@ -80,5 +80,8 @@ def draw(results: dict, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    source, picture = map(Path, sys.argv[1:])
-    draw(json.loads(source.read_text()), picture)
+    *sources, picture = map(Path, sys.argv[1:])
+    measured: dict = {}
+    for source in sources:
+        measured |= json.loads(source.read_text())["workloads"]
+    draw(measured, picture)
