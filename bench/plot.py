@@ -2,7 +2,8 @@
 
     python bench/plot.py bench/results/speed-DATE.json ... bench/results/ratios.svg
 
-Of a workload that several files have the last one counts. Needs matplotlib; `run.py` calls it with an environment that has it.
+Of a workload that several files have the last one counts. Needs matplotlib; `run.py` calls it with an environment
+that has it.
 """
 
 from __future__ import annotations

@@ -163,10 +163,8 @@ def _attention(model: Any, texts: list[str], _: argparse.Namespace) -> _View:
     from seqrs import inspect
 
     if not isinstance(model, seqrs.Translator):
-        (weights,), tokens = (
-            inspect.pooling_weights(model, texts[:1]),
-            model.reader.tokenizer.tokenize(texts[0]),
-        )
+        (weights,) = inspect.pooling_weights(model, texts[:1])
+        tokens = model.reader.tokenizer.tokenize(texts[0])
         label = str(model.predict(texts[:1])[0])
         return (
             [{"token": token, "weight": float(of)} for token, of in zip(tokens, weights, strict=True)],
