@@ -60,6 +60,12 @@ def test_padded_targets_are_those_of_a_list() -> None:
     lists = small(pooling=None, epochs=2).fit(rows, [row.cumsum() for row in rows])
     padded = small(pooling=None, epochs=2).fit(array, targets, lengths=lengths)
     np.testing.assert_array_equal(np.concatenate(lists.predict(rows)), np.concatenate(padded.predict(rows)))
+    with pytest.raises(ValueError, match=r"^y: expected at most 4 steps, as many as X has"):
+        small(pooling=None).fit(np.zeros((6, 4, 1)), np.zeros((6, 5)))
+    with pytest.raises(ValueError, match=r"^validation y: expected at most 4 steps, as many as X has"):
+        small(pooling=None).fit(
+            np.zeros((6, 4, 1)), np.zeros((6, 4)), validation=(np.zeros((6, 4, 1)), np.zeros((6, 5)))
+        )
 
 
 def test_the_adding_problem() -> None:

@@ -166,6 +166,10 @@ def test_features_one_step_and_padded_arrays() -> None:
     again = small().fit(X, padded, lengths=lengths)
     assert again.classes_.tolist() == [0, 1]
     assert again.score(X, padded, lengths=lengths) == model.score(X, y, lengths=lengths)
+    with pytest.raises(
+        ValueError, match=r"^y: expected at most 2 steps, as many as X has, got shape \(2, 3\)"
+    ):
+        small().fit([["a", "b"], ["b", "a"]], np.array([["X", "Y", "Z"]] * 2))
     assert [len(row) for row in model.predict(X, lengths)] == lengths.tolist()
     assert len(model.predict(X[:1, :1])[0]) == 1
     assert model.predict([X[0, :3]])[0].dtype == model.classes_.dtype

@@ -297,6 +297,16 @@ def padded(
     return whole, lengths
 
 
+def check_padding(name: str, y: Any, X: Any, inputs: Sequence[Sequence_]) -> None:
+    """Refuse a padded array of what is given for each step that has more steps than the sequences have."""
+    y, X = _check.plain(y), _check.plain(X)
+    if getattr(y, "ndim", 1) >= 2:
+        one = isinstance(X, np.ndarray) and X.ndim >= 2  # padded, too
+        steps = X.shape[1] if one else max(map(len, inputs), default=0)
+        if y.shape[1] > steps:
+            raise ValueError(f"{name}: expected at most {steps} steps, as many as X has, got shape {y.shape}")
+
+
 def without_padding(y: Any, rows: list[Any], inputs: Sequence[Sequence_]) -> list[Any]:
     """Return what is given for each sequence: of `y` that is one padded array, the part that its steps have."""
     if getattr(_check.plain(y), "ndim", 1) < 2:

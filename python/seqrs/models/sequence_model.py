@@ -12,7 +12,7 @@ from seqrs._check import Floats
 from seqrs.batches import SequenceBatches, hold_out
 from seqrs.callbacks import Callback, Checkpoint, check_told, progress_display
 from seqrs.models.examples import Examples, sample_weights, seed_of
-from seqrs.models.inputs import Reader, Sequence_
+from seqrs.models.inputs import Reader, Sequence_, check_padding
 from seqrs.models.saved import reading
 from seqrs.models.saved_sequence_model import SavedSequenceModel
 from seqrs.models.sequence_options import Augment
@@ -95,6 +95,8 @@ class SequenceModel(SavedSequenceModel):
         seed = seed_of(self.random_state)
         self._ready = False  # what follows replaces, piece by piece, what an earlier fit has learned
         reader, inputs = self._learn_reader(X, lengths)
+        if self._steps_stay:
+            check_padding("y", y, X, inputs)
         self._learn_targets(y, inputs)
         self.reader = reader
         training, held_out = self._divided(inputs, y, sample_weight, validation, seed)
@@ -284,6 +286,8 @@ class SequenceModel(SavedSequenceModel):
 
     def _examples(self, X: Any, y: Any, where: str = "", lengths: ArrayLike | None = None) -> Examples:
         inputs = self._read(X, lengths, f"{where}X")
+        if self._steps_stay:
+            check_padding(f"{where}y", y, X, inputs)
         return Examples(inputs, self._targets_of(f"{where}y", y, inputs), np.ones(len(inputs)))
 
     @property
