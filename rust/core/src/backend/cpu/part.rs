@@ -3,6 +3,7 @@
 use super::groups::Group;
 use super::memory::Memory;
 use super::scratch::Rows;
+use super::simd::fetch;
 use super::tape::Tape;
 use crate::float::Float;
 use crate::program::{Slot, SlotId};
@@ -47,7 +48,10 @@ impl<T: Float> Part<T> {
     pub(crate) fn pack(&self, from: &[T], steps: usize, slot: Slot, rows: &mut Rows<T>) {
         let (width, steps) = (slot.width(), if slot.is_pooled() { 1 } else { steps });
         for (b, t, row) in self.places(slot) {
-            rows.at_mut(row)[..width].copy_from_slice(&from[(b * steps + t) * width..][..width]);
+            let (from, rest) = from[(b * steps + t) * width..].split_at(width);
+            // The next step of the same row, which comes after those of the others.
+            fetch(rest, 0..width);
+            rows.at_mut(row)[..width].copy_from_slice(from);
         }
     }
 

@@ -1,13 +1,15 @@
 //! A cell's step over the rows of one unit block: the part of a layer that is not a product.
 
 use super::math::Elementary;
-use super::simd::{Isa, Pack, Task};
+use super::simd::{Isa, Pack, Task, fetch};
 use crate::cells::{Lanes, State, Step, Unit};
 
 /// What is done to one row of a unit block: `z` are its slots, and `at` is where the row begins in
 /// every other slice, which starts at the block's first unit.
 pub(super) trait RowOp<T: Elementary, const S: usize> {
     fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize);
+    /// Asks for what the same row of the next unit block reads and writes, which begins at `at`.
+    fn fetch<const L: usize>(&self, _at: usize) {}
 }
 
 /// Calls `op` on the first `rows` rows of a unit block: `z` has S·L numbers a row, other slices
@@ -19,13 +21,28 @@ pub(super) fn each_row<T: Elementary, const S: usize>(
     z: &mut [T],
     op: impl RowOp<T, S>,
 ) {
-    isa.run(EachRow { rows, stride, z, op });
+    isa.run(EachRow { rows, stride, z, next: &[], op });
+}
+
+/// The same for a unit block that begins at `first` of `z`; the next one, `apart` from it, is fetched meanwhile.
+pub(super) fn each_row_fetching<T: Elementary, const S: usize>(
+    isa: Isa,
+    rows: usize,
+    stride: usize,
+    (z, first, apart): (&mut [T], usize, usize),
+    op: impl RowOp<T, S>,
+) {
+    let z = &mut z[first..];
+    let (z, next) = z.split_at_mut(apart.min(z.len()));
+    isa.run(EachRow { rows, stride, z, next, op });
 }
 
 struct EachRow<'a, T, O, const S: usize> {
     rows: usize,
     stride: usize,
     z: &'a mut [T],
+    /// The next unit block, or nothing.
+    next: &'a [T],
     op: O,
 }
 
@@ -34,9 +51,13 @@ impl<T: Elementary, O: RowOp<T, S>, const S: usize> Task<T> for EachRow<'_, T, O
     #[inline(always)]
     fn run<const L: usize, const OPS: u8>(mut self) {
         for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
+            fetch(self.next, r * S * L..(r + 1) * S * L);
+            self.op.fetch::<L>(r * self.stride + L);
             let mut z: [Pack<T, L>; S] = std::array::from_fn(|s| Pack::load(&line[s * L..]));
             self.op.row(&mut z, r * self.stride);
-            for (s, z) in z.into_iter().enumerate() {
+            // By reference: an array that is taken apart lies in memory first, and is read from there again
+            // before it has arrived.
+            for (s, z) in z.iter().enumerate() {
                 z.store(&mut line[s * L..]);
             }
         }
@@ -78,6 +99,12 @@ impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for Forward<'_, T, C
             next.c.store(&mut self.next.c[at..]);
         }
     }
+
+    #[inline(always)]
+    fn fetch<const L: usize>(&self, at: usize) {
+        fetch(self.next.h, at..at + L);
+        fetch(self.next.c, at..at + L);
+    }
 }
 
 /// The gradient of h after a step.
@@ -114,6 +141,14 @@ impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for Backward<'_, T, 
         }
         if C::MEMORY {
             d.c.store(&mut self.d.c[at..]);
+        }
+    }
+
+    #[inline(always)]
+    fn fetch<const L: usize>(&self, at: usize) {
+        let (Above::Beside(dh) | Above::Whole(dh)) = self.dh;
+        for read in [self.prev.h, self.prev.c, dh] {
+            fetch(read, at..at + L);
         }
     }
 }

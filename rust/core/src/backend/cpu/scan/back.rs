@@ -13,7 +13,7 @@ use super::super::norm::Gains;
 use super::super::packed::{Back, Packed};
 use super::super::panels::FEW;
 use super::super::part::Part;
-use super::super::pointwise::{self, Above, Units, each_row};
+use super::super::pointwise::{self, Above, Units, each_row, each_row_fetching};
 use super::super::tape::Tape;
 use super::super::threads::Crew;
 use super::Scan;
@@ -235,7 +235,8 @@ impl<T: Elementary> Backward<'_, T> {
         };
         let (prev, d) = (State { h, c }, State { h: dh, c: tail_mut(&mut dc.data, at) });
         let op = pointwise::Backward { cell, prev, dh: above, d, units };
-        each_row(scan.isa, step.active, stride, &mut z[place], op);
+        let z = (&mut z[..], place.start, self.part.group.len * scan.line());
+        each_row_fetching(scan.isa, step.active, stride, z, op);
     }
 
     /// Back through h from the normalised memory, of which the gradient takes the place.

@@ -14,7 +14,7 @@ use super::super::norm::Gains;
 use super::super::packed::Packed;
 use super::super::panels::Nth;
 use super::super::part::Part;
-use super::super::pointwise::{self, Units, each_row};
+use super::super::pointwise::{self, Units, each_row, each_row_fetching};
 use super::super::scratch::Rows;
 use super::super::table::Table;
 use super::super::tape::Tape;
@@ -325,11 +325,11 @@ impl<T: Elementary> Forward<'_, T> {
     }
 
     fn step<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
-        let (scan, place, at) = (self.scan, self.place(t, block), block * self.scan.lanes);
-        let (now, rows) = self.now(t);
+        let (scan, at, apart) = (self.scan, block * self.scan.lanes, self.apart());
+        let (place, (now, rows)) = (self.place(t, block), self.now(t));
         let (prev, first) = (self.part.group.prev(t), self.part.group.steps[t].first);
         let Tape { z, c, noise, wide, .. } = &mut *self.tape;
-        let z = &mut z[place];
+        let z = (&mut z[..], place.start, apart);
         let units =
             Units { peephole: scan.peephole_at(at), candidate: row_or_none(&noise.candidate, first, at) };
         let (c_before, c_now): (&[T], &mut [T]) = if C::MEMORY {
@@ -341,13 +341,13 @@ impl<T: Elementary> Forward<'_, T> {
         if scan.projection.is_some() {
             let (stride, h) = (wide.stride, &mut wide.at_mut(first)[at..]);
             let (prev, next) = (State { h: &[][..], c: c_before }, State { h, c: c_now });
-            each_row(scan.isa, rows, stride, z, pointwise::Forward { cell, prev, next, units });
+            each_row_fetching(scan.isa, rows, stride, z, pointwise::Forward { cell, prev, next, units });
         } else {
             let stride = self.out.stride;
             let (h_before, h_now) = self.out.data.split_at_mut(now * stride);
             let prev = State { h: &h_before[prev * stride + at..], c: c_before };
             let next = State { h: &mut h_now[at..], c: c_now };
-            each_row(scan.isa, rows, stride, z, pointwise::Forward { cell, prev, next, units });
+            each_row_fetching(scan.isa, rows, stride, z, pointwise::Forward { cell, prev, next, units });
         }
     }
 

@@ -4,6 +4,7 @@ use super::ops;
 use crate::float::Float;
 use std::array::from_fn;
 use std::mem::transmute_copy;
+use std::ops::Range;
 
 /// What a product sums.
 pub(crate) trait Sum: Copy + Default + Send + Sync + 'static {
@@ -119,9 +120,17 @@ pub(crate) struct Panel<'a, F> {
 /// Bytes in a line of the caches.
 const CACHE_LINE: usize = 64;
 
+/// Asks for the cache lines of some numbers, which will be read or written soon; of none if they are not there.
+#[inline(always)]
+pub(crate) fn fetch<F>(all: &[F], range: Range<usize>) {
+    for line in all.get(range).unwrap_or_default().chunks(CACHE_LINE / size_of::<F>()) {
+        fetch_line(line.as_ptr());
+    }
+}
+
 /// Asks for the cache line at `address`, which need not be one that can be read.
 #[inline(always)]
-fn fetch<F>(address: *const F) {
+fn fetch_line<F>(address: *const F) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the instruction belongs to every processor of this target, and has no effect but on caches.
     unsafe {
@@ -185,7 +194,7 @@ pub(crate) fn multiply<
             }
             at_b = at_b.wrapping_add(b.stride);
             for _ in 0..fetched_a_term {
-                fetch(ahead);
+                fetch_line(ahead);
                 ahead = ahead.wrapping_add(line_len);
             }
         }

@@ -11,7 +11,7 @@ mod pair;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
-pub(crate) use factor::{Factor, Panel, Quad, Strides, Sum, multiply};
+pub(crate) use factor::{Factor, Panel, Quad, Strides, Sum, fetch, multiply};
 pub(crate) use pack::Pack;
 pub(crate) use pair::Pair;
 
