@@ -92,6 +92,10 @@ impl Target<'_> {
         gradient: &mut [T],
     ) {
         let (lanes, width) = (self.lanes, MOST_VECTORS * self.lanes);
+        // Gates whose slots lie side by side are the rows of one product.
+        let mut by_slot: [usize; MOST_GATES] = from_fn(|gate| gate);
+        let by_slot = &mut by_slot[..self.slots.len()];
+        by_slot.sort_unstable_by_key(|&gate| self.slots[gate]);
         self.cut(crew, gradient, terms, |block, mut gates| {
             for first_column in (0..terms).step_by(width) {
                 let columns = (terms - first_column).min(width);
@@ -111,22 +115,21 @@ impl Target<'_> {
                         };
                         let (next, of) = (x.ahead, self.slots.len());
                         x.vectors = vectors;
-                        // Gates that lie side by side are the rows of one product.
-                        let mut gate = 0;
-                        for slots in self.slots.chunk_by(|slot, next| slot + 1 == *next) {
-                            let gates = gate..gate + slots.len();
-                            x.ahead = &next[gates.start * next.len() / of..gates.end * next.len() / of];
-                            let data = &dz[slots[0] * lanes * segment.unit..];
+                        let mut start = 0;
+                        for run in by_slot.chunk_by(|&a, &b| self.slots[a] + 1 == self.slots[b]) {
+                            let end = start + run.len();
+                            x.ahead = &next[start * next.len() / of..end * next.len() / of];
+                            let data = &dz[self.slots[run[0]] * lanes * segment.unit..];
                             let dz = Left::columns(data, [segment.unit, segment.row], count);
-                            let sums = &mut sums.0[gate * lanes * width..];
-                            panel_product(self.isa, gates.len() * lanes, dz, x, Start::There, sums, width);
-                            gate = gates.end;
+                            let sums = &mut sums.0[start * lanes * width..];
+                            panel_product(self.isa, run.len() * lanes, dz, x, Start::There, sums, width);
+                            start = end;
                         }
                     }
                     before += segment.rows;
                 }
-                for (gradient, sums) in gates.iter_mut().zip(sums.0.chunks_exact(lanes * width)) {
-                    for (row, sum) in gradient.chunks_exact_mut(terms).zip(sums.chunks_exact(width)) {
+                for (&gate, sums) in by_slot.iter().zip(sums.0.chunks_exact(lanes * width)) {
+                    for (row, sum) in gates[gate].chunks_exact_mut(terms).zip(sums.chunks_exact(width)) {
                         add(&mut row[first_column..][..columns], sum);
                     }
                 }

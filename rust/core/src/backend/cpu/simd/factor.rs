@@ -165,7 +165,7 @@ pub(crate) fn multiply<
     assert!(last < a.len() && (blocks * terms - 1) * b.stride + (N - 1) * b.apart + L <= b.data.len());
     let line_len = CACHE_LINE / size_of::<F>();
     let fetched_a_term = b.ahead.len().div_ceil(line_len * blocks * terms);
-    let (mut at_b, mut ahead) = (b.data.as_ptr(), b.ahead.as_ptr());
+    let (mut at_b, mut ahead) = (b.data.as_ptr(), b.ahead.chunks(line_len));
     for block in 0..blocks {
         let a = a[block * at.block..].as_ptr();
         for k in 0..terms {
@@ -193,9 +193,8 @@ pub(crate) fn multiply<
                 }
             }
             at_b = at_b.wrapping_add(b.stride);
-            for _ in 0..fetched_a_term {
-                fetch_line(ahead);
-                ahead = ahead.wrapping_add(line_len);
+            for line in ahead.by_ref().take(fetched_a_term) {
+                fetch_line(line.as_ptr());
             }
         }
     }
