@@ -2,7 +2,7 @@
 
 use super::gemm::Left;
 use super::math::Elementary;
-use super::simd::{Isa, Pack, Pair, Task};
+use super::simd::{Isa, Pack, Pair, Task, fetch};
 
 /// A matrix rounded, row by row in `room`: its neighbouring terms are pairs.
 pub(super) fn round<'a, T: Elementary>(
@@ -128,7 +128,12 @@ impl<T: Elementary> Task<T> for RoundTurned<'_, T> {
         for first in (0..pairs).step_by(L) {
             let count = L.min(pairs - first);
             for column in (0..self.width).step_by(L) {
-                let row = |row: usize| Pack::<T, L>::load(&self.from[row * self.stride + column..]).0;
+                let row = |row: usize| {
+                    // The same columns of the next square, too.
+                    let next = (row + 2 * L) * self.stride + column;
+                    fetch(self.from, next..next + L);
+                    Pack::<T, L>::load(&self.from[row * self.stride + column..]).0
+                };
                 let mut square = [[Pair::default(); L]; L];
                 for (number, line) in (first..first + count).zip(&mut square) {
                     let second = if 2 * number + 1 < self.rows { row(2 * number + 1) } else { [T::ZERO; L] };

@@ -113,7 +113,12 @@ impl Target<'_> {
                                 Panel { data, stride: segment.stride, vectors, apart: lanes, ahead: &[] }
                             }
                         };
-                        let (next, of) = (x.ahead, self.slots.len());
+                        let (mut next, of) = (x.ahead, self.slots.len());
+                        // All columns read these gradients: from the first on they are at hand.
+                        if first_column == 0 && segment.unit == 1 {
+                            let end = (segment.rows - first).min(2 * count);
+                            next = dz.get(count * segment.row..end * segment.row).unwrap_or_default();
+                        }
                         x.vectors = vectors;
                         let mut start = 0;
                         for run in by_slot.chunk_by(|&a, &b| self.slots[a] + 1 == self.slots[b]) {
