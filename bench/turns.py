@@ -86,7 +86,8 @@ def warmed_up(case: Case, contestant: Contestant, pool: Pool, effort: Effort) ->
         seconds = worker.ask(**asked)["seconds"]
         if seconds < effort.turn / 3:
             repeat = max(2, round(effort.turn / 3 / seconds))
-            seconds = worker.ask(**asked, repeat=repeat)["seconds"] / repeat
+            # The best of three: by a single disturbed one the wrong number of threads could be chosen.
+            seconds = min(worker.ask(**asked, repeat=repeat)["seconds"] / repeat for _ in range(3))
         racers.append(Racer(worker, threads, max(1, round(effort.turn / seconds)), seconds, value))
     return min(racers, key=lambda racer: racer.estimate)
 

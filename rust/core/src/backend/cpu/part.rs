@@ -49,7 +49,7 @@ impl<T: Float> Part<T> {
         let (width, steps) = (slot.width(), if slot.is_pooled() { 1 } else { steps });
         for (b, t, row) in self.places(slot) {
             let (from, rest) = from[(b * steps + t) * width..].split_at(width);
-            // The next step of the same row, which comes after those of the others.
+            // As a rule the next step of the same row, which comes after those of the others.
             fetch(rest, 0..width);
             rows.at_mut(row)[..width].copy_from_slice(from);
         }

@@ -8,7 +8,7 @@ use crate::cells::{Lanes, State, Step, Unit};
 /// every other slice, which starts at the block's first unit.
 pub(super) trait RowOp<T: Elementary, const S: usize> {
     fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize);
-    /// Asks for what the same row of the next unit block reads and writes, which begins at `at`.
+    /// Asks for numbers that the same row of the next unit block, from `at` on, will be the first to need.
     fn fetch<const L: usize>(&self, _at: usize) {}
 }
 
@@ -24,7 +24,7 @@ pub(super) fn each_row<T: Elementary, const S: usize>(
     isa.run(EachRow { rows, stride, z, next: &[], op });
 }
 
-/// The same for a unit block that begins at `first` of `z`; the next one, `apart` from it, is fetched meanwhile.
+/// The same for a unit block that begins at `first` of `z`; that of the next, `apart` from it, is fetched, too.
 pub(super) fn each_row_fetching<T: Elementary, const S: usize>(
     isa: Isa,
     rows: usize,
@@ -41,7 +41,7 @@ struct EachRow<'a, T, O, const S: usize> {
     rows: usize,
     stride: usize,
     z: &'a mut [T],
-    /// The next unit block, or nothing.
+    /// From where the next unit block begins, or nothing.
     next: &'a [T],
     op: O,
 }
@@ -50,6 +50,7 @@ impl<T: Elementary, O: RowOp<T, S>, const S: usize> Task<T> for EachRow<'_, T, O
     type Out = ();
     #[inline(always)]
     fn run<const L: usize, const OPS: u8>(mut self) {
+        debug_assert!(self.rows * S * L <= self.z.len(), "{} rows", self.rows);
         for (r, line) in self.z.chunks_exact_mut(S * L).take(self.rows).enumerate() {
             fetch(self.next, r * S * L..(r + 1) * S * L);
             self.op.fetch::<L>(r * self.stride + L);

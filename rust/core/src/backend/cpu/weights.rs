@@ -113,12 +113,13 @@ impl Target<'_> {
                                 Panel { data, stride: segment.stride, vectors, apart: lanes, ahead: &[] }
                             }
                         };
-                        let (mut next, of) = (x.ahead, self.slots.len());
-                        // All columns read these gradients: from the first on they are at hand.
-                        if first_column == 0 && segment.unit == 1 {
-                            let end = (segment.rows - first).min(2 * count);
-                            next = dz.get(count * segment.row..end * segment.row).unwrap_or_default();
+                        // The first columns fetch the next rows' gradients, which the others find in a cache,
+                        // where those of a block lie side by side.
+                        let rows = count * segment.row..(segment.rows - first).min(2 * count) * segment.row;
+                        if first_column == 0 && segment.unit == 1 && segment.row <= segment.block {
+                            x.ahead = dz.get(rows).filter(|rows| !rows.is_empty()).unwrap_or(x.ahead);
                         }
+                        let (next, of) = (x.ahead, self.slots.len());
                         x.vectors = vectors;
                         let mut start = 0;
                         for run in by_slot.chunk_by(|&a, &b| self.slots[a] + 1 == self.slots[b]) {
@@ -222,8 +223,8 @@ mod tests {
     #[test]
     fn sums_are_exact_however_the_operand_is_read() {
         let (hidden, stride) = (19_usize, 96);
-        // Gates apart, all side by side, and some.
-        let slots: [&[usize]; 3] = [&[0, 2], &[0, 1, 2, 3], &[0, 1, 3]];
+        // Gates apart, all side by side, and out of order.
+        let slots: [&[usize]; 4] = [&[0, 2], &[0, 1, 2, 3], &[0, 1, 3, 2], &[2, 0, 1]];
         for (isa, slots) in Isa::available().into_iter().flat_map(|isa| slots.map(|slots| (isa, slots))) {
             let lanes = isa.lanes::<f32>();
             let (blocks, line) = (hidden.div_ceil(lanes), 4 * lanes);

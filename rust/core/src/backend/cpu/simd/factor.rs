@@ -120,7 +120,8 @@ pub(crate) struct Panel<'a, F> {
 /// Bytes in a line of the caches.
 const CACHE_LINE: usize = 64;
 
-/// Asks for the cache lines of some numbers, which will be read or written soon; of none if they are not there.
+/// Asks for the cache lines of some numbers, which will be read or written soon; of none if not all are there.
+/// They begin a line, as a rule.
 #[inline(always)]
 pub(crate) fn fetch<F>(all: &[F], range: Range<usize>) {
     for line in all.get(range).unwrap_or_default().chunks(CACHE_LINE / size_of::<F>()) {
@@ -128,7 +129,7 @@ pub(crate) fn fetch<F>(all: &[F], range: Range<usize>) {
     }
 }
 
-/// Asks for the cache line at `address`, which need not be one that can be read.
+/// Asks for the cache line at `address`.
 #[inline(always)]
 fn fetch_line<F>(address: *const F) {
     #[cfg(target_arch = "x86_64")]
