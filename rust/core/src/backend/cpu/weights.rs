@@ -96,7 +96,7 @@ impl Target<'_> {
         let mut by_slot: [usize; MOST_GATES] = from_fn(|gate| gate);
         let by_slot = &mut by_slot[..self.slots.len()];
         by_slot.sort_unstable_by_key(|&gate| self.slots[gate]);
-        self.cut(crew, gradient, terms, |block, mut gates| {
+        self.cut(crew, gradient, terms, |block, gates| {
             for first_column in (0..terms).step_by(width) {
                 let columns = (terms - first_column).min(width);
                 let vectors = columns.div_ceil(lanes);
