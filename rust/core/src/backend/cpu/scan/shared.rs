@@ -16,11 +16,9 @@ use std::array::from_fn;
 const SLICES: usize = 1 + 2 * FEW;
 
 impl<T: Elementary> Scan<T> {
-    /// Unit blocks of each job of a step of `rows` rows, cut evenly into jobs worth a thread. One row takes as
-    /// long as two: it waits for the weights.
+    /// Unit blocks of a step of `rows` rows that are worth handing to another thread.
     fn blocks_a_job(&self, rows: usize) -> usize {
-        let jobs = (rows.max(2) * self.block_operations() * self.blocks).div_ceil(SHARE);
-        self.blocks.div_ceil(jobs.max(1)).next_multiple_of(self.at_once)
+        SHARE.div_ceil(rows * self.block_operations()).next_multiple_of(self.at_once)
     }
 
     /// Whether a step goes round the unit blocks once.
