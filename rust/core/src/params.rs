@@ -98,6 +98,13 @@ pub struct Parameter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParamId(usize);
 
+impl ParamId {
+    /// Its place in the list of parameters.
+    pub(crate) fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// All parameters of a program, in order. In the buffer the frozen ones come last.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters {

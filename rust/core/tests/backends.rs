@@ -7,6 +7,7 @@ use common::{CELLS, Data, Draw, LOOKS, MODELS, SETTINGS, assert_within, attendin
 use seqrs::device::{Element, Isa};
 use seqrs::float::Float;
 use seqrs::layers::{Spec, Widths};
+use seqrs::optim::{Optimizer, Rule};
 use seqrs::prelude::*;
 use seqrs::program::{Program, Slot};
 use std::collections::BTreeSet;
@@ -226,4 +227,68 @@ fn bfloat16_is_near_the_reference_on_every_instruction_set() {
     }
     ran.sort_unstable();
     assert_eq!(ran, processor());
+}
+
+/// What an update writes, it packs: the weights are those of an optimiser alone, and everything that follows
+/// is as if they had been loaded.
+fn update<T: Element + Float>(draw: &mut Draw, program: &Program) {
+    let mut program = program.clone();
+    let names: Vec<_> = program.parameters.iter().map(|p| p.name.clone()).collect();
+    if names.len() > 1 && draw.share() < 0.5 {
+        let id = program.parameters.id(&draw.one_of(&names.iter().collect::<Vec<_>>())[..]).expect("a name");
+        program.parameters.freeze(id);
+    }
+    let tokens = matches!(program.slots[program.input], Slot::Tokens { .. });
+    let data = Data::<T>::draw(draw, &program, Shape { batch: 5, steps: 3 }, tokens);
+    let size = program.parameters.trainable();
+    let (gradient, adam) =
+        (draw.numbers::<T>(program.parameters.len()), Rule::Adam { betas: (0.9, 0.999), eps: 1e-8 });
+    let rule = draw.one_of(&[Rule::Sgd { momentum: 0.0 }, Rule::Sgd { momentum: 0.9 }, adam]);
+    for isa in Isa::available() {
+        for precision in [Precision::Full, Precision::Bfloat16] {
+            let device = Device::Cpu(isa, precision);
+            let mut updated = network::<T>(&program, device);
+            let optimizer = || Optimizer::<T>::new(rule, 0.01, Some(1.0), None, size).expect("a rule");
+            let (mut own, mut alone, mut loaded) = (optimizer(), optimizer(), network::<T>(&program, device));
+            let of = |network: &Network<T>, name: &String| network.get(name).expect("its numbers");
+            let mut learning = vec![T::ZERO; size];
+            for parameter in program.parameters.iter().filter(|p| !p.frozen) {
+                learning[parameter.range.clone()].copy_from_slice(&of(&updated, &parameter.name));
+            }
+            for _ in 0..2 {
+                let norm = updated.apply(&gradient, &mut own, 0.1).expect("a gradient that fits");
+                assert_eq!(norm, alone.update(&mut learning, &gradient[..size], 0.1).expect("the same"));
+            }
+            for parameter in program.parameters.iter() {
+                let values = of(&updated, &parameter.name);
+                let want = learning.get(parameter.range.clone()).map(<[T]>::to_vec);
+                let want = want.unwrap_or_else(|| of(&loaded, &parameter.name));
+                assert!(values == want, "{}, {precision:?}: {}", isa.name(), parameter.name);
+                loaded.set(&parameter.name, &values).expect("numbers that fit");
+            }
+            for ((name, got), (_, want)) in outcome(&updated, &data).iter().zip(&outcome(&loaded, &data)) {
+                assert!(got == want, "{name}, {}, {precision:?}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn updated_weights_are_packed_like_loaded_ones() {
+    let mut draw = Draw::new(3);
+    for cell in CELLS {
+        for [input, hidden] in [[1, 1], [5, 33], [70, 64]] {
+            let program = drawn_stack(&mut draw, cell, hidden).program(input).expect("a stack");
+            update::<f32>(&mut draw, &program);
+            update::<f64>(&mut draw, &program);
+        }
+        for look in LOOKS {
+            let program = attending(&mut draw, cell, 17, look).program(9).expect("a layer");
+            update::<f32>(&mut draw, &program);
+        }
+    }
+    for model in MODELS {
+        let program = Spec::parse(model).and_then(|spec| spec.program()).expect("a model");
+        update::<f32>(&mut draw, &program);
+    }
 }

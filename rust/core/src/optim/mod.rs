@@ -15,7 +15,7 @@ use rules::{adam, positive, rmsprop, sgd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use sweep::{Before, Portable, sum_of_squares};
-pub(crate) use sweep::{Loop, Runner};
+pub(crate) use sweep::{Loop, MOST_SLICES, Renew, Runner, in_pieces};
 
 /// An update rule and its moving averages over all weights of one network.
 ///
@@ -93,16 +93,18 @@ impl<T: Float> Optimizer<T> {
     /// [`Error::Shape`] where `params` or `grads` have another length than this optimiser,
     /// [`Error::Value`] for a negative or not finite `lr`.
     pub fn update(&mut self, params: &mut [T], grads: &[T], lr: f64) -> Result<f64> {
-        self.update_on(Portable, params, grads, lr)
+        self.update_on(Portable, params, grads, lr, |numbers, renew| in_pieces(Portable, numbers, renew))
     }
 
-    /// The same with loops compiled for a processor.
+    /// The same with loops compiled for a processor; `sweep` calls what it is given on all weights and their
+    /// moving averages, once each and in any pieces.
     pub(crate) fn update_on(
         &mut self,
         runner: impl Runner,
         params: &mut [T],
         grads: &[T],
         lr: f64,
+        sweep: impl FnOnce([&mut [T]; MOST_SLICES], &Renew<'_, T>),
     ) -> Result<f64> {
         for (name, len) in [("params", params.len()), ("grads", grads.len())] {
             if len != self.len {
@@ -124,15 +126,16 @@ impl<T: Float> Optimizer<T> {
         };
         let [scale, added, kept] = [scale, added, kept].map(T::from_f64);
         let before = Before { bound, scale, added, kept };
+        let all = (runner, sweep, params, grads, &before);
         match self.rule {
             Rule::Sgd { momentum: 0.0 } => {
                 let lr = T::from_f64(lr);
-                self.sweep(runner, params, grads, &before, |g, none: [T; 0]| (lr * g, none));
+                self.sweep(all, |g, none: [T; 0]| (lr * g, none));
             }
-            Rule::Sgd { momentum } => self.sweep(runner, params, grads, &before, sgd(momentum, lr)),
-            Rule::RmsProp { rho, eps } => self.sweep(runner, params, grads, &before, rmsprop(rho, eps, lr)),
+            Rule::Sgd { momentum } => self.sweep(all, sgd(momentum, lr)),
+            Rule::RmsProp { rho, eps } => self.sweep(all, rmsprop(rho, eps, lr)),
             Rule::Adam { betas, eps } | Rule::AdamW { betas, eps } => {
-                self.sweep(runner, params, grads, &before, adam(betas, eps, lr, step));
+                self.sweep(all, adam(betas, eps, lr, step))
             }
         }
         Ok(norm)
@@ -141,16 +144,19 @@ impl<T: Float> Optimizer<T> {
     /// `rule`, which keeps `N` moving averages, on every weight.
     fn sweep<const N: usize>(
         &mut self,
-        runner: impl Runner,
-        params: &mut [T],
-        grads: &[T],
-        before: &Before<T>,
-        rule: impl Fn(T, [T; N]) -> (T, [T; N]) + Sync,
+        (runner, sweep, params, grads, before): (
+            impl Runner,
+            impl FnOnce([&mut [T]; MOST_SLICES], &Renew<'_, T>),
+            &mut [T],
+            &[T],
+            &Before<T>,
+        ),
+        rule: impl Fn(T, [T; N]) -> (T, [T; N]) + Send + Sync,
     ) {
         let mut moments = self.moments.iter_mut();
         let moments =
             std::array::from_fn(|_| moments.next().map(|(_, m)| m.as_mut_slice()).unwrap_or_default());
-        sweep::update(runner, params, grads, moments, before, &rule);
+        sweep::update(runner, sweep, params, grads, moments, before, &rule);
     }
 
     /// The moving averages by name ([`Rule::moments`]), each over all weights.

@@ -14,7 +14,7 @@ pub(super) const SERIAL: usize = 4 * BLOCK;
 /// Pieces at most.
 const PIECES: usize = 64;
 /// Weights and moving averages.
-const MOST_SLICES: usize = 3;
+pub(crate) const MOST_SLICES: usize = 3;
 /// Partial sums inside a block.
 const LANES: usize = 16;
 
@@ -113,23 +113,36 @@ impl<T: Float> Loop for Squares<'_, T> {
     }
 }
 
-/// `rule` (gradient and moments in, what is taken from the weight and new moments out) on every weight.
+/// Updates some weights, which begin at this place among all, with their moving averages.
+pub(crate) type Renew<'a, T> = dyn Fn(usize, [&mut [T]; MOST_SLICES]) + Send + Sync + 'a;
+
+/// Calls `renew` on pieces of weights and moving averages, the places of these pieces counted from their begin.
+pub(crate) fn in_pieces<T: Float>(
+    runner: impl Runner,
+    numbers: [&mut [T]; MOST_SLICES],
+    renew: &Renew<'_, T>,
+) {
+    let size = piece(numbers[0].len());
+    runner.pieces(numbers, [size; MOST_SLICES], &|i, pieces| renew(i * size, pieces));
+}
+
+/// `rule` (gradient and moments in, what is taken from the weight and new moments out) on every weight, once
+/// each, as `sweep` goes through them.
 pub(super) fn update<T: Float, const N: usize>(
     runner: impl Runner,
+    sweep: impl FnOnce([&mut [T]; MOST_SLICES], &Renew<'_, T>),
     params: &mut [T],
     grads: &[T],
     moments: [&mut [T]; N],
     before: &Before<T>,
     rule: &(impl Fn(T, [T; N]) -> (T, [T; N]) + Sync),
 ) {
-    let size = piece(params.len());
-    let mut slices = once(params).chain(moments);
-    let slices = from_fn(|_| slices.next().unwrap_or_default());
-    runner.pieces(slices, [size; MOST_SLICES], &|i, pieces| {
-        let mut pieces = pieces.into_iter();
-        let params = pieces.next().unwrap_or_default();
-        let moments = from_fn(|_| pieces.next().unwrap_or_default());
-        let grads = &grads[i * size..][..params.len()];
+    let mut numbers = once(params).chain(moments);
+    sweep(from_fn(|_| numbers.next().unwrap_or_default()), &|first, numbers| {
+        let mut numbers = numbers.into_iter();
+        let params = numbers.next().unwrap_or_default();
+        let moments = from_fn(|_| numbers.next().unwrap_or_default());
+        let grads = &grads[first..][..params.len()];
         runner.run(Weights { params, grads, moments, before, rule });
     });
 }

@@ -2,6 +2,7 @@
 //! y = Σ_t a_t x⟨t⟩.
 
 use super::context::{Context, Reach};
+use super::fresh::Fresh;
 use super::gemm::{Left, Start};
 use super::local::Local;
 use super::math::{Elementary, add};
@@ -13,7 +14,7 @@ use super::simd::Isa;
 use super::threads::Crew;
 use super::weights::Target;
 use crate::backend::Precision;
-use crate::params::{ParamId, Parameters};
+use crate::params::ParamId;
 use crate::program::SlotId;
 
 /// The op.
@@ -67,12 +68,11 @@ impl<T: Elementary> Local<T> for AttentionPool<T> {
         ]
     }
 
-    fn pack(&mut self, crew: Crew, parameters: &Parameters, values: &[T]) {
-        let size = self.size;
-        let [weight, bias, context] = self.weights.map(|id| &values[parameters.range(id)]);
-        self.bias[..size].copy_from_slice(bias);
-        self.context[..size].copy_from_slice(context);
-        self.packed.pack_matrix(crew, weight, self.width);
+    fn pack(&mut self, weights: &mut Fresh<'_, T>) {
+        let [weight, bias, context] = self.weights;
+        self.bias[..self.size].copy_from_slice(weights.of(bias));
+        self.context[..self.size].copy_from_slice(weights.of(context));
+        weights.pack_matrix(weight, self.width, &mut self.packed);
     }
 
     fn forward(&self, part: &mut Part<T>, own: &mut [Rows<T>], _run: &Context<'_, T>) {

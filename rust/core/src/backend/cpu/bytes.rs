@@ -233,6 +233,7 @@ impl<T: Elementary> Task<T> for ToBytes<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fresh::Weight;
     use super::super::packed::{Packed, Room};
     use super::super::threads;
     use super::*;
@@ -248,7 +249,8 @@ mod tests {
         let (x, w) = (draw(rows * terms, 0), draw(columns * terms, 1 << 20));
         let lanes = isa.lanes::<f32>();
         let mut packed = Packed::<f32>::matrix(Precision::Int8, columns, terms, lanes);
-        threads::enter(0.0, |crew| packed.pack_matrix(crew, &w, terms)).expect("its own thread");
+        threads::enter(0.0, |crew| packed.pack_matrix(crew, isa, Weight::Still(&w), terms))
+            .expect("its own thread");
         let stride = columns.next_multiple_of(lanes);
         let (mut y, mut each) = (vec![0.5; rows * stride], vec![0.5; rows * stride]);
         let a = Left::rows(&x, terms, terms);

@@ -6,6 +6,7 @@ use super::combine::{Add, Concat, Reverse};
 use super::context::Reach;
 use super::dropout::Dropout;
 use super::embedding::Gather;
+use super::fresh::Fresh;
 use super::layer_norm::LayerNorm;
 use super::linear::Linear;
 use super::local::Local;
@@ -23,6 +24,17 @@ pub(super) enum Kernel<T> {
     /// The last linear map of a program with a loss, which takes the loss along.
     Head(Box<Linear<T>>),
     Scan(Box<Scan<T>>),
+}
+
+impl<T: Elementary> Kernel<T> {
+    /// Takes its weights over after they have changed.
+    pub(super) fn pack(&mut self, weights: &mut Fresh<'_, T>) {
+        match self {
+            Self::Local(op) => op.pack(weights),
+            Self::Head(linear) => linear.pack(weights),
+            Self::Scan(scan) => scan.pack(weights),
+        }
+    }
 }
 
 /// The kernels of a program, and the floating point operations of one row's forward run.

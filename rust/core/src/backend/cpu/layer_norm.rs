@@ -1,6 +1,7 @@
 //! Layer normalisation as an op: of the rows of one slot.
 
 use super::context::{Context, Reach};
+use super::fresh::Fresh;
 use super::linear::Linear;
 use super::local::Local;
 use super::math::{Elementary, add};
@@ -10,7 +11,7 @@ use super::scratch::{Buffer, Rows};
 use super::simd::Isa;
 use super::threads::Crew;
 use crate::backend::Precision;
-use crate::params::{ParamId, Parameters};
+use crate::params::ParamId;
 use crate::program::{Slot, SlotId};
 
 /// The op.
@@ -56,10 +57,10 @@ impl<T: Elementary> Local<T> for LayerNorm<T> {
         vec![Rows::new(0, rows, width, lanes), Rows::new(0, 1, rows, lanes), Rows::new(0, 1, width, lanes)]
     }
 
-    fn pack(&mut self, _crew: Crew, parameters: &Parameters, values: &[T]) {
+    fn pack(&mut self, weights: &mut Fresh<'_, T>) {
         let width = self.kind.width();
-        self.padded_gain[..width].copy_from_slice(&values[parameters.range(self.gain)]);
-        self.padded_bias[..width].copy_from_slice(&values[parameters.range(self.bias)]);
+        self.padded_gain[..width].copy_from_slice(weights.of(self.gain));
+        self.padded_bias[..width].copy_from_slice(weights.of(self.bias));
     }
 
     fn forward(&self, part: &mut Part<T>, own: &mut [Rows<T>], _run: &Context<'_, T>) {

@@ -1,6 +1,7 @@
 //! A linear map over one group, forward beside backward.
 
 use super::context::{Context, Reach};
+use super::fresh::Fresh;
 use super::gemm::{Left, Start};
 use super::local::Local;
 use super::math::Elementary;
@@ -13,7 +14,7 @@ use super::simd::Isa;
 use super::threads::Crew;
 use super::weights::Target;
 use crate::backend::Precision;
-use crate::params::{ParamId, Parameters};
+use crate::params::ParamId;
 use crate::program::{Slot, SlotId};
 
 /// y = x Wᵀ + b.
@@ -195,14 +196,13 @@ impl<T: Elementary> Linear<T> {
 }
 
 impl<T: Elementary> Local<T> for Linear<T> {
-    fn pack(&mut self, crew: Crew, parameters: &Parameters, values: &[T]) {
-        let (weight, from, to) = (&values[parameters.range(self.weight)], self.from, self.to);
+    fn pack(&mut self, weights: &mut Fresh<'_, T>) {
         self.padded_bias.fill(T::from_f64(-3e38));
         match self.bias {
-            Some(bias) => self.padded_bias[..to].copy_from_slice(&values[parameters.range(bias)]),
-            None => self.padded_bias[..to].fill(T::ZERO),
+            Some(bias) => self.padded_bias[..self.to].copy_from_slice(weights.of(bias)),
+            None => self.padded_bias[..self.to].fill(T::ZERO),
         }
-        self.packed.pack_matrix(crew, weight, from);
+        weights.pack_matrix(self.weight, self.from, &mut self.packed);
     }
 
     fn forward(&self, part: &mut Part<T>, _own: &mut [Rows<T>], _run: &Context<'_, T>) {

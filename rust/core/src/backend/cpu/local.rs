@@ -1,11 +1,11 @@
 //! What the ops without time have in common: each runs group by group, forward and back.
 
 use super::context::{Context, Reach};
+use super::fresh::Fresh;
 use super::math::Elementary;
 use super::part::Part;
 use super::scratch::Rows;
 use super::threads::Crew;
-use crate::params::Parameters;
 
 /// An op that runs group by group.
 pub(super) trait Local<T: Elementary>: Send + Sync {
@@ -15,7 +15,7 @@ pub(super) trait Local<T: Elementary>: Send + Sync {
     }
 
     /// Takes its weights over after they have changed.
-    fn pack(&mut self, _crew: Crew, _parameters: &Parameters, _values: &[T]) {}
+    fn pack(&mut self, _weights: &mut Fresh<'_, T>) {}
 
     fn forward(&self, part: &mut Part<T>, own: &mut [Rows<T>], run: &Context<'_, T>);
 

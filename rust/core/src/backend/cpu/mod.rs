@@ -14,6 +14,7 @@ mod cross_entropy;
 mod decode;
 mod dropout;
 mod embedding;
+mod fresh;
 mod gemm;
 mod groups;
 mod kernels;
@@ -60,8 +61,8 @@ use crate::optim::Optimizer;
 use crate::program::{self, Batch, FinalState, Program};
 use crate::shape::{Shape, room};
 use decode::Steps;
+use fresh::Fresh;
 use kernels::Kernel;
-use local::Local;
 use loops::Loops;
 use memory::Memory;
 use std::any::Any;
@@ -79,13 +80,24 @@ pub(crate) struct Cpu<T> {
     ops: Vec<Kernel<T>>,
     /// Floating point operations of one row's forward run.
     row_operations: f64,
+    /// Which weights an update has not come to yet.
+    old: Vec<bool>,
 }
 
 impl<T: Elementary> Cpu<T> {
     pub(crate) fn new(program: Program, isa: Isa, precision: Precision) -> Self {
         let values = vec![T::ZERO; program.parameters.len()];
         let (ops, row_operations) = kernels::compile(&program, isa, precision);
-        Self { program, isa, precision, values, version: next_version(), ops, row_operations }
+        Self {
+            program,
+            isa,
+            precision,
+            values,
+            version: next_version(),
+            ops,
+            row_operations,
+            old: Vec::new(),
+        }
     }
 
     /// Refuses to train what is packed for running alone.
@@ -99,15 +111,10 @@ impl<T: Elementary> Cpu<T> {
     /// Packs every weight anew.
     fn pack(&mut self) -> Result<()> {
         self.version = next_version();
-        let Self { program, values, ops, .. } = self;
+        let Self { program, isa, values, ops, .. } = self;
         enter(values.len() as f64 * 8.0, |crew| {
-            for op in ops.iter_mut() {
-                match op {
-                    Kernel::Local(op) => op.pack(crew, &program.parameters, values),
-                    Kernel::Head(linear) => linear.pack(crew, &program.parameters, values),
-                    Kernel::Scan(scan) => scan.pack(crew, &program.parameters, values),
-                }
-            }
+            let mut weights = Fresh::still(crew, *isa, &program.parameters, values);
+            ops.iter_mut().for_each(|op| op.pack(&mut weights));
         })
     }
 }
@@ -175,13 +182,19 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
 
     fn apply(&mut self, gradient: &[T], optimizer: &mut Optimizer<T>, lr: f64) -> Result<f64> {
         self.check_learns()?;
-        let (isa, trainable) = (self.isa, self.program.parameters.trainable());
-        let (values, gradient) = (&mut self.values[..trainable], &gradient[..trainable]);
-        let norm = enter(trainable as f64 * 16.0, |crew| {
-            optimizer.update_on(Loops { isa, crew }, values, gradient, lr)
+        let Self { program, isa, values, ops, old, .. } = self;
+        let (parameters, trainable) = (&program.parameters, program.parameters.trainable());
+        let (values, frozen) = values.split_at_mut(trainable);
+        let norm = enter(trainable as f64 * 24.0, |crew| {
+            let loops = Loops { isa: *isa, crew };
+            optimizer.update_on(loops, values, &gradient[..trainable], lr, |numbers, renew| {
+                let mut weights = Fresh::renewed(loops, parameters, numbers, frozen, renew, old);
+                ops.iter_mut().for_each(|op| op.pack(&mut weights));
+                weights.finish();
+            })
         })??;
         if norm.is_finite() {
-            self.pack()?;
+            self.version = next_version();
         }
         Ok(norm)
     }

@@ -8,11 +8,13 @@ use super::scratch::{Buffer, padded};
 use super::segments::{Segment, Segments};
 use super::simd::{Isa, Pair, Panel};
 use super::threads::Crew;
+use std::ops::RangeInclusive;
 
-/// Bytes of operand that are read by all jobs before the next: a part of the last cache.
+/// Rows that all jobs read before the next ones: so few that a job's gradients of them stay in the cache that a
+/// core has to itself while strip after strip passes, so many that sums are not gone through too often.
+const ROWS: RangeInclusive<usize> = 512..=1024;
+/// Bytes of operand in them: a part of the last cache.
 const OPERAND_BYTES: usize = 4 << 20;
-/// Rows that are read together at least, so that gradients are not gone through too often.
-const LEAST_ROWS: usize = 512;
 /// Bytes of operand that jobs read where it lies: the cache that a core has to itself holds them all.
 const SMALL: usize = 1 << 20;
 /// Pairs of rows at once: what all jobs read of them stays in the last cache.
@@ -58,7 +60,8 @@ impl<T: Elementary> Operands<T> {
         let (all, full): (usize, _) =
             (segments.clone().map(|segment| segment.rows).sum(), terms.next_multiple_of(lanes));
         let bytes = full * size_of::<T>();
-        let rows = all.saturating_sub(first).min((OPERAND_BYTES / bytes.max(1)).max(LEAST_ROWS));
+        let rows =
+            all.saturating_sub(first).min((OPERAND_BYTES / bytes.max(1)).clamp(*ROWS.start(), *ROWS.end()));
         if rows == 0 {
             return None;
         }

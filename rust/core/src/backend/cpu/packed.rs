@@ -2,9 +2,10 @@
 //! in: kept beside the weights and made anew when these change.
 
 use super::bytes::{ByteRows, Bytes, ToBytes};
+use super::fresh::Weight;
 use super::gemm::{Left, Start, panel_product};
 use super::math::Elementary;
-use super::packing::{pack_gates, pack_matrix};
+use super::packing::{Rows, pack};
 use super::panels::{MOST_VECTORS, Nth, Panels};
 use super::rounding::{round, rows_of};
 use super::simd::{Isa, Pair};
@@ -98,33 +99,46 @@ impl<T: Elementary> Packed<T> {
     }
 
     /// Packs a (rows, terms) weight.
-    pub(crate) fn pack_matrix(&mut self, crew: Crew, weight: &[T], terms: usize) {
-        match self {
-            Self::Full(panels) => pack_matrix(panels, crew, weight, terms),
-            Self::Short(panels) => pack_matrix(panels, crew, weight, terms),
-            Self::Bytes(bytes) => bytes.pack(crew, |row| weight.chunks_exact(terms).nth(row)),
-        }
+    pub(crate) fn pack_matrix(&mut self, crew: Crew, isa: Isa, weight: Weight<'_, T>, terms: usize) {
+        let strip = MOST_VECTORS * isa.lanes::<T>();
+        let rows = Rows { gates: &[0], of_gate: weight.len() / terms.max(1), strip };
+        self.pack(crew, isa, weight, terms, rows, |column| Some(column).filter(|&row| row < rows.of_gate));
     }
 
     /// Packs some gates of a (G·H, terms) weight.
     pub(crate) fn pack_gates(
         &mut self,
         crew: Crew,
-        weight: &[T],
+        isa: Isa,
+        weight: Weight<'_, T>,
         terms: usize,
-        hidden: usize,
-        lanes: usize,
-        gates: &[usize],
+        rows: Rows,
     ) {
-        match self {
-            Self::Full(panels) => pack_gates(panels, crew, weight, terms, hidden, lanes, gates),
-            Self::Short(panels) => pack_gates(panels, crew, weight, terms, hidden, lanes, gates),
-            Self::Bytes(bytes) => bytes.pack(crew, |column| {
-                let (register, lane) = (column / lanes, column % lanes);
-                let unit = register / gates.len() * lanes + lane;
-                let row = gates[register % gates.len()] * hidden + unit;
-                (unit < hidden).then(|| &weight[row * terms..][..terms])
-            }),
+        let Rows { gates, of_gate, strip: lanes } = rows;
+        self.pack(crew, isa, weight, terms, rows, |column| {
+            let (register, lane) = (column / lanes, column % lanes);
+            let unit = register / gates.len() * lanes + lane;
+            (unit < of_gate).then(|| gates[register % gates.len()] * of_gate + unit)
+        });
+    }
+
+    /// Packs a weight, a column of which is some `row` of it.
+    fn pack(
+        &mut self,
+        crew: Crew,
+        isa: Isa,
+        weight: Weight<'_, T>,
+        terms: usize,
+        rows: Rows,
+        row: impl Fn(usize) -> Option<usize> + Send + Sync,
+    ) {
+        match (self, weight) {
+            (Self::Full(panels), weight) => pack(panels, crew, isa, weight, terms, rows),
+            (Self::Short(panels), weight) => pack(panels, crew, isa, weight, terms, rows),
+            (Self::Bytes(bytes), Weight::Still(weight)) => {
+                bytes.pack(crew, |column| row(column).map(|row| &weight[row * terms..][..terms]));
+            }
+            (Self::Bytes(_), Weight::Old { .. }) => unreachable!("bytes do not learn"),
         }
     }
 
@@ -353,7 +367,8 @@ mod tests {
     fn both_ways<T: Elementary>(isa: Isa, precision: Precision, rows: usize, terms: usize, columns: usize) {
         let weight = matrix(columns, terms, 2);
         let mut packed = Packed::<T>::matrix(precision, columns, terms, isa.lanes::<T>());
-        threads::enter(0.0, |crew| packed.pack_matrix(crew, &cast(&weight), terms)).expect("its own thread");
+        threads::enter(0.0, |crew| packed.pack_matrix(crew, isa, Weight::Still(&cast(&weight)), terms))
+            .expect("its own thread");
         let what = format!("{isa:?} {precision:?} {} {rows}x{terms}x{columns}", T::NAME);
         let turn = precision == Precision::Full;
         let stride = columns.next_multiple_of(isa.lanes::<T>());

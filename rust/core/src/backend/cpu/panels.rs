@@ -3,7 +3,7 @@
 use super::gemm::{Left, Start, panel_product, scattered_product};
 use super::scratch::Buffer;
 use super::simd::{Factor, Isa, Panel, Sum};
-use super::threads::Crew;
+use super::threads::{Crew, Matrix};
 use std::array::from_fn;
 use std::ops::Range;
 
@@ -132,6 +132,25 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
             let c = &mut c[before * apart..];
             scattered_product(isa, rows, a, panel, start, c, stride, apart_of_registers);
         }
+    }
+
+    /// A row of all panels, each a block.
+    pub(crate) fn by_panel(&mut self) -> Matrix<'_, F> {
+        let widest = self.widths.first().map_or(0, |vectors| vectors * self.lanes);
+        Matrix { stride: self.data.len(), width: self.terms * widest, data: &mut self.data }
+    }
+
+    /// The panels of full width and the last one that is narrower, a row each, with so many terms in a block.
+    pub(crate) fn by_terms(&mut self, count: usize) -> [Matrix<'_, F>; 2] {
+        let last = self.widths.last().filter(|&&vectors| vectors < MOST_VECTORS);
+        let sizes = [MOST_VECTORS * self.lanes, last.map_or(0, |vectors| vectors * self.lanes)];
+        let end = self.data.len() - self.terms * sizes[1];
+        let (full, last) = self.data.split_at_mut(end);
+        let mut sizes = sizes.into_iter();
+        [full, last].map(|data| {
+            let width = sizes.next().unwrap_or(0);
+            Matrix { data, stride: self.terms * width, width: count * width }
+        })
     }
 
     /// Fills every panel: `fill(panel, first column, columns, numbers)`.

@@ -2,7 +2,7 @@
 
 use super::gemm::Left;
 use super::math::Elementary;
-use super::simd::{Isa, Pack, Pair, Task, fetch};
+use super::simd::{Isa, Pack, Pair, Task, fetch, turn};
 
 /// A matrix rounded, row by row in `room`: its neighbouring terms are pairs.
 pub(super) fn round<'a, T: Elementary>(
@@ -139,7 +139,7 @@ impl<T: Elementary> Task<T> for RoundTurned<'_, T> {
                     let second = if 2 * number + 1 < self.rows { row(2 * number + 1) } else { [T::ZERO; L] };
                     *line = Pair::zip::<T, L, OPS>(row(2 * number), second);
                 }
-                for (l, &line) in Pair::turn::<L, OPS>(square).iter().enumerate() {
+                for (l, &line) in turn(square).iter().enumerate() {
                     let to = &mut self.to[(column + l) * self.to_stride + first..][..count];
                     match to.first_chunk_mut() {
                         Some(to) => *to = line,

@@ -2,6 +2,7 @@
 //! Keys are made once a run; queries and contexts step by step; weight gradients after all steps.
 
 use super::super::context::Context;
+use super::super::fresh::Fresh;
 use super::super::gemm::{Left, Start};
 use super::super::groups::Group;
 use super::super::linear::Linear;
@@ -9,6 +10,7 @@ use super::super::look::{Look, LookBack, Sight};
 use super::super::math::{Elementary, add};
 use super::super::memory::{Memory, Seen, fit};
 use super::super::packed::Packed;
+use super::super::packing::Rows as PackedRows;
 use super::super::part::Part;
 use super::super::scratch::{Buffer, Rows};
 use super::super::segments::Segment;
@@ -18,7 +20,6 @@ use super::super::threads::Crew;
 use super::Scan;
 use super::gradients::whole;
 use crate::backend::Precision;
-use crate::params::Parameters;
 use crate::program::{Attention, Score, When};
 use std::mem::take;
 use std::ops::Range;
@@ -69,27 +70,19 @@ impl<T: Elementary> Attend<T> {
         }
     }
 
-    pub(super) fn pack(
-        &mut self,
-        crew: Crew,
-        parameters: &Parameters,
-        values: &[T],
-        hidden: usize,
-        gates: &[usize],
-    ) {
+    pub(super) fn pack(&mut self, all: &mut Fresh<'_, T>, rows: PackedRows) {
         let Attention { size, memory, weights, .. } = self.attention;
-        let of = |id| &values[parameters.range(id)];
         if let (Some(packed), Some(id)) = (&mut self.query, weights.query) {
-            packed.pack_matrix(crew, of(id), self.width);
+            all.pack_matrix(id, self.width, packed);
         }
         if let (Some(packed), Some(id)) = (&mut self.key, weights.key) {
-            packed.pack_matrix(crew, of(id), memory);
+            all.pack_matrix(id, memory, packed);
         }
         if let Some(id) = weights.vector {
-            self.vector[..size].copy_from_slice(of(id));
+            self.vector[..size].copy_from_slice(all.of(id));
         }
         if let (Some(packed), Some(id)) = (&mut self.sight, weights.context) {
-            packed.pack_gates(crew, of(id), memory, hidden, self.isa.lanes::<T>(), gates);
+            all.pack_gates(id, memory, rows, packed);
         }
     }
 

@@ -10,10 +10,12 @@ mod pack;
 mod pair;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
+mod turn;
 
 pub(crate) use factor::{Factor, Panel, Quad, Strides, Sum, fetch, multiply};
 pub(crate) use pack::Pack;
 pub(crate) use pair::Pair;
+pub(crate) use turn::turn;
 
 use crate::error::{Error, Result};
 use crate::float::Float;

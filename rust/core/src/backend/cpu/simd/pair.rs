@@ -65,36 +65,6 @@ impl Pair {
         from_fn(|l| Self::new(number(2 * l), number(2 * l + 1)))
     }
 
-    /// A square turned: its rows become its columns.
-    #[inline(always)]
-    pub(crate) fn turn<const L: usize, const OPS: u8>(square: [[Self; L]; L]) -> [[Self; L]; L] {
-        #[cfg(target_arch = "x86_64")]
-        if OPS >= ops::DOTS && L == 16 {
-            use std::arch::x86_64::{__m512i, _mm512_permutex2var_epi32};
-            // The first or the second halves of two rows, number by number in turns.
-            const DEALT: [[u32; 16]; 2] = {
-                let (mut dealt, mut l) = ([[0; 16]; 2], 0);
-                while l < 16 {
-                    let at = (l / 2 + 16 * (l % 2)) as u32;
-                    (dealt[0][l], dealt[1][l]) = (at, 8 + at);
-                    l += 1;
-                }
-                dealt
-            };
-            // SAFETY: as in `multiply_add` below.
-            return unsafe {
-                let dealt: [__m512i; 2] = transmute_copy(&DEALT);
-                let mut rows: [__m512i; 16] = transmute_copy(&square);
-                // As often as sixteen can be halved.
-                for _ in 0..4 {
-                    rows = from_fn(|i| _mm512_permutex2var_epi32(rows[i / 2], dealt[i % 2], rows[i / 2 + 8]));
-                }
-                transmute_copy(&rows)
-            };
-        }
-        from_fn(|i| from_fn(|l| square[l][i]))
-    }
-
     /// The first and the second number.
     #[inline(always)]
     pub(crate) fn parts(self) -> [f32; 2] {

@@ -8,7 +8,8 @@ mod pieces;
 mod team;
 
 use crate::error::{Error, Result};
-use pieces::Pieces;
+pub(crate) use pieces::{Block, Matrix};
+use pieces::{Columns, Pieces};
 use std::array::from_fn;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -191,6 +192,23 @@ impl Crew<'_> {
         self.numbers(count.unwrap_or(0), &|i| {
             // SAFETY: a team calls this once with each number.
             f(i, from_fn(|k| unsafe { slices[k].take(i) }));
+        });
+    }
+
+    /// Calls `f` with every number below `count` and the blocks of that number of all matrices, in any order.
+    pub(crate) fn blocks<I: Send, J: Send, const N: usize, const M: usize>(
+        self,
+        count: usize,
+        first: [Matrix<'_, I>; N],
+        second: [Matrix<'_, J>; M],
+        f: &(impl Fn(usize, [Block<'_, I>; N], [Block<'_, J>; M]) + Send + Sync),
+    ) {
+        let (first, second) = (first.map(Columns::new), second.map(Columns::new));
+        self.numbers(count, &|i| {
+            // SAFETY: a team calls this once with each number.
+            let first = from_fn(|k| unsafe { first[k].take(i) });
+            // SAFETY: likewise.
+            f(i, first, from_fn(|k| unsafe { second[k].take(i) }));
         });
     }
 }
