@@ -12,7 +12,7 @@ use super::scratch::{Buffer, Rows, padded};
 use super::segments::{Segment, Segments};
 use super::simd::Isa;
 use super::threads::Crew;
-use super::weights::Target;
+use super::weights::{Outer, Target, outer};
 use crate::backend::Precision;
 use crate::params::ParamId;
 use crate::program::{Slot, SlotId};
@@ -185,13 +185,12 @@ impl<T: Elementary> Linear<T> {
         run: &Context<'_, T>,
         gradient: &mut [T],
     ) {
+        let of = |id| run.parameters.range(id);
+        let ranges = [of(self.weight), self.bias.map_or(0..0, of)];
+        let [gradient, bias] = gradient.get_disjoint_mut(ranges).expect("parameters lie apart");
         let target = Self::target(self.isa, self.precision, self.to);
-        let parameters = run.parameters;
-        let weight = &mut gradient[parameters.range(self.weight)];
-        target.outer(crew, segments, self.from, weight, run.operands);
-        if let Some(bias) = self.bias {
-            target.sums(crew, segments, &mut gradient[parameters.range(bias)]);
-        }
+        let own = Outer { target, segments: segments.clone(), terms: self.from, gradient, bias };
+        outer(crew, [Some(own), None, None, None], run.operands);
     }
 }
 

@@ -7,7 +7,8 @@ use super::rounding::{round_columns, round_turned};
 use super::scratch::{Buffer, padded};
 use super::segments::{Segment, Segments};
 use super::simd::{Isa, Pair, Panel};
-use super::threads::Crew;
+use super::threads::{Block, Crew, Matrix};
+use super::weights::MOST_WEIGHTS;
 use std::ops::RangeInclusive;
 
 /// Rows that all jobs read before the next ones: so few that a job's gradients of them stay in the cache that a
@@ -45,84 +46,102 @@ impl<F> Strips<'_, F> {
     }
 }
 
+/// The operands of some weights: their rows, and the numbers in a row.
+pub(super) type Sources<S> = [Option<(S, usize)>; MOST_WEIGHTS];
+
 impl<T: Elementary> Operands<T> {
-    /// The rows of the segments from row `first` on that are read together, and their operand in strips;
-    /// none where there are no more rows. An operand that is small stays where it is.
+    /// How many rows from row `first` on are read together, and their operands in strips; none where there are no
+    /// more rows. An operand that is small stays where it is.
     pub(super) fn cut<'a, 's, S: Segments<'a, T>>(
         &'s mut self,
         crew: Crew,
         isa: Isa,
-        segments: &'s S,
-        terms: usize,
+        sources: &Sources<S>,
         first: usize,
-    ) -> Option<(impl Segments<'a, T> + use<'a, 's, S, T>, usize, Option<Strips<'s, T>>)> {
+    ) -> Option<(usize, [Option<Strips<'s, T>>; MOST_WEIGHTS])> {
         let lanes = isa.lanes::<T>();
-        let (all, full): (usize, _) =
-            (segments.clone().map(|segment| segment.rows).sum(), terms.next_multiple_of(lanes));
-        let bytes = full * size_of::<T>();
+        let width = MOST_VECTORS * lanes;
+        let all = sets::<_, 1>(sources);
+        let bytes = |terms: usize| terms.next_multiple_of(lanes) * size_of::<T>();
+        let moves = |terms: usize| all * bytes(terms) > SMALL;
+        let widest = sources.iter().flatten().map(|(_, terms)| bytes(*terms)).max()?;
         let rows =
-            all.saturating_sub(first).min((OPERAND_BYTES / bytes.max(1)).clamp(*ROWS.start(), *ROWS.end()));
+            (OPERAND_BYTES / widest.max(1)).clamp(*ROWS.start(), *ROWS.end()).min(all.saturating_sub(first));
         if rows == 0 {
             return None;
         }
-        let these = cut::<_, 1>(segments, first, rows).map(|(_, segment)| segment);
-        if all * bytes <= SMALL {
-            return Some((these, rows, None));
-        }
-        let width = MOST_VECTORS * lanes;
-        let data = room(&mut self.strips, rows * full.next_multiple_of(width));
-        crew.chunks(data, rows * width, |strip, to| {
-            let (column, mut to) = (strip * width, to.chunks_exact_mut(width));
-            let columns = width.min(full - column);
-            for segment in these.clone() {
-                for (x, to) in segment.x.chunks(segment.stride).take(segment.rows).zip(&mut to) {
-                    to[..columns].copy_from_slice(&x[column..column + columns]);
+        let len = |terms: usize| if moves(terms) { rows * terms.next_multiple_of(width) } else { 0 };
+        let mut rest = room(&mut self.strips, sources.iter().flatten().map(|(_, terms)| len(*terms)).sum());
+        let strips = sources.each_ref().map(|source| {
+            let (segments, terms) = source.as_ref().filter(|(_, terms)| moves(*terms))?;
+            let data = rest.split_off_mut(..len(*terms))?;
+            crew.chunks(data, rows * width, |strip, to| {
+                let (column, mut to) = (strip * width, to.chunks_exact_mut(width));
+                let columns = width.min(terms.next_multiple_of(lanes) - column);
+                for (_, segment) in cut::<_, 1>(segments, first, rows) {
+                    for (x, to) in segment.x.chunks(segment.stride).take(segment.rows).zip(&mut to) {
+                        to[..columns].copy_from_slice(&x[column..column + columns]);
+                    }
                 }
-            }
+            });
+            Some(Strips { data, rows, lanes })
         });
-        let data = &*data;
-        Some((these, rows, Some(Strips { data, rows, lanes })))
+        Some((rows, strips))
     }
 
     /// As many pairs of rows as there is room for, from pair `first` of the segments on: the gradients as one
-    /// segment whose rows are pairs, those of a unit side by side, and the operand in strips; none where there
-    /// are no more. Each segment begins a pair. Gradients are `blocks` blocks of `units` numbers a row, the
-    /// operand has `terms`.
-    pub(super) fn round<'a>(
-        &mut self,
+    /// segment whose rows are pairs, those of a unit side by side, and the operands in strips; none where there
+    /// are no more. Each segment begins a pair. Gradients are `blocks` blocks of `units` numbers a row. `also` is
+    /// called with each block's part of the `biases` and of the gradients, as they are.
+    pub(super) fn round<'a, 's, S: Segments<'a, T>>(
+        &'s mut self,
         crew: Crew,
         isa: Isa,
-        segments: &impl Segments<'a, T>,
-        [blocks, units, terms]: [usize; 3],
+        sources: &Sources<S>,
+        [blocks, units]: [usize; 2],
         first: usize,
-    ) -> Option<(Segment<'_, Pair>, Strips<'_, Pair>)> {
-        let all: usize = segments.clone().map(|segment| segment.rows.div_ceil(2)).sum();
-        let pairs = all.saturating_sub(first).min(PAIRS_AT_ONCE);
-        if pairs == 0 {
-            return None;
-        }
+        biases: [Matrix<'_, T>; MOST_WEIGHTS],
+        also: &(impl Fn(usize, [Block<'_, T>; MOST_WEIGHTS], [usize; 2]) + Send + Sync),
+    ) -> Option<(Segment<'s, Pair>, [Option<Strips<'s, Pair>>; MOST_WEIGHTS])> {
+        let pairs = sets::<_, 2>(sources).saturating_sub(first).min(PAIRS_AT_ONCE);
+        let (segments, _) = sources.iter().flatten().next().filter(|_| pairs > 0)?;
         let lanes = isa.lanes::<T>();
-        let (full, width) = (terms.next_multiple_of(lanes), MOST_VECTORS * lanes);
+        let width = MOST_VECTORS * lanes;
         let unit = padded(pairs, lanes);
         let block = units * unit;
         let dz = room(&mut self.dz, blocks * block);
-        let x = room(&mut self.x, pairs * full.next_multiple_of(width));
-        crew.chunks(dz, block, |block, to| {
+        let all = Matrix { stride: dz.len(), width: block, data: &mut *dz };
+        crew.blocks(blocks, biases, [all], &|block, biases, [mut to]| {
             for (at, rows) in cut::<_, 2>(segments, first, pairs) {
                 let dz = &rows.dz[block * rows.block..];
-                round_turned(isa, [rows.rows, units, rows.row], dz, &mut to[at..], unit);
+                round_turned(isa, [rows.rows, units, rows.row], dz, &mut to.row(0)[at..], unit);
             }
+            also(block, biases, [first, pairs]);
         });
-        crew.chunks(x, pairs * width, |strip, to| {
-            let column = strip * width;
-            for (at, rows) in cut::<_, 2>(segments, first, pairs) {
-                let shape = [rows.rows, width.min(full - column), rows.stride];
-                round_columns(isa, shape, &rows.x[column..], &mut to[at * width..], width);
-            }
+        let len = |terms: usize| pairs * terms.next_multiple_of(width);
+        let mut rest = room(&mut self.x, sources.iter().flatten().map(|(_, terms)| len(*terms)).sum());
+        let strips = sources.each_ref().map(|source| {
+            let (segments, terms) = source.as_ref()?;
+            let data = rest.split_off_mut(..len(*terms))?;
+            crew.chunks(data, pairs * width, |strip, to| {
+                let column = strip * width;
+                for (at, rows) in cut::<_, 2>(segments, first, pairs) {
+                    let columns = width.min(terms.next_multiple_of(lanes) - column);
+                    let shape = [rows.rows, columns, rows.stride];
+                    round_columns(isa, shape, &rows.x[column..], &mut to[at * width..], width);
+                }
+            });
+            Some(Strips { data, rows: pairs, lanes })
         });
         let dz = Segment { dz: &*dz, unit, row: 1, block, x: &[], stride: 0, rows: pairs };
-        Some((dz, Strips { data: x, rows: pairs, lanes }))
+        Some((dz, strips))
     }
+}
+
+/// Sets of `N` rows in the segments, each of which begins one: the same for all operands.
+fn sets<'a, T: 'a, const N: usize>(sources: &Sources<impl Segments<'a, T>>) -> usize {
+    let segments = sources.iter().flatten().next().map(|(segments, _)| segments.clone());
+    segments.into_iter().flatten().map(|segment| segment.rows.div_ceil(N)).sum()
 }
 
 /// The first `len` places, made when they are first asked for.
@@ -136,7 +155,7 @@ fn room<F: Copy + Default>(buffer: &mut Buffer<F>, len: usize) -> &mut [F] {
 
 /// The rows that make sets of `N` with numbers `first .. first + count`, segment by segment, each with the
 /// place of its first set among these. Each segment begins a set.
-fn cut<'a, T: 'a, const N: usize>(
+pub(super) fn cut<'a, T: 'a, const N: usize>(
     segments: &impl Segments<'a, T>,
     first: usize,
     count: usize,

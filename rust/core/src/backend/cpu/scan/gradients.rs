@@ -7,9 +7,17 @@ use super::super::part::Part;
 use super::super::segments::{Segment, Segments};
 use super::super::table::Table;
 use super::super::threads::Crew;
-use super::super::weights::Target;
+use super::super::weights::{MOST_WEIGHTS, Outer, Target, outer};
 use super::Scan;
 use crate::cells::{Operand, Seen};
+use crate::params::ParamId;
+
+/// What a product of a layer multiplies.
+#[derive(Clone, Copy)]
+enum Source {
+    Input,
+    Product(Operand),
+}
 
 impl<T: Elementary> Scan<T> {
     /// Adds the gradients of this layer's weights. `table`: the input was tokens.
@@ -23,44 +31,35 @@ impl<T: Elementary> Scan<T> {
     ) {
         let (parameters, weights) = (run.parameters, self.recurrence.weights);
         let (input_slots, recurrent_slots) = (&self.input_slots, &self.recurrent_slots);
-        let ih = &mut gradient[parameters.range(weights.ih)];
-        match table {
-            Some(table) if table.x.stride == 0 => {
-                let (line, dz) = (self.line(), self.product_gradients(table));
-                let at = [line, table.capacity * line];
-                self.target(input_slots).scatter(crew, dz, at, run.tokens, self.inputs, ih);
+        let range = |id: Option<ParamId>| id.map_or(0..0, |id| parameters.range(id));
+        // What is fed by the gradients in `z` is summed with one reading of them.
+        let together = table.is_none() && !self.normalises();
+        if !together {
+            let ih = &mut gradient[parameters.range(weights.ih)];
+            match table {
+                Some(table) if table.x.stride == 0 => {
+                    let (line, dz) = (self.line(), self.product_gradients(table));
+                    let at = [line, table.capacity * line];
+                    self.target(input_slots).scatter(crew, dz, at, run.tokens, self.inputs, ih);
+                }
+                _ => {
+                    let segments = self.input_segments(parts, table, true);
+                    self.target(input_slots).outer(crew, &segments, self.inputs, ih, run.operands);
+                }
             }
-            _ => {
-                let segments = self.input_segments(parts, table, true);
-                self.target(input_slots).outer(crew, &segments, self.inputs, ih, run.operands);
-            }
+            let segments = self.input_segments(parts, table, false);
+            self.target(input_slots).sums(crew, &segments, &mut gradient[range(weights.bias_ih)]);
         }
-        let segments = self.input_segments(parts, table, false);
-        if let Some(bias) = weights.bias_ih {
-            self.target(input_slots).sums(crew, &segments, &mut gradient[parameters.range(bias)]);
-        }
-        match (weights.bias_hh, weights.bias_ih) {
-            // Added to the same gates, they have the same gradient.
-            (Some(bias), Some(same)) if recurrent_slots == input_slots => {
-                gradient.copy_within(parameters.range(same), parameters.range(bias).start);
-            }
-            (Some(bias), _) => {
-                let gradient = &mut gradient[parameters.range(bias)];
-                self.target(recurrent_slots).sums(crew, &segments, gradient);
-            }
-            _ => {}
-        }
-        for (product, slots) in self.layout.products.iter().zip(&self.product_slots) {
-            let weight = match product.operand {
-                Operand::C => weights.ch,
-                Operand::H | Operand::ResetH => weights.hh,
-            };
-            if let Some(weight) = weight {
-                let (size, terms) = (self.recurrence.hidden, self.terms(product.operand));
-                let gradient = &mut gradient[parameters.range(weight)][product.first_gate() * size * terms..];
-                let segments = self.recurrent_segments(parts, product.operand);
-                self.target(slots).outer(crew, &segments, terms, gradient, run.operands);
-            }
+        // Added to the same gates, both biases have the same gradient.
+        let same_biases = weights.bias_ih.is_some() && recurrent_slots == input_slots;
+        let own_bias = weights.bias_hh.filter(|_| !same_biases);
+        let with_products = own_bias.filter(|_| weights.hh.is_some() && !self.normalises());
+        self.step_gradients(crew, parts, together, with_products, run, gradient);
+        if same_biases {
+            gradient.copy_within(range(weights.bias_ih), range(weights.bias_hh).start);
+        } else if with_products.is_none() {
+            let segments = self.input_segments(parts, table, false);
+            self.target(recurrent_slots).sums(crew, &segments, &mut gradient[range(own_bias)]);
         }
         if let (Some(hh), Some(key)) = (weights.hh, run.training.filter(|_| self.drops_weights())) {
             self.drop_weights(key, &mut gradient[parameters.range(hh)]);
@@ -71,7 +70,9 @@ impl<T: Elementary> Scan<T> {
                 let slots = [sight.slot];
                 let target = self.target(&slots);
                 match sight.seen {
-                    Seen::Before => target.diagonal(crew, &self.recurrent_segments(parts, Operand::C), own),
+                    Seen::Before => {
+                        target.diagonal(crew, &self.step_segments(parts, Source::Product(Operand::C)), own)
+                    }
                     Seen::After => target.diagonal(crew, &self.memory_segments(parts), own),
                 }
             }
@@ -90,6 +91,52 @@ impl<T: Elementary> Scan<T> {
         }
         self.attention_gradients(crew, parts, run, gradient);
         self.gain_gradients(parts, table, run, gradient);
+    }
+
+    /// Adds the gradients of the weights of the recurrent products and of their bias, and, where they are fed by
+    /// the same, of the input's.
+    fn step_gradients(
+        &self,
+        crew: Crew,
+        parts: &[Part<T>],
+        input: bool,
+        bias_hh: Option<ParamId>,
+        run: &Context<'_, T>,
+        gradient: &mut [T],
+    ) {
+        let (weights, size) = (self.recurrence.weights, self.recurrence.hidden);
+        let range = |id: ParamId| run.parameters.range(id);
+        let mut sources = [None; MOST_WEIGHTS];
+        // Of each in the gradient: where its weight lies, and its bias.
+        let mut ranges = [const { 0..0 }; 2 * MOST_WEIGHTS];
+        if input {
+            sources[0] = Some((Source::Input, &self.input_slots[..], self.inputs));
+            (ranges[0], ranges[1]) = (range(weights.ih), weights.bias_ih.map_or(0..0, range));
+        }
+        for (i, (product, slots)) in (1..).zip(self.layout.products.iter().zip(&self.product_slots)) {
+            let (weight, bias) = match product.operand {
+                Operand::C => (weights.ch, None),
+                Operand::H | Operand::ResetH => (weights.hh, bias_hh),
+            };
+            let (terms, first) = (self.terms(product.operand), product.first_gate() * size);
+            let rows = |id, terms| {
+                let start = range(id).start + first * terms;
+                start..start + slots.len() * size * terms
+            };
+            if let Some(weight) = weight {
+                sources[i] = Some((Source::Product(product.operand), &slots[..], terms));
+                (ranges[2 * i], ranges[2 * i + 1]) =
+                    (rows(weight, terms), bias.map_or(0..0, |id| rows(id, 1)));
+            }
+        }
+        let mut slices = gradient.get_disjoint_mut(ranges).expect("parameters lie apart").into_iter();
+        let all = sources.map(|source| {
+            let (gradient, bias) = (slices.next()?, slices.next()?);
+            let (source, slots, terms) = source?;
+            let segments = self.step_segments(parts, source);
+            Some(Outer { target: self.target(slots), segments, terms, gradient, bias })
+        });
+        outer(crew, all, run.operands);
     }
 
     pub(in super::super) fn drops_weights(&self) -> bool {
@@ -166,21 +213,25 @@ impl<T: Elementary> Scan<T> {
         of_table.into_iter().chain(parts.iter().map(of_part))
     }
 
-    /// What a recurrent product multiplied, with its gradients.
-    fn recurrent_segments<'a>(&'a self, parts: &'a [Part<T>], operand: Operand) -> impl Segments<'a, T> {
+    /// What a product multiplied at each step, with its gradients.
+    fn step_segments<'a>(&'a self, parts: &'a [Part<T>], of: Source) -> impl Segments<'a, T> {
         let line = self.line();
         parts.iter().flat_map(move |part| {
             let (tape, block) = (&part.tapes[self.tape], part.group.len * line);
             let dz = self.recurrent_gradients(tape);
-            let source = match operand {
-                Operand::ResetH => &tape.reset,
-                Operand::H if tape.noise.seen.stride > 0 => &tape.noise.seen,
-                Operand::H => &part.slots[self.recurrence.out],
-                Operand::C => &tape.c,
+            let source = match of {
+                Source::Input => &part.slots[self.input.slot],
+                Source::Product(Operand::ResetH) => &tape.reset,
+                Source::Product(Operand::H) if tape.noise.seen.stride > 0 => &tape.noise.seen,
+                Source::Product(Operand::H) => &part.slots[self.recurrence.out],
+                Source::Product(Operand::C) => &tape.c,
             };
-            let stride = source.stride;
+            let (stride, lead) = (source.stride, source.lead);
             part.group.runs.iter().map(move |run| {
-                let first = if operand == Operand::ResetH { run.row } else { run.prev };
+                let first = match of {
+                    Source::Input | Source::Product(Operand::ResetH) => lead + run.row,
+                    Source::Product(Operand::H | Operand::C) => run.prev,
+                };
                 let (dz, x) = (&dz[run.row * line..], &source.data()[first * stride..]);
                 Segment { dz, unit: 1, row: line, block, x, stride, rows: run.len }
             })

@@ -41,6 +41,13 @@ pub(crate) struct Matrix<'a, I> {
     pub(crate) width: usize,
 }
 
+impl<I> Matrix<'_, I> {
+    /// Of no rows.
+    pub(crate) fn none() -> Self {
+        Self { data: &mut [], stride: 0, width: 0 }
+    }
+}
+
 /// A matrix of which threads take blocks of columns.
 pub(super) struct Columns<'a, I> {
     first: *mut I,
