@@ -397,9 +397,7 @@ impl<T: Element> Network<T> {
     }
 
     fn read(&self, plan: &Plan, quantity: Quantity, len: usize) -> Result<Vec<T>> {
-        let mut out = vec![T::ZERO; len];
-        self.backend.read(plan, quantity, &mut out)?;
-        Ok(out)
+        self.backend.result(plan, quantity, len)
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) use learner::{Learner, mean_loss};
 pub use outcome::{Outcome, Pending};
 
 use crate::error::{Error, Result};
+use crate::float::Float;
 use crate::optim::Optimizer;
 use crate::program::{Batch, FinalState, Memory};
 use crate::rng::Stream;
@@ -195,6 +196,15 @@ pub trait Backend<T>: Any + Send + Sync {
     fn backward(&self, plan: &mut Plan, upstream: Upstream<'_, T>) -> Result<()>;
     /// Copies a result out of the plan.
     fn read(&self, plan: &Plan, quantity: Quantity, out: &mut [T]) -> Result<()>;
+    /// The same, as so many numbers of their own.
+    fn result(&self, plan: &Plan, quantity: Quantity, len: usize) -> Result<Vec<T>>
+    where
+        T: Float,
+    {
+        let mut out = vec![T::ZERO; len];
+        self.read(plan, quantity, &mut out)?;
+        Ok(out)
+    }
     /// Takes the gradient of every parameter, laid out as the parameters, out of the plan.
     fn gradient(&self, plan: &mut Plan) -> Result<Vec<T>>;
     /// Moves the weights along a gradient laid out as the parameters, and returns its global norm before

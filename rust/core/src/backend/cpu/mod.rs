@@ -176,6 +176,10 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
         plan.work::<Work<T>>()?.read(self, quantity, out)
     }
 
+    fn result(&self, plan: &Plan, quantity: Quantity, len: usize) -> Result<Vec<T>> {
+        plan.work::<Work<T>>()?.result(self, quantity, len)
+    }
+
     fn gradient(&self, plan: &mut Plan) -> Result<Vec<T>> {
         Ok(std::mem::take(plan.work_mut::<Work<T>>()?.gradient()))
     }

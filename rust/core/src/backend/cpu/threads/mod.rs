@@ -12,6 +12,7 @@ pub(crate) use pieces::{Block, Matrix};
 use pieces::{Columns, Pieces};
 use std::array::from_fn;
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -193,6 +194,25 @@ impl Crew<'_> {
             // SAFETY: a team calls this once with each number.
             f(i, from_fn(|k| unsafe { slices[k].take(i) }));
         });
+    }
+
+    /// `len` new items: `f` is called on every piece of `size` default ones, the last one perhaps shorter, in any
+    /// order. Each thread is the first to touch what it fills.
+    pub(crate) fn made<I: Copy + Default + Send>(
+        self,
+        len: usize,
+        size: usize,
+        f: impl Fn(usize, &mut [I]) + Send + Sync,
+    ) -> Vec<I> {
+        let mut all = Vec::with_capacity(len);
+        self.chunks(&mut all.spare_capacity_mut()[..len], size, |i, piece| {
+            piece.fill(MaybeUninit::new(I::default()));
+            // SAFETY: all of the piece has just been written, and both types have the same layout.
+            f(i, unsafe { &mut *(&raw mut *piece as *mut [I]) });
+        });
+        // SAFETY: the pieces make up the first `len` items, and each has been written.
+        unsafe { all.set_len(len) };
+        all
     }
 
     /// Calls `f` with every number below `count` and the blocks of that number of all matrices, in any order.

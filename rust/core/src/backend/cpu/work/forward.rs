@@ -13,6 +13,9 @@ use crate::error::Result;
 use crate::program::{Batch, Input, StartState};
 use std::mem::take;
 
+/// Numbers of a gradient that a job sets to zero.
+const CLEARED_AT_ONCE: usize = 64 << 10;
+
 /// Distinct tokens kept projected from run to run.
 const TOKENS_KEPT: usize = 4096;
 
@@ -99,14 +102,22 @@ impl<T: Elementary> Work<T> {
             self.parts.iter().for_each(|part| scan.save_state(part, &mut self.state, at));
         }
         if batch.training.is_some() {
-            self.gradient.clear();
-            self.gradient.resize(program.parameters.len(), T::ZERO);
+            self.clear_gradient(program.parameters.len(), crew);
         }
         if let Some(targets) = batch.targets {
             self.score(cpu, targets, crew, &context);
         }
         self.distinct.tokens = distinct;
         self.operands = operands;
+    }
+
+    /// A gradient of zeros for so many weights.
+    fn clear_gradient(&mut self, len: usize, crew: Crew) {
+        if self.gradient.len() == len {
+            crew.chunks(&mut self.gradient, CLEARED_AT_ONCE, |_, piece| piece.fill(T::ZERO));
+        } else {
+            self.gradient = crew.made(len, CLEARED_AT_ONCE, |_, _| {});
+        }
     }
 
     /// Collects the batch's distinct tokens. Without training those of earlier runs stay, while

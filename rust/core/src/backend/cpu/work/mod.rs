@@ -223,6 +223,23 @@ impl<T: Elementary> Work<T> {
         Ok(())
     }
 
+    /// The same as numbers of their own.
+    pub(super) fn result(&self, cpu: &Cpu<T>, quantity: Quantity, len: usize) -> Result<Vec<T>> {
+        let program = &cpu.program;
+        match quantity {
+            Quantity::Output => {
+                self.unpacked(program.slots[program.output], len, |p| &p.slots[program.output])
+            }
+            Quantity::InputGradient => {
+                self.unpacked(program.slots[program.input], len, |p| &p.d_slots[program.input])
+            }
+            _ => {
+                let mut out = vec![T::ZERO; len];
+                self.read(cpu, quantity, &mut out).map(|()| out)
+            }
+        }
+    }
+
     /// A slot's packed rows into (B, T, width) or (B, width).
     fn unpack(
         &self,
@@ -230,19 +247,39 @@ impl<T: Elementary> Work<T> {
         out: &mut [T],
         rows: impl for<'p> Fn(&'p Part<T>) -> &'p Rows<T> + Send + Sync,
     ) -> Result<()> {
-        let size = slot.width() * if slot.is_pooled() { 1 } else { self.steps };
-        if size == 0 {
-            return Ok(());
+        let size = self.row_numbers(slot);
+        let fill = |b, to: &mut [T]| self.unpack_row(slot, b, to, &rows);
+        enter(out.len() as f64 * OPERATIONS_TO_COPY, |crew| crew.chunks(out, size, fill))
+    }
+
+    /// The same as `len` numbers of their own.
+    fn unpacked(
+        &self,
+        slot: Slot,
+        len: usize,
+        rows: impl for<'p> Fn(&'p Part<T>) -> &'p Rows<T> + Send + Sync,
+    ) -> Result<Vec<T>> {
+        let fill = |b, to: &mut [T]| self.unpack_row(slot, b, to, &rows);
+        enter(len as f64 * OPERATIONS_TO_COPY, |crew| crew.made(len, self.row_numbers(slot), fill))
+    }
+
+    /// Numbers of a batch row of a slot, at least one.
+    fn row_numbers(&self, slot: Slot) -> usize {
+        (slot.width() * if slot.is_pooled() { 1 } else { self.steps }).max(1)
+    }
+
+    fn unpack_row(
+        &self,
+        slot: Slot,
+        b: usize,
+        to: &mut [T],
+        rows: &impl for<'p> Fn(&'p Part<T>) -> &'p Rows<T>,
+    ) {
+        for part in &self.parts {
+            if let Some(i) = part.group.rows.iter().position(|&row| row == b) {
+                part.unpack(rows(part), i, slot, to);
+            }
         }
-        enter(out.len() as f64 * OPERATIONS_TO_COPY, |crew| {
-            crew.chunks(out, size, |b, to| {
-                for part in &self.parts {
-                    if let Some(i) = part.group.rows.iter().position(|&row| row == b) {
-                        part.unpack(rows(part), i, slot, to);
-                    }
-                }
-            });
-        })
     }
 }
 
