@@ -1,6 +1,7 @@
 """What everything in :mod:`seqrs.nn` has in common: run over sequences or step by step, and differentiated."""
 
 from collections.abc import Callable
+from math import prod
 from typing import SupportsIndex, cast
 
 import numpy as np
@@ -234,7 +235,7 @@ class Layer(Weights[StateT]):
         x, before, flat, memory = network.backward(tape, gradient, self._flat("dstate", dstate, rows))
         flat[network.num_trainable :] = 0  # the frozen ones come last
         params = {
-            name: flat[start : start + int(np.prod(shape))].reshape(shape)
+            name: flat[start : start + prod(shape)].reshape(shape)
             for name, shape, start, frozen in network.parameters()
             if not frozen
         }

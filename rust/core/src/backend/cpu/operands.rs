@@ -46,8 +46,11 @@ impl<F> Strips<'_, F> {
     }
 }
 
+/// Something of each of some weights.
+pub(super) type Each<A> = [Option<A>; MOST_WEIGHTS];
+
 /// The operands of some weights: their rows, and the numbers in a row.
-pub(super) type Sources<S> = [Option<(S, usize)>; MOST_WEIGHTS];
+pub(super) type Sources<S> = Each<(S, usize)>;
 
 impl<T: Elementary> Operands<T> {
     /// How many rows from row `first` on are read together, and their operands in strips; none where there are no
@@ -58,7 +61,7 @@ impl<T: Elementary> Operands<T> {
         isa: Isa,
         sources: &Sources<S>,
         first: usize,
-    ) -> Option<(usize, [Option<Strips<'s, T>>; MOST_WEIGHTS])> {
+    ) -> Option<(usize, Each<Strips<'s, T>>)> {
         let lanes = isa.lanes::<T>();
         let width = MOST_VECTORS * lanes;
         let all = sets::<_, 1>(sources);
@@ -102,7 +105,7 @@ impl<T: Elementary> Operands<T> {
         first: usize,
         biases: [Matrix<'_, T>; MOST_WEIGHTS],
         also: &(impl Fn(usize, [Block<'_, T>; MOST_WEIGHTS], [usize; 2]) + Send + Sync),
-    ) -> Option<(Segment<'s, Pair>, [Option<Strips<'s, Pair>>; MOST_WEIGHTS])> {
+    ) -> Option<(Segment<'s, Pair>, Each<Strips<'s, Pair>>)> {
         let pairs = sets::<_, 2>(sources).saturating_sub(first).min(PAIRS_AT_ONCE);
         let (segments, _) = sources.iter().flatten().next().filter(|_| pairs > 0)?;
         let lanes = isa.lanes::<T>();

@@ -4,7 +4,7 @@
 
 use super::gemm::{Left, Start, panel_product};
 use super::math::{Elementary, add};
-use super::operands::{Operands, Sources, Strips, cut};
+use super::operands::{Each, Operands, Sources, Strips, cut};
 use super::panels::MOST_VECTORS;
 use super::segments::Segments;
 use super::simd::{Factor, Isa, Pack, Panel, Task};
@@ -228,7 +228,7 @@ pub(super) struct Outer<'g, T, S> {
 /// `gradient += Σ dz ⊗ x` and `bias += Σ dz` of some weights.
 pub(super) fn outer<'a, T: Elementary, S: Segments<'a, T>>(
     crew: Crew,
-    mut weights: [Option<Outer<'_, T, S>>; MOST_WEIGHTS],
+    mut weights: Each<Outer<'_, T, S>>,
     operands: &Mutex<Operands<T>>,
 ) {
     let targets = weights.each_ref().map(|weight| weight.as_ref().map(|weight| weight.target));
@@ -281,7 +281,7 @@ pub(super) fn outer<'a, T: Elementary, S: Segments<'a, T>>(
 
 /// What `count` sets of `N` rows from set `first` on add to a unit block of the biases.
 fn add_biases<'a, T: Elementary, S: Segments<'a, T>, const N: usize>(
-    targets: &[Option<Target>; MOST_WEIGHTS],
+    targets: &Each<Target>,
     sources: &Sources<S>,
     block: usize,
     biases: [Block<'_, T>; MOST_WEIGHTS],
