@@ -196,7 +196,7 @@ pub trait Backend<T>: Any + Send + Sync {
     fn backward(&self, plan: &mut Plan, upstream: Upstream<'_, T>) -> Result<()>;
     /// Copies a result out of the plan.
     fn read(&self, plan: &Plan, quantity: Quantity, out: &mut [T]) -> Result<()>;
-    /// The same, as so many numbers of their own.
+    /// A result of `len` numbers as a vector, which a device may fill with all its threads.
     fn result(&self, plan: &Plan, quantity: Quantity, len: usize) -> Result<Vec<T>>
     where
         T: Float,

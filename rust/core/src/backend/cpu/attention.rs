@@ -6,6 +6,7 @@ use super::fresh::Fresh;
 use super::gemm::{Left, Start};
 use super::local::Local;
 use super::math::{Elementary, add};
+use super::outer::{Outer, outer};
 use super::packed::Packed;
 use super::part::Part;
 use super::scratch::{Buffer, Rows};
@@ -154,8 +155,10 @@ impl<T: Elementary> Local<T> for AttentionPool<T> {
         let target =
             Target { isa: self.isa, precision: self.precision, lanes, hidden: self.size, slots: &[0] };
         let [weight, bias, context] = self.weights.map(|id| run.parameters.range(id));
-        target.outer(crew, &segments, self.width, &mut gradient[weight], run.operands);
-        target.sums(crew, &segments, &mut gradient[bias]);
+        let ranges = [weight, bias];
+        let [own, bias] = gradient.get_disjoint_mut(ranges).expect("parameters lie apart");
+        let own = Outer { target, segments, terms: self.width, gradient: own, bias };
+        outer(crew, [Some(own), None, None], run.operands);
         for part in parts {
             add(&mut gradient[context.clone()], &part.scratch[op][2].data);
         }

@@ -233,8 +233,8 @@ impl<T: Elementary> Task<T> for ToBytes<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fresh::Weight;
     use super::super::packed::{Packed, Room};
+    use super::super::source::Weight;
     use super::super::threads;
     use super::*;
     use crate::backend::Precision;

@@ -5,6 +5,7 @@ use super::fresh::Fresh;
 use super::gemm::{Left, Start};
 use super::local::Local;
 use super::math::Elementary;
+use super::outer::{Outer, outer};
 use super::packed::{Operand, Packed, Room};
 use super::panels::MOST_VECTORS;
 use super::part::Part;
@@ -12,7 +13,7 @@ use super::scratch::{Buffer, Rows, padded};
 use super::segments::{Segment, Segments};
 use super::simd::Isa;
 use super::threads::Crew;
-use super::weights::{Outer, Target, outer};
+use super::weights::Target;
 use crate::backend::Precision;
 use crate::params::ParamId;
 use crate::program::{Slot, SlotId};
@@ -190,7 +191,7 @@ impl<T: Elementary> Linear<T> {
         let [gradient, bias] = gradient.get_disjoint_mut(ranges).expect("parameters lie apart");
         let target = Self::target(self.isa, self.precision, self.to);
         let own = Outer { target, segments: segments.clone(), terms: self.from, gradient, bias };
-        outer(crew, [Some(own), None, None, None], run.operands);
+        outer(crew, [Some(own), None, None], run.operands);
     }
 }
 

@@ -28,6 +28,7 @@ mod memory;
 mod noise;
 mod norm;
 mod operands;
+mod outer;
 mod packed;
 mod packing;
 mod panels;
@@ -40,6 +41,7 @@ mod scan;
 mod scratch;
 mod segments;
 mod simd;
+mod source;
 mod table;
 mod tape;
 mod threads;
@@ -192,9 +194,9 @@ impl<T: Elementary> Backend<T> for Cpu<T> {
         let norm = enter(trainable as f64 * 24.0, |crew| {
             let loops = Loops { isa: *isa, crew };
             optimizer.update_on(loops, values, &gradient[..trainable], lr, |numbers, renew| {
-                let mut weights = Fresh::renewed(loops, parameters, numbers, frozen, renew, old);
-                ops.iter_mut().for_each(|op| op.pack(&mut weights));
-                weights.finish();
+                Fresh::renewed(loops, parameters, numbers, frozen, renew, old, |weights| {
+                    ops.iter_mut().for_each(|op| op.pack(weights));
+                });
             })
         })??;
         if norm.is_finite() {

@@ -8,13 +8,12 @@ use super::scratch::{Buffer, padded};
 use super::segments::{Segment, Segments};
 use super::simd::{Isa, Pair, Panel};
 use super::threads::{Block, Crew, Matrix};
-use super::weights::MOST_WEIGHTS;
 use std::ops::RangeInclusive;
 
 /// Rows that all jobs read before the next ones: so few that a job's gradients of them stay in the cache that a
 /// core has to itself while strip after strip passes, so many that sums are not gone through too often.
 const ROWS: RangeInclusive<usize> = 512..=1024;
-/// Bytes of operand in them: a part of the last cache.
+/// Bytes in them of the widest operand: a part of the last cache.
 const OPERAND_BYTES: usize = 4 << 20;
 /// Bytes of operand that jobs read where it lies: the cache that a core has to itself holds them all.
 const SMALL: usize = 1 << 20;
@@ -46,6 +45,9 @@ impl<F> Strips<'_, F> {
     }
 }
 
+/// Weights at most whose gradients are summed together: of a layer's input, and of its recurrent products.
+pub(super) const MOST_WEIGHTS: usize = 3;
+
 /// Something of each of some weights.
 pub(super) type Each<A> = [Option<A>; MOST_WEIGHTS];
 
@@ -55,7 +57,7 @@ pub(super) type Sources<S> = Each<(S, usize)>;
 impl<T: Elementary> Operands<T> {
     /// How many rows from row `first` on are read together, and their operands in strips; none where there are no
     /// more rows. An operand that is small stays where it is.
-    pub(super) fn cut<'a, 's, S: Segments<'a, T>>(
+    pub(super) fn strips<'a, 's, S: Segments<'a, T>>(
         &'s mut self,
         crew: Crew,
         isa: Isa,
@@ -81,7 +83,7 @@ impl<T: Elementary> Operands<T> {
             crew.chunks(data, rows * width, |strip, to| {
                 let (column, mut to) = (strip * width, to.chunks_exact_mut(width));
                 let columns = width.min(terms.next_multiple_of(lanes) - column);
-                for (_, segment) in cut::<_, 1>(segments, first, rows) {
+                for (_, segment) in piece::<_, 1>(segments, first, rows) {
                     for (x, to) in segment.x.chunks(segment.stride).take(segment.rows).zip(&mut to) {
                         to[..columns].copy_from_slice(&x[column..column + columns]);
                     }
@@ -95,7 +97,8 @@ impl<T: Elementary> Operands<T> {
     /// As many pairs of rows as there is room for, from pair `first` of the segments on: the gradients as one
     /// segment whose rows are pairs, those of a unit side by side, and the operands in strips; none where there
     /// are no more. Each segment begins a pair. Gradients are `blocks` blocks of `units` numbers a row. `also` is
-    /// called with each block's part of the `biases` and of the gradients, as they are.
+    /// called for each block right after its gradients were read, with its part of the `biases` and the first of
+    /// the pairs and how many there are.
     pub(super) fn round<'a, 's, S: Segments<'a, T>>(
         &'s mut self,
         crew: Crew,
@@ -115,7 +118,7 @@ impl<T: Elementary> Operands<T> {
         let dz = room(&mut self.dz, blocks * block);
         let all = Matrix { stride: dz.len(), width: block, data: &mut *dz };
         crew.blocks(blocks, biases, [all], &|block, biases, [mut to]| {
-            for (at, rows) in cut::<_, 2>(segments, first, pairs) {
+            for (at, rows) in piece::<_, 2>(segments, first, pairs) {
                 let dz = &rows.dz[block * rows.block..];
                 round_turned(isa, [rows.rows, units, rows.row], dz, &mut to.row(0)[at..], unit);
             }
@@ -128,7 +131,7 @@ impl<T: Elementary> Operands<T> {
             let data = rest.split_off_mut(..len(*terms))?;
             crew.chunks(data, pairs * width, |strip, to| {
                 let column = strip * width;
-                for (at, rows) in cut::<_, 2>(segments, first, pairs) {
+                for (at, rows) in piece::<_, 2>(segments, first, pairs) {
                     let columns = width.min(terms.next_multiple_of(lanes) - column);
                     let shape = [rows.rows, columns, rows.stride];
                     round_columns(isa, shape, &rows.x[column..], &mut to[at * width..], width);
@@ -158,20 +161,41 @@ fn room<F: Copy + Default>(buffer: &mut Buffer<F>, len: usize) -> &mut [F] {
 
 /// The rows that make sets of `N` with numbers `first .. first + count`, segment by segment, each with the
 /// place of its first set among these. Each segment begins a set.
-pub(super) fn cut<'a, T: 'a, const N: usize>(
+pub(super) fn piece<'a, T: 'a, const N: usize>(
     segments: &impl Segments<'a, T>,
     first: usize,
     count: usize,
 ) -> impl Iterator<Item = (usize, Segment<'a, T>)> + Clone {
     let mut end = 0;
-    segments.clone().filter_map(move |segment| {
+    let placed = segments.clone().map(move |segment| {
         let begin = end;
         end += segment.rows.div_ceil(N);
+        (begin, end, segment)
+    });
+    let these = placed.skip_while(move |&(_, end, _)| end <= first);
+    these.take_while(move |&(begin, ..)| begin < first + count).map(move |(begin, end, segment)| {
         let (from, to) = (first.max(begin), (first + count).min(end));
-        (from < to).then(|| {
-            let skip = N * (from - begin);
-            let rows = segment.rows.min(N * (to - begin)) - skip;
-            (from - first, segment.part(skip, rows))
-        })
+        let skip = N * (from - begin);
+        let rows = segment.rows.min(N * (to - begin)) - skip;
+        (from - first, segment.part(skip, rows))
     })
+}
+
+/// Drops the segments of sets of `N` rows that all come before set `first`; the number of that set among the others.
+pub(super) fn after<'a, T: 'a, const N: usize>(
+    sources: &mut Sources<impl Segments<'a, T>>,
+    mut first: usize,
+) -> usize {
+    let before = first;
+    for (segments, _) in sources.iter_mut().flatten() {
+        first = before;
+        let mut rest = segments.clone();
+        while let Some(sets) =
+            rest.next().map(|segment| segment.rows.div_ceil(N)).filter(|&sets| sets <= first)
+        {
+            first -= sets;
+            *segments = rest.clone();
+        }
+    }
+    first
 }

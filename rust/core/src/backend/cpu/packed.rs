@@ -2,13 +2,13 @@
 //! in: kept beside the weights and made anew when these change.
 
 use super::bytes::{ByteRows, Bytes, ToBytes};
-use super::fresh::Weight;
 use super::gemm::{Left, Start, panel_product};
 use super::math::Elementary;
 use super::packing::{Rows, pack};
 use super::panels::{MOST_VECTORS, Nth, Panels};
 use super::rounding::{round, rows_of};
 use super::simd::{Isa, Pair};
+use super::source::Weight;
 use super::threads::Crew;
 use crate::backend::Precision;
 use std::cell::RefCell;

@@ -1,16 +1,16 @@
 //! Writing a weight and its transpose into panels, as floats or as pairs of bfloat16: a strip of rows at a
-//! time, right after the strip has been updated where it is, so that it comes from a cache.
+//! time, right after the strip has been updated, where it has to be, so that it comes from a cache.
 
-use super::fresh::Weight;
 use super::math::Elementary;
 use super::panels::{MOST_VECTORS, Panels};
-use super::simd::{Isa, Pack, Pair, Task, turn};
+use super::simd::{Factor, Isa, Pack, Pair, Task, turn};
+use super::source::Weight;
 use super::threads::{Block, Crew};
 use crate::float::Float;
 use std::array::from_fn;
 
 /// What a weight is packed as.
-pub(super) trait Packing<T>: Copy + Default + Send + Sync {
+pub(super) trait Packing<T: Float>: Factor<T> {
     /// Terms of a sum in one factor.
     const TERMS: usize;
     /// `L` factors of a row from factor `first` on, of zeros beyond its end.
@@ -85,7 +85,7 @@ pub(super) fn pack<T: Elementary, F: Packing<T>>(
     if terms == 0 {
         return;
     }
-    let (weight, numbers) = weight.cut(of_gate * terms, strip * terms);
+    let (weight, numbers) = weight.lend(of_gate * terms, strip * terms);
     let factors = terms.div_ceil(F::TERMS);
     let [wide, last] = backward.by_terms(gates.len() * strip / F::TERMS);
     let panels = [forward.by_panel(), wide, last];
@@ -115,7 +115,7 @@ struct Strip<'a, 'b, T, F> {
 }
 
 impl<T: Float, F: Packing<T>> Task<T> for Strip<'_, '_, T, F> {
-    const DOTS: bool = true;
+    const DOTS: bool = F::DOTS;
     type Out = ();
     #[inline(always)]
     fn run<const L: usize, const OPS: u8>(self) {
@@ -127,7 +127,7 @@ impl<T: Float, F: Packing<T>> Task<T> for Strip<'_, '_, T, F> {
                     *to = F::along::<L, OPS>(row, first);
                 }
                 let lines = panel[first * width..].chunks_mut(width);
-                for (line, numbers) in lines.zip(turn(square)) {
+                for (line, numbers) in lines.zip(turn::<T, F, L, OPS>(square)) {
                     line[column..column + L].copy_from_slice(&numbers);
                 }
             }

@@ -139,7 +139,7 @@ impl<T: Elementary> Task<T> for RoundTurned<'_, T> {
                     let second = if 2 * number + 1 < self.rows { row(2 * number + 1) } else { [T::ZERO; L] };
                     *line = Pair::zip::<T, L, OPS>(row(2 * number), second);
                 }
-                for (l, &line) in turn(square).iter().enumerate() {
+                for (l, &line) in turn::<T, Pair, L, OPS>(square).iter().enumerate() {
                     let to = &mut self.to[(column + l) * self.to_stride + first..][..count];
                     match to.first_chunk_mut() {
                         Some(to) => *to = line,

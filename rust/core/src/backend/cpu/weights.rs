@@ -4,7 +4,7 @@
 
 use super::gemm::{Left, Start, panel_product};
 use super::math::{Elementary, add};
-use super::operands::{Each, Operands, Sources, Strips, cut};
+use super::operands::Strips;
 use super::panels::MOST_VECTORS;
 use super::segments::Segments;
 use super::simd::{Factor, Isa, Pack, Panel, Task};
@@ -12,9 +12,6 @@ use super::threads::{Block, Crew, Matrix};
 use crate::backend::Precision;
 use crate::float::Float;
 use std::array::from_fn;
-use std::iter::once;
-use std::mem::replace;
-use std::sync::{Mutex, PoisonError};
 
 /// Rows of a sum taken at once: they and their gradients stay in the first cache.
 const ROWS_AT_ONCE: usize = 128;
@@ -41,17 +38,17 @@ pub(super) struct Target<'a> {
 
 impl Target<'_> {
     /// Numbers of a row of `dz` in one unit block, from its first slot on.
-    fn units(&self) -> usize {
+    pub(super) fn units(&self) -> usize {
         self.lanes * self.slots.iter().max().map_or(0, |slot| slot + 1)
     }
 
     /// A gradient with rows of `width` numbers as a matrix: a row of it is a gate, a block of columns one of units.
-    fn matrix<'g, T>(&self, gradient: &'g mut [T], width: usize) -> Matrix<'g, T> {
+    pub(super) fn matrix<'g, T>(&self, gradient: &'g mut [T], width: usize) -> Matrix<'g, T> {
         Matrix { data: gradient, stride: self.hidden * width, width: self.lanes * width }
     }
 
     /// Calls `f` with every unit block and its part of the gradient, gate by gate rows of `width` numbers.
-    fn cut<T: Float>(
+    fn each_block<T: Float>(
         &self,
         crew: Crew,
         gradient: &mut [T],
@@ -62,25 +59,12 @@ impl Target<'_> {
         crew.blocks(self.blocks(), [matrix], [none], &|block, [gradient], _| f(block, gradient));
     }
 
-    fn blocks(&self) -> usize {
+    pub(super) fn blocks(&self) -> usize {
         self.hidden.div_ceil(self.lanes)
     }
 
-    /// `gradient += Σ dz ⊗ x`, rows of `terms` numbers.
-    pub(super) fn outer<'a, T: Elementary>(
-        &self,
-        crew: Crew,
-        segments: &impl Segments<'a, T>,
-        terms: usize,
-        gradient: &mut [T],
-        operands: &Mutex<Operands<T>>,
-    ) {
-        let alone = Outer { target: *self, segments: segments.clone(), terms, gradient, bias: &mut [] };
-        outer(crew, [Some(alone), None, None, None], operands);
-    }
-
     /// What a piece of the rows adds to a unit block of a gradient.
-    fn add_outer<'a, T: Elementary, F: Factor<T>>(
+    pub(super) fn add_outer<'a, T: Elementary, F: Factor<T>>(
         &self,
         segments: impl Segments<'a, F>,
         strips: Option<&Strips<'_, F>>,
@@ -145,11 +129,13 @@ impl Target<'_> {
         segments: &impl Segments<'a, T>,
         gradient: &mut [T],
     ) {
-        self.cut(crew, gradient, 1, |block, gradient| self.add_sums(segments.clone(), block, gradient));
+        self.each_block(crew, gradient, 1, |block, gradient| {
+            self.add_sums(segments.clone(), block, gradient)
+        });
     }
 
     /// The same for a unit block.
-    fn add_sums<'a, T: Elementary>(
+    pub(super) fn add_sums<'a, T: Elementary>(
         &self,
         segments: impl Segments<'a, T>,
         block: usize,
@@ -171,7 +157,7 @@ impl Target<'_> {
         segments: &impl Segments<'a, T>,
         gradient: &mut [T],
     ) {
-        self.cut(crew, gradient, 1, |block, mut gradient| {
+        self.each_block(crew, gradient, 1, |block, mut gradient| {
             for segment in segments.clone() {
                 for r in 0..segment.rows {
                     let dz = &segment.dz[block * segment.block + r * segment.row..];
@@ -196,7 +182,7 @@ impl Target<'_> {
         vocabulary: usize,
         gradient: &mut [T],
     ) {
-        self.cut(crew, gradient, vocabulary, |block, mut gradient| {
+        self.each_block(crew, gradient, vocabulary, |block, mut gradient| {
             for (r, &token) in tokens.iter().enumerate() {
                 let Ok(token) = usize::try_from(token) else { continue };
                 let dz = &dz[block * block_stride + r * row..];
@@ -207,90 +193,6 @@ impl Target<'_> {
                 }
             }
         });
-    }
-}
-
-/// Weights at most whose gradients are summed together: of a layer's input, and of its recurrent products.
-pub(super) const MOST_WEIGHTS: usize = 4;
-
-/// One of some weights that are fed by the same rows of gradients: each of these is read once for all of them.
-pub(super) struct Outer<'g, T, S> {
-    pub(super) target: Target<'g>,
-    /// What it multiplied. The segments of all weights have the same gradients.
-    pub(super) segments: S,
-    /// Numbers of a row of the weight.
-    pub(super) terms: usize,
-    pub(super) gradient: &'g mut [T],
-    /// The gradient of what was added to its gates, or nothing.
-    pub(super) bias: &'g mut [T],
-}
-
-/// `gradient += Σ dz ⊗ x` and `bias += Σ dz` of some weights.
-pub(super) fn outer<'a, T: Elementary, S: Segments<'a, T>>(
-    crew: Crew,
-    mut weights: Each<Outer<'_, T, S>>,
-    operands: &Mutex<Operands<T>>,
-) {
-    let targets = weights.each_ref().map(|weight| weight.as_ref().map(|weight| weight.target));
-    let sources = weights.each_ref().map(|w| w.as_ref().map(|w| (w.segments.clone(), w.terms)));
-    let Some(Target { isa, precision, .. }) = targets.iter().flatten().next().copied() else { return };
-    let blocks = targets.iter().flatten().map(Target::blocks).max().unwrap_or(0);
-    let units = targets.iter().flatten().map(Target::units).max().unwrap_or(0);
-    let mut operands = operands.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut first = 0;
-    loop {
-        let mut matrices = weights.each_mut().map(|weight| match weight {
-            Some(Outer { target, terms, gradient, bias, .. }) => {
-                [target.matrix(gradient, *terms), target.matrix(bias, 1)]
-            }
-            None => [Matrix::none(), Matrix::none()],
-        });
-        let [gradients, biases] =
-            [0, 1].map(|i| matrices.each_mut().map(|both| replace(&mut both[i], Matrix::none())));
-        if precision == Precision::Bfloat16 {
-            let shape = [blocks, units];
-            let rounded =
-                operands.round(crew, isa, &sources, shape, first, biases, &|block, biases, piece| {
-                    add_biases::<_, _, 2>(&targets, &sources, block, biases, piece);
-                });
-            let Some((dz, strips)) = rounded else { return };
-            first += dz.rows;
-            crew.blocks(blocks, gradients, [Matrix::<T>::none()], &|block, gradients, _| {
-                for (i, gradient) in gradients.into_iter().enumerate() {
-                    if let (Some(target), Some((_, terms))) = (&targets[i], &sources[i]) {
-                        target.add_outer(once(dz), strips[i].as_ref(), *terms, block, gradient);
-                    }
-                }
-            });
-        } else {
-            let Some((rows, strips)) = operands.cut(crew, isa, &sources, first) else { return };
-            let piece = [first, rows];
-            first += rows;
-            crew.blocks(blocks, gradients, biases, &|block, gradients, biases| {
-                for (i, gradient) in gradients.into_iter().enumerate() {
-                    if let (Some(target), Some((segments, terms))) = (&targets[i], &sources[i]) {
-                        let these = cut::<_, 1>(segments, piece[0], rows).map(|(_, segment)| segment);
-                        target.add_outer(these, strips[i].as_ref(), *terms, block, gradient);
-                    }
-                }
-                add_biases::<_, _, 1>(&targets, &sources, block, biases, piece);
-            });
-        }
-    }
-}
-
-/// What `count` sets of `N` rows from set `first` on add to a unit block of the biases.
-fn add_biases<'a, T: Elementary, S: Segments<'a, T>, const N: usize>(
-    targets: &Each<Target>,
-    sources: &Sources<S>,
-    block: usize,
-    biases: [Block<'_, T>; MOST_WEIGHTS],
-    [first, count]: [usize; 2],
-) {
-    for ((target, source), bias) in targets.iter().zip(sources).zip(biases) {
-        if let (Some(target), Some((segments, _))) = (target, source) {
-            target.add_sums(cut::<_, N>(segments, first, count).map(|(_, segment)| segment), block, bias);
-        }
     }
 }
 
@@ -318,64 +220,5 @@ impl<'a, T: Elementary, S: Segments<'a, T>> Task<T> for SumRows<'_, S> {
             }
         }
         sums
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::segments::Segment;
-    use super::*;
-
-    /// Small whole numbers, whose sums of products a float holds exactly.
-    fn numbers(salt: usize, len: usize) -> Vec<f32> {
-        (0..len).map(|i| ((i % 1009 * (i % 31) + salt) % 9) as f32 - 4.0).collect()
-    }
-
-    /// Operands small enough to be read where they lie, and so large that they are read strip by strip and in
-    /// several pieces.
-    #[test]
-    fn sums_are_exact_however_the_operand_is_read() {
-        let (hidden, stride) = (19_usize, 96);
-        // Gates apart, all side by side, and out of order.
-        let slots: [&[usize]; 4] = [&[0, 2], &[0, 1, 2, 3], &[0, 1, 3, 2], &[2, 0, 1]];
-        for (isa, slots) in Isa::available().into_iter().flat_map(|isa| slots.map(|slots| (isa, slots))) {
-            let lanes = isa.lanes::<f32>();
-            let (blocks, line) = (hidden.div_ceil(lanes), 4 * lanes);
-            for (rows, terms) in [([3, 0, 130], 70), ([4100, 1, 60], 70), ([900, 13_000, 5], 90)] {
-                let data = rows.map(|rows| (numbers(rows, blocks * rows * line), numbers(1, rows * stride)));
-                let segments = rows.iter().zip(&data).map(|(&rows, (dz, x))| Segment {
-                    dz,
-                    unit: 1,
-                    row: line,
-                    block: rows * line,
-                    x,
-                    stride,
-                    rows,
-                });
-                let of = |precision| {
-                    let target = Target { isa, precision, lanes, hidden, slots };
-                    let mut got = vec![0.0; slots.len() * hidden * terms];
-                    target.outer(Crew::ALONE, &segments, terms, &mut got, &Mutex::default());
-                    got
-                };
-                let both = [Precision::Full, Precision::Bfloat16].map(of);
-                for (gate, slot) in slots.iter().enumerate() {
-                    for (unit, column) in [(0, 0), (7, 63), (18, 64), (15, terms - 1), (16, 5)] {
-                        let of_segment = |segment: Segment<'_, f32>| -> f32 {
-                            let at = unit / lanes * segment.block + slot * lanes + unit % lanes;
-                            let product =
-                                |row| segment.dz[at + row * line] * segment.x[row * stride + column];
-                            (0..segment.rows).map(product).sum()
-                        };
-                        let want: f32 = segments.clone().map(of_segment).sum();
-                        let got = [0, 1].map(|i: usize| both[i][(gate * hidden + unit) * terms + column]);
-                        assert_eq!(
-                            got, [want; 2],
-                            "{isa:?} {slots:?} {rows:?} rows, unit {unit}, column {column}"
-                        );
-                    }
-                }
-            }
-        }
     }
 }

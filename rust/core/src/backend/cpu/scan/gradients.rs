@@ -3,11 +3,13 @@
 use super::super::context::Context;
 use super::super::linear::Linear;
 use super::super::math::{Elementary, add};
+use super::super::operands::MOST_WEIGHTS;
+use super::super::outer::{Outer, outer};
 use super::super::part::Part;
 use super::super::segments::{Segment, Segments};
 use super::super::table::Table;
 use super::super::threads::Crew;
-use super::super::weights::{MOST_WEIGHTS, Outer, Target, outer};
+use super::super::weights::Target;
 use super::Scan;
 use crate::cells::{Operand, Seen};
 use crate::params::ParamId;
@@ -31,7 +33,6 @@ impl<T: Elementary> Scan<T> {
     ) {
         let (parameters, weights) = (run.parameters, self.recurrence.weights);
         let (input_slots, recurrent_slots) = (&self.input_slots, &self.recurrent_slots);
-        let range = |id: Option<ParamId>| id.map_or(0..0, |id| parameters.range(id));
         // What is fed by the gradients in `z` is summed with one reading of them.
         let together = table.is_none() && !self.normalises();
         if !together {
@@ -47,19 +48,21 @@ impl<T: Elementary> Scan<T> {
                     self.target(input_slots).outer(crew, &segments, self.inputs, ih, run.operands);
                 }
             }
-            let segments = self.input_segments(parts, table, false);
-            self.target(input_slots).sums(crew, &segments, &mut gradient[range(weights.bias_ih)]);
+            if let Some(bias) = weights.bias_ih {
+                let segments = self.input_segments(parts, table, false);
+                self.target(input_slots).sums(crew, &segments, &mut gradient[parameters.range(bias)]);
+            }
         }
         // Added to the same gates, both biases have the same gradient.
-        let same_biases = weights.bias_ih.is_some() && recurrent_slots == input_slots;
-        let own_bias = weights.bias_hh.filter(|_| !same_biases);
-        let with_products = own_bias.filter(|_| weights.hh.is_some() && !self.normalises());
-        self.step_gradients(crew, parts, together, with_products, run, gradient);
-        if same_biases {
-            gradient.copy_within(range(weights.bias_ih), range(weights.bias_hh).start);
-        } else if with_products.is_none() {
+        let same = weights.bias_ih.zip(weights.bias_hh).filter(|_| recurrent_slots == input_slots);
+        let own = weights.bias_hh.filter(|_| same.is_none());
+        self.step_gradients(crew, parts, together, own.filter(|_| !self.normalises()), run, gradient);
+        if let Some((bias, copy)) = same {
+            gradient.copy_within(parameters.range(bias), parameters.range(copy).start);
+        }
+        if let Some(bias) = own.filter(|_| self.normalises()) {
             let segments = self.input_segments(parts, table, false);
-            self.target(recurrent_slots).sums(crew, &segments, &mut gradient[range(own_bias)]);
+            self.target(recurrent_slots).sums(crew, &segments, &mut gradient[parameters.range(bias)]);
         }
         if let (Some(hh), Some(key)) = (weights.hh, run.training.filter(|_| self.drops_weights())) {
             self.drop_weights(key, &mut gradient[parameters.range(hh)]);

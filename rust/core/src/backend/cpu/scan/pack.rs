@@ -1,10 +1,11 @@
 //! Packing a layer's weights, as they are or with some of them dropped.
 
-use super::super::fresh::{Fresh, Weight};
+use super::super::fresh::Fresh;
 use super::super::math::Elementary;
 use super::super::noise::choose;
 use super::super::packed::Packed;
 use super::super::packing::Rows;
+use super::super::source::Weight;
 use super::super::threads::Crew;
 use super::Scan;
 use crate::cells::Operand;

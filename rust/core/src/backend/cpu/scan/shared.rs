@@ -44,6 +44,7 @@ impl<T: Elementary> Forward<'_, T> {
         let (lanes, line, (first, rows)) =
             (scan.lanes, scan.line(), (group.steps[t].first, group.steps[t].active));
         let (prev, (now, _)) = (group.prev(t), self.now(t));
+        let (place, apart) = (self.place(t, 0), self.apart());
         let Tape { z, c, noise, rounded, .. } = &mut *self.tape;
         let (stride, c_stride) = (self.out.stride, c.stride);
         let (h, h_now) = self.out.data.split_at_mut(now * stride);
@@ -60,7 +61,7 @@ impl<T: Elementary> Forward<'_, T> {
             let a = weight.operand(Left::rows(from, stride, scan.terms(product.operand)), room);
             (product.slot * lanes, weight, a)
         });
-        let (each, apart, units) = (scan.blocks_a_job(rows), group.len * line, scan.blocks * lanes);
+        let (each, units) = (scan.blocks_a_job(rows), scan.blocks * lanes);
         // z, then each row's h, then each row's c.
         let mut sizes = [each * lanes; SLICES];
         sizes[0] = each * apart;
@@ -76,7 +77,7 @@ impl<T: Elementary> Forward<'_, T> {
         self.crew.zipped_chunks(slices, sizes, &|job, [z, mut state @ ..]| {
             let (h, c) = state.split_at_mut(FEW);
             let blocks = job * each..scan.blocks.min((job + 1) * each);
-            let z = &mut z[first * line..];
+            let z = &mut z[place.start..];
             if let Some((table, tokens)) = table {
                 for (i, block) in blocks.clone().enumerate() {
                     for (z, &token) in z[i * apart..].chunks_exact_mut(line).zip(&tokens[first..][..rows]) {

@@ -55,7 +55,12 @@ impl<T: Elementary> Scan<T> {
             let ((tape, out, context), part) = all.next()?;
             let table = table.zip(self.tokens);
             let table = table.map(|(table, tokens)| (table, &part.token_rows[tokens.slot][..]));
-            Some(Forward { scan: self, crew, part, tape, out, context, products, table, ready: 0 })
+            // Without a way back nothing is kept of a step that is over: `z` stays in a cache.
+            let passing = run.training.is_none() && !self.normalises();
+            let room = if passing { ROWS_AHEAD.max(part.group.rows.len()) } else { usize::MAX };
+            let room = room.min(part.group.len);
+            let (ready, first) = (0, 0);
+            Some(Forward { scan: self, crew, part, tape, out, context, products, table, ready, first, room })
         });
         self.recurrence.cell.visit(Together { scan: self, all });
         for ((tape, out, context), part) in taken.into_iter().flatten().zip(parts) {
@@ -100,8 +105,11 @@ pub(super) struct Forward<'a, T> {
     pub(super) products: &'a [Packed<T>],
     /// The input's part of every distinct token, and which of them each packed row reads.
     pub(super) table: Option<(&'a Table<T>, &'a [u32])>,
-    /// Steps whose input's part of `z` is there, if it does not come from the table.
+    /// Steps whose input's part of `z` is there, or has room if it comes from the table.
     ready: usize,
+    /// The packed row whose numbers are the first in `z`, and how many rows of each unit block there are.
+    first: usize,
+    room: usize,
 }
 
 /// Rows of the input that pass through its panels together: enough that a weight read once is used often,
@@ -187,10 +195,10 @@ impl<T: Elementary> Forward<'_, T> {
     }
 
     /// Where unit block `block` of step `t` lies in `z`.
-    fn place(&self, t: usize, block: usize) -> Range<usize> {
-        let (group, line) = (&self.part.group, self.scan.line());
-        let start = (block * group.len + group.steps[t].first) * line;
-        start..start + group.steps[t].active * line
+    pub(super) fn place(&self, t: usize, block: usize) -> Range<usize> {
+        let (step, line) = (self.part.group.steps[t], self.scan.line());
+        let start = (block * self.room + step.first - self.first) * line;
+        start..start + step.active * line
     }
 
     /// From where the first of some unit blocks of step `t` begins to where the last ends.
@@ -199,23 +207,25 @@ impl<T: Elementary> Forward<'_, T> {
     }
 
     /// From a unit block to the next.
-    fn apart(&self) -> usize {
-        self.part.group.len * self.scan.line()
+    pub(super) fn apart(&self) -> usize {
+        self.room * self.scan.line()
     }
 
     /// The input's part of the next steps.
     fn take_input(&mut self) {
-        if self.table.is_some() {
-            return;
-        }
         let group = &self.part.group;
         let first = group.steps[self.ready].first;
+        if self.room < group.len {
+            self.first = first;
+        }
         let rest = group.steps[self.ready..].iter().map(|step| step.first + step.active);
         let together = rest.take_while(|end| end - first <= ROWS_AHEAD);
         let (steps, end) = together.fold((0, first), |(steps, _), end| (steps + 1, end));
         self.ready += steps;
-        let x = &self.part.slots[self.scan.input.slot];
-        self.scan.project(self.crew, group.len, first..end, (x.at(first), x.stride), self.tape);
+        if self.table.is_none() {
+            let (x, place) = (&self.part.slots[self.scan.input.slot], first - self.first..end - self.first);
+            self.scan.project(self.crew, self.room, place, (x.at(first), x.stride), self.tape);
+        }
     }
 
     /// Looks at the memory, if this is the time of a step to do so.

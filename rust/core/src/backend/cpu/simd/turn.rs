@@ -1,14 +1,17 @@
 //! Squares of numbers turned in registers.
 
+#[cfg(target_arch = "x86_64")]
+use super::ops;
+use super::{Factor, Sum};
 use std::array::from_fn;
 #[cfg(target_arch = "x86_64")]
 use std::mem::transmute_copy;
 
 /// A square turned: its rows become its columns.
 #[inline(always)]
-pub(crate) fn turn<F: Copy, const L: usize>(square: [[F; L]; L]) -> [[F; L]; L] {
+pub(crate) fn turn<S: Sum, F: Factor<S>, const L: usize, const OPS: u8>(square: [[F; L]; L]) -> [[F; L]; L] {
     #[cfg(target_arch = "x86_64")]
-    if L == 16 && size_of::<F>() == 4 {
+    if OPS >= ops::FUSED && L == 16 && size_of::<F>() == 4 {
         use std::arch::x86_64::{__m512i, _mm512_permutex2var_epi32};
         // The first or the second halves of two rows, number by number in turns.
         const DEALT: [[u32; 16]; 2] = {
@@ -20,8 +23,8 @@ pub(crate) fn turn<F: Copy, const L: usize>(square: [[F; L]; L]) -> [[F; L]; L] 
             }
             dealt
         };
-        // SAFETY: a task has sixteen lanes of four bytes where `x86::avx512` or `x86::avx512_dot` runs it, and
-        // these enable the instruction; both sides of a copy are of 16 times 64 bytes.
+        // SAFETY: FUSED with sixteen lanes is said by `x86::avx512` and `x86::avx512_dot` alone, which enable the
+        // instruction; factors are numbers of any bits, and both sides of a copy are 16 times 64 bytes.
         return unsafe {
             let dealt: [__m512i; 2] = transmute_copy(&DEALT);
             let mut rows: [__m512i; 16] = transmute_copy(&square);

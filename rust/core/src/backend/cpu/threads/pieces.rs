@@ -71,6 +71,7 @@ unsafe impl<I: Send> Sync for Columns<'_, I> {}
 
 impl<'a, I> Columns<'a, I> {
     pub(super) fn new(Matrix { data, stride, width }: Matrix<'a, I>) -> Self {
+        debug_assert!(data.is_empty() || data.len().is_multiple_of(stride), "whole rows of {stride}");
         let rows = data.len().checked_div(stride).unwrap_or(0);
         Self { first: data.as_mut_ptr(), rows, stride, width, of: PhantomData }
     }

@@ -223,7 +223,7 @@ impl<T: Elementary> Work<T> {
         Ok(())
     }
 
-    /// The same as numbers of their own.
+    /// A result as a vector, filled by all threads where it is large.
     pub(super) fn result(&self, cpu: &Cpu<T>, quantity: Quantity, len: usize) -> Result<Vec<T>> {
         let program = &cpu.program;
         match quantity {
@@ -252,7 +252,7 @@ impl<T: Elementary> Work<T> {
         enter(out.len() as f64 * OPERATIONS_TO_COPY, |crew| crew.chunks(out, size, fill))
     }
 
-    /// The same as `len` numbers of their own.
+    /// The same into a vector of `len` numbers.
     fn unpacked(
         &self,
         slot: Slot,
