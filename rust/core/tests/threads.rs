@@ -18,10 +18,18 @@ const VOCABULARY: usize = 65;
 /// What must not depend on the number of threads: losses, norms, states and weights of some
 /// training steps with the state carried, then tokens drawn and their log-probabilities.
 fn learn_and_write<T: Element + Float>(form: (&str, &str), embedding_size: Option<usize>) -> Vec<u64> {
+    learn_and_write_by::<T>(Device::open("cpu").expect("cpu"), form, embedding_size)
+}
+
+fn learn_and_write_by<T: Element + Float>(
+    device: Device,
+    form: (&str, &str),
+    embedding_size: Option<usize>,
+) -> Vec<u64> {
     let layers = Recurrent { dropout: 0.3, ..Recurrent::new(cell(form), 48, 2) };
     let model = LanguageModel { vocab_size: VOCABULARY, embedding_size, layers };
     let program = model.program().expect("a model");
-    let mut network = Network::<T>::new(program, Device::open("cpu").expect("cpu"), 11).expect("a network");
+    let mut network = Network::<T>::new(program, device, 11).expect("a network");
     let rule = Rule::Adam { betas: (0.9, 0.999), eps: 1e-8 };
     let mut adam = Optimizer::new(rule, 0.0, Some(1.0), None, network.num_parameters()).expect("Adam");
     let (mut draw, mut state, mut bits) = (Draw::new(4), None, Vec::new());
@@ -120,6 +128,7 @@ fn everything() -> Vec<Vec<u64>> {
     all.extend(CELLS.into_iter().map(|cell| run_on::<f32>(wide(cell), alone)));
     // Rounded products, which sum in an order of their own.
     let rounded = Device::open("cpu").and_then(|cpu| cpu.with(Precision::Bfloat16)).expect("bfloat16");
+    all.push(learn_and_write_by::<f32>(rounded, ("lstm", "none"), Some(24)));
     for cell in CELLS {
         all.push(run_by::<f32>(rounded, stack_with_all(cell), SHAPE));
         all.push(run_by::<f32>(rounded, wide(cell), alone));

@@ -173,7 +173,8 @@ pub(super) fn piece<'a, T: 'a, const N: usize>(
         (begin, end, segment)
     });
     let these = placed.skip_while(move |&(_, end, _)| end <= first);
-    these.take_while(move |&(begin, ..)| begin < first + count).map(move |(begin, end, segment)| {
+    let these = these.take_while(move |&(begin, ..)| begin < first + count);
+    these.filter(|(begin, end, _)| begin < end).map(move |(begin, end, segment)| {
         let (from, to) = (first.max(begin), (first + count).min(end));
         let skip = N * (from - begin);
         let rows = segment.rows.min(N * (to - begin)) - skip;

@@ -232,3 +232,18 @@ impl Crew<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_filled_piece_by_piece() {
+        for (len, size) in [(0, 3), (1, 3), (6, 3), (7, 3), (2, 5)] {
+            let fill = |i, piece: &mut [usize]| piece.iter_mut().for_each(|x| *x += i + 1);
+            let want: Vec<_> = (0..len).map(|at| at / size + 1).collect();
+            let made = enter(WORTH_A_TEAM, |crew| crew.made(len, size, fill));
+            assert_eq!(made.expect("a team"), want, "{len} by {size}");
+        }
+    }
+}
