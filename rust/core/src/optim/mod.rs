@@ -96,7 +96,7 @@ impl<T: Float> Optimizer<T> {
         self.update_on(Portable, params, grads, lr, |numbers, renew| in_pieces(Portable, numbers, renew))
     }
 
-    /// The same with loops compiled for a processor; `sweep` calls what it is given on all weights and their
+    /// The same with loops compiled for a processor; `pass` calls what it is given on all weights and their
     /// moving averages, once each and in any pieces.
     pub(crate) fn update_on(
         &mut self,
@@ -104,7 +104,7 @@ impl<T: Float> Optimizer<T> {
         params: &mut [T],
         grads: &[T],
         lr: f64,
-        sweep: impl FnOnce([&mut [T]; MOST_SLICES], &Renew<'_, T>),
+        pass: impl FnOnce([&mut [T]; MOST_SLICES], &Renew<'_, T>),
     ) -> Result<f64> {
         for (name, len) in [("params", params.len()), ("grads", grads.len())] {
             if len != self.len {
@@ -126,16 +126,17 @@ impl<T: Float> Optimizer<T> {
         };
         let [scale, added, kept] = [scale, added, kept].map(T::from_f64);
         let before = Before { bound, scale, added, kept };
-        let all = (runner, sweep, params, grads, &before);
         match self.rule {
             Rule::Sgd { momentum: 0.0 } => {
                 let lr = T::from_f64(lr);
-                self.sweep(all, |g, none: [T; 0]| (lr * g, none));
+                self.sweep(runner, pass, params, grads, &before, |g, none: [T; 0]| (lr * g, none));
             }
-            Rule::Sgd { momentum } => self.sweep(all, sgd(momentum, lr)),
-            Rule::RmsProp { rho, eps } => self.sweep(all, rmsprop(rho, eps, lr)),
+            Rule::Sgd { momentum } => self.sweep(runner, pass, params, grads, &before, sgd(momentum, lr)),
+            Rule::RmsProp { rho, eps } => {
+                self.sweep(runner, pass, params, grads, &before, rmsprop(rho, eps, lr))
+            }
             Rule::Adam { betas, eps } | Rule::AdamW { betas, eps } => {
-                self.sweep(all, adam(betas, eps, lr, step))
+                self.sweep(runner, pass, params, grads, &before, adam(betas, eps, lr, step))
             }
         }
         Ok(norm)
@@ -144,19 +145,17 @@ impl<T: Float> Optimizer<T> {
     /// `rule`, which keeps `N` moving averages, on every weight.
     fn sweep<const N: usize>(
         &mut self,
-        (runner, sweep, params, grads, before): (
-            impl Runner,
-            impl FnOnce([&mut [T]; MOST_SLICES], &Renew<'_, T>),
-            &mut [T],
-            &[T],
-            &Before<T>,
-        ),
+        runner: impl Runner,
+        pass: impl FnOnce([&mut [T]; MOST_SLICES], &Renew<'_, T>),
+        params: &mut [T],
+        grads: &[T],
+        before: &Before<T>,
         rule: impl Fn(T, [T; N]) -> (T, [T; N]) + Send + Sync,
     ) {
         let mut moments = self.moments.iter_mut();
         let moments =
             std::array::from_fn(|_| moments.next().map(|(_, m)| m.as_mut_slice()).unwrap_or_default());
-        sweep::update(runner, sweep, params, grads, moments, before, &rule);
+        sweep::update(runner, pass, params, grads, moments, before, &rule);
     }
 
     /// The moving averages by name ([`Rule::moments`]), each over all weights.

@@ -127,10 +127,10 @@ pub(crate) fn in_pieces<T: Float>(
 }
 
 /// `rule` (gradient and moments in, what is taken from the weight and new moments out) on every weight, once
-/// each, as `sweep` goes through them.
+/// each, as `pass` goes through them.
 pub(super) fn update<T: Float, const N: usize>(
     runner: impl Runner,
-    sweep: impl FnOnce([&mut [T]; MOST_SLICES], &Renew<'_, T>),
+    pass: impl FnOnce([&mut [T]; MOST_SLICES], &Renew<'_, T>),
     params: &mut [T],
     grads: &[T],
     moments: [&mut [T]; N],
@@ -138,7 +138,7 @@ pub(super) fn update<T: Float, const N: usize>(
     rule: &(impl Fn(T, [T; N]) -> (T, [T; N]) + Sync),
 ) {
     let mut numbers = once(params).chain(moments);
-    sweep(from_fn(|_| numbers.next().unwrap_or_default()), &|first, numbers| {
+    pass(from_fn(|_| numbers.next().unwrap_or_default()), &|first, numbers| {
         let mut numbers = numbers.into_iter();
         let params = numbers.next().unwrap_or_default();
         let moments = from_fn(|_| numbers.next().unwrap_or_default());

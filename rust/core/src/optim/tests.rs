@@ -139,10 +139,13 @@ fn same_bits_whoever_makes_the_pieces() {
         let mut optimizer = Optimizer::new(rule, 0.01, Some(1.0), None, n).unwrap();
         let mut weights = single(0);
         let mut update = |t| {
-            let sweep = |numbers: [&mut [f32]; MOST_SLICES], renew: &Renew<'_, f32>| {
+            let pass = |numbers: [&mut [f32]; MOST_SLICES], renew: &Renew<'_, f32>| {
                 in_pieces(runner, numbers, renew)
             };
-            optimizer.update_on(runner, &mut weights, &single(t), 0.1, sweep).unwrap().to_bits()
+            optimizer
+                .update_on(runner, &mut weights, &single(t), 0.1, pass)
+                .expect("a finite update")
+                .to_bits()
         };
         let norms = (1..4).map(&mut update).collect();
         (norms, weights.iter().map(|w| w.to_bits()).collect())

@@ -100,9 +100,9 @@ impl<T: Elementary> Packed<T> {
 
     /// Packs a (rows, terms) weight.
     pub(crate) fn pack_matrix(&mut self, crew: Crew, isa: Isa, weight: Weight<'_, T>, terms: usize) {
-        let strip = MOST_VECTORS * isa.lanes::<T>();
-        let rows = Rows { gates: &[0], of_gate: weight.len() / terms.max(1), strip };
-        self.pack(crew, isa, weight, terms, rows, |column| Some(column).filter(|&row| row < rows.of_gate));
+        let of_gate = weight.len() / terms.max(1);
+        let rows = Rows { gates: &[0], of_gate, strip: MOST_VECTORS * isa.lanes::<T>() };
+        self.pack_gates(crew, isa, weight, terms, rows);
     }
 
     /// Packs some gates of a (G·H, terms) weight.
@@ -114,29 +114,11 @@ impl<T: Elementary> Packed<T> {
         terms: usize,
         rows: Rows,
     ) {
-        let Rows { gates, of_gate, strip: lanes } = rows;
-        self.pack(crew, isa, weight, terms, rows, |column| {
-            let (register, lane) = (column / lanes, column % lanes);
-            let unit = register / gates.len() * lanes + lane;
-            (unit < of_gate).then(|| gates[register % gates.len()] * of_gate + unit)
-        });
-    }
-
-    /// Packs a weight, a column of which is some `row` of it.
-    fn pack(
-        &mut self,
-        crew: Crew,
-        isa: Isa,
-        weight: Weight<'_, T>,
-        terms: usize,
-        rows: Rows,
-        row: impl Fn(usize) -> Option<usize> + Send + Sync,
-    ) {
         match (self, weight) {
             (Self::Full(panels), weight) => pack(panels, crew, isa, weight, terms, rows),
             (Self::Short(panels), weight) => pack(panels, crew, isa, weight, terms, rows),
             (Self::Bytes(bytes), Weight::Still(weight)) => {
-                bytes.pack(crew, |column| row(column).map(|row| &weight[row * terms..][..terms]));
+                bytes.pack(crew, |column| rows.of_column(column).map(|row| &weight[row * terms..][..terms]));
             }
             (Self::Bytes(_), Weight::Old { .. }) => unreachable!("bytes do not learn"),
         }

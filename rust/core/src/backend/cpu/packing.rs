@@ -73,6 +73,16 @@ pub(super) struct Rows<'a> {
     pub(super) strip: usize,
 }
 
+impl Rows<'_> {
+    /// The row that is a column of the panels, if it is there.
+    pub(super) fn of_column(&self, column: usize) -> Option<usize> {
+        let Self { gates, of_gate, strip } = *self;
+        let (part, lane) = (column / strip, column % strip);
+        let unit = part / gates.len() * strip + lane;
+        (unit < of_gate).then(|| gates[part % gates.len()] * of_gate + unit)
+    }
+}
+
 /// Packs a (rows, terms) weight, and its transpose.
 pub(super) fn pack<T: Elementary, F: Packing<T>>(
     [forward, backward]: &mut [Panels<F>; 2],
