@@ -22,12 +22,14 @@ use std::time::{Duration, Instant};
 /// Enough independent chains to cover the latency of a multiply-add (4 cycles, two units), few enough to
 /// stay in registers: with 10, the portable path no longer does.
 const CHAINS: usize = 8;
+/// The same of AVX-512, which has more registers, and whose dot products take longer (6 cycles).
+const MORE_CHAINS: usize = 16;
 /// Steps between two looks at the clock.
 const STEPS: usize = 100_000;
 /// How long one try lasts.
 const TRY: Duration = Duration::from_millis(100);
 
-/// `STEPS` multiply-adds on each of `CHAINS` vectors of 16 numbers.
+/// `STEPS` multiply-adds on each of `MORE_CHAINS` vectors of 16 numbers.
 ///
 /// Intrinsics, since whether a compiler keeps plain arrays in registers here hangs on chance.
 #[cfg(target_arch = "x86_64")]
@@ -35,7 +37,7 @@ const TRY: Duration = Duration::from_millis(100);
 fn chains_avx512(factor: f32, term: f32) -> f32 {
     use std::arch::x86_64::{_mm512_add_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps};
     let (factor, term) = (_mm512_set1_ps(factor), _mm512_set1_ps(term));
-    let mut sums = [term; CHAINS];
+    let mut sums = [term; MORE_CHAINS];
     for _ in 0..STEPS {
         for sum in &mut sums {
             *sum = _mm512_fmadd_ps(*sum, factor, term);
@@ -85,7 +87,7 @@ fn pairs_avx512(factor: f32, term: f32) -> f32 {
     use std::arch::x86_64::{_mm512_reduce_add_ps, _mm512_set1_ps};
     let term = _mm512_set1_ps(term);
     let factor = _mm512_cvtne2ps_pbh(_mm512_set1_ps(factor), term);
-    let mut sums = [term; CHAINS];
+    let mut sums = [term; MORE_CHAINS];
     for _ in 0..STEPS {
         for sum in &mut sums {
             *sum = _mm512_dpbf16_ps(*sum, factor, factor);
@@ -161,7 +163,7 @@ fn fours_avx512(factor: f32, term: f32) -> f32 {
     use std::arch::x86_64::{_mm512_reduce_add_epi32, _mm512_set1_ps};
     let factor = _mm512_castps_si512(_mm512_set1_ps(factor));
     let term = _mm512_castps_si512(_mm512_set1_ps(term));
-    let mut sums = [term; CHAINS];
+    let mut sums = [term; MORE_CHAINS];
     for _ in 0..STEPS {
         for sum in &mut sums {
             *sum = _mm512_dpbusd_epi32(*sum, factor, factor);
@@ -170,11 +172,11 @@ fn fours_avx512(factor: f32, term: f32) -> f32 {
     _mm512_reduce_add_epi32(sums.into_iter().fold(term, |a, b| _mm512_add_epi32(a, b))) as f32
 }
 
-/// One way to run the chains: its name, the multiply-adds of an instruction, and the function.
+/// One way to run the chains: its name, the multiply-adds of a step, and the function.
 #[derive(Clone, Copy)]
 struct Path {
     name: &'static str,
-    lanes: usize,
+    step: usize,
     run: fn(f32, f32) -> f32,
 }
 
@@ -185,30 +187,30 @@ fn paths() -> Vec<Path> {
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: the processor has AVX-512F, as just asked.
             let run = |factor, term| unsafe { chains_avx512(factor, term) };
-            let mut paths = vec![Path { name: "float32 avx512", lanes: 16, run }];
+            let mut paths = vec![Path { name: "float32 avx512", step: MORE_CHAINS * 16, run }];
             if has_amx() {
                 // SAFETY: and it has tiles, which the system permits.
                 let run = |factor, term| unsafe { tiles_amx(factor, term) };
-                paths.push(Path { name: "bfloat16 amx", lanes: 16 * 16 * 32, run });
+                paths.push(Path { name: "bfloat16 amx", step: CHAINS * 16 * 16 * 32, run });
             } else if is_x86_feature_detected!("avx512bf16") {
                 // SAFETY: and it has the products of bfloat16.
                 let run = |factor, term| unsafe { pairs_avx512(factor, term) };
-                paths.push(Path { name: "bfloat16 avx512", lanes: 32, run });
+                paths.push(Path { name: "bfloat16 avx512", step: MORE_CHAINS * 32, run });
             }
             if is_x86_feature_detected!("avx512vnni") {
                 // SAFETY: and it has the products of int8.
                 let run = |factor, term| unsafe { fours_avx512(factor, term) };
-                paths.push(Path { name: "int8 avx512", lanes: 64, run });
+                paths.push(Path { name: "int8 avx512", step: MORE_CHAINS * 64, run });
             }
             return paths;
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: the processor has AVX2 and FMA, as just asked.
             let run = |factor, term| unsafe { chains_avx2(factor, term) };
-            return vec![Path { name: "float32 avx2", lanes: 8, run }];
+            return vec![Path { name: "float32 avx2", step: CHAINS * 8, run }];
         }
     }
-    vec![Path { name: "float32 portable", lanes: 4, run: chains_portable }]
+    vec![Path { name: "float32 portable", step: CHAINS * 4, run: chains_portable }]
 }
 
 /// GFLOP/s of all threads together, over one try.
@@ -222,7 +224,7 @@ fn measure(path: Path, threads: usize) -> f64 {
             black_box((path.run)(black_box(0.999), black_box(0.001)));
             rounds += 1;
         }
-        let flop = 2 * rounds * STEPS * CHAINS * path.lanes;
+        let flop = 2 * rounds * STEPS * path.step;
         flop as f64 / start.elapsed().as_secs_f64() / 1e9
     };
     std::thread::scope(|scope| {
