@@ -143,6 +143,7 @@ impl<T: Elementary> Table<T> {
                 }
             }
         });
+        self.norm.d_gain.fill(T::ZERO);
         scan.normalise_input_backward(self.capacity, rows, &self.z, &mut self.norm);
     }
 

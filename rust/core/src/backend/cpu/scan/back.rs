@@ -14,6 +14,7 @@ use super::super::packed::{Back, Packed};
 use super::super::panels::FEW;
 use super::super::part::Part;
 use super::super::pointwise::{self, Above, Units, each_row, each_row_fetching};
+use super::super::scratch::Rows;
 use super::super::tape::Tape;
 use super::super::threads::Crew;
 use super::Scan;
@@ -23,7 +24,7 @@ use crate::program::When;
 use std::array::from_fn;
 use std::mem::take;
 
-/// Rows of the input's gradient in one job.
+/// Rows of the input's gradient in one job: they follow the steps while their gradients are at hand.
 const ROWS_A_JOB: usize = 48;
 
 impl<T: Elementary> Scan<T> {
@@ -38,37 +39,31 @@ impl<T: Elementary> Scan<T> {
         let mut taken: [_; TOGETHER] = from_fn(|i| {
             let part = parts.get_mut(i)?;
             let mut tape = take(&mut part.tapes[self.tape]);
+            // Also of a group without steps.
             tape.norm.recurrent.d_gain.fill(T::ZERO);
+            tape.norm.input.d_gain.fill(T::ZERO);
             tape.norm.d_memory.iter_mut().for_each(|d| d.fill(T::ZERO));
             let mut memory = take(&mut part.memory);
             if let Some(attend) = &self.attend {
                 attend.start_back(&mut memory, &mut tape.attend);
             }
-            Some((tape, memory))
+            let dx = if from_table { Rows::default() } else { take(&mut part.d_slots[self.input.slot]) };
+            Some((tape, memory, dx))
         });
         let mut all = taken.iter_mut().flatten().zip(&*parts);
         let all = from_fn(|_| {
-            let ((tape, memory), part) = all.next()?;
-            Some(Backward { scan: self, crew, part, tape, memory })
+            let ((tape, memory, dx), part) = all.next()?;
+            Some(Backward { scan: self, crew, part, tape, memory, dx, missing: part.group.len })
         });
-        self.recurrence.cell.visit(Together { scan: self, products, all });
-        for ((mut tape, mut memory), part) in taken.into_iter().flatten().zip(parts) {
+        self.recurrence.cell.visit(Together { scan: self, products, from_table, all });
+        for ((tape, mut memory, dx), part) in taken.into_iter().flatten().zip(parts) {
             if let Some(attend) = &self.attend {
                 attend.finish_back(&mut memory);
             }
-            part.memory = memory;
+            (part.memory, part.tapes[self.tape]) = (memory, tape);
             if !from_table {
-                let rows = part.group.len;
-                self.normalise_input_backward(rows, rows, &tape.z, &mut tape.norm.input);
-                let start = if self.input.adds { Start::There } else { Start::Zero };
-                let dx = &mut part.d_slots[self.input.slot];
-                let (stride, dz) = (dx.stride, self.input_gradients(&tape));
-                crew.chunks(&mut dx.at_mut(0)[..rows * stride], ROWS_A_JOB * stride, |job, dx| {
-                    let dz = &dz[job * ROWS_A_JOB * self.line()..];
-                    self.project_backward(rows, dz, dx.len() / stride, start, dx, stride);
-                });
+                part.d_slots[self.input.slot] = dx;
             }
-            part.tapes[self.tape] = tape;
         }
     }
 
@@ -90,12 +85,17 @@ struct Backward<'a, T> {
     part: &'a Part<T>,
     tape: &'a mut Tape<T>,
     memory: &'a mut Memory<T>,
+    /// The gradient of the input, and the row before which it is not there yet.
+    dx: &'a mut Rows<T>,
+    missing: usize,
 }
 
 /// Groups that go back through the steps side by side.
 struct Together<'a, T> {
     scan: &'a Scan<T>,
     products: &'a [Packed<T>],
+    /// The input's gradient is made elsewhere.
+    from_table: bool,
     all: [Option<Backward<'a, T>>; TOGETHER],
 }
 
@@ -124,7 +124,7 @@ impl<'a, T: Elementary> Together<'a, T> {
 impl<T: Elementary> Visit for Together<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
-        let (scan, products) = (self.scan, self.products);
+        let (scan, products, from_table) = (self.scan, self.products, self.from_table);
         let steps = self.all.iter().flatten().map(|group| group.part.group.steps.len()).max();
         for t in (0..steps.unwrap_or(0)).rev() {
             for group in self.at(t) {
@@ -152,6 +152,9 @@ impl<T: Elementary> Visit for Together<'_, T> {
             for group in self.at(t) {
                 group.unsee(t);
                 group.look_back(t, When::Before);
+                if !from_table {
+                    group.pass_on(t);
+                }
             }
         }
     }
@@ -298,6 +301,25 @@ impl<T: Elementary> Backward<'_, T> {
             let (x, d_gain) = (&mut kept.recurrent.x[at..], &mut kept.recurrent.d_gain);
             scan.of(block, slots).backward(step.active, x, gains, &z[at..], [line, block], scale, d_gain);
         }
+    }
+
+    /// The gradient of the input of step `t` and of those after it that wait with it, if they make a job. Of a
+    /// normalised layer, and where threads share the jobs, all steps wait.
+    fn pass_on(&mut self, t: usize) {
+        let (scan, rows, first) = (self.scan, self.part.group.len, self.part.group.steps[t].first);
+        let all_wait = scan.normalises() || self.crew.is_team();
+        if t > 0 && (all_wait || self.missing - first < ROWS_A_JOB) {
+            return;
+        }
+        scan.normalise_input_backward(rows, rows, &self.tape.z, &mut self.tape.norm.input);
+        let start = if scan.input.adds { Start::There } else { Start::Zero };
+        let (stride, dz) = (self.dx.stride, scan.input_gradients(self.tape));
+        let dx = &mut self.dx.at_mut(first)[..(self.missing - first) * stride];
+        self.crew.chunks(dx, ROWS_A_JOB * stride, |job, dx| {
+            let dz = &dz[(first + job * ROWS_A_JOB) * scan.line()..];
+            scan.project_backward(rows, dz, dx.len() / stride, start, dx, stride);
+        });
+        self.missing = first;
     }
 
     /// What goes back through a product, and where to.

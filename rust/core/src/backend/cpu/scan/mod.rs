@@ -286,7 +286,7 @@ impl<T: Elementary> Scan<T> {
         }
     }
 
-    /// Turns x̂ of W_ih x into its gradient, for all `rows` rows of a tape or table.
+    /// Turns x̂ of W_ih x into its gradient, for all `rows` rows of a tape or table, and adds to that of the gains.
     pub(super) fn normalise_input_backward(
         &self,
         room: usize,
@@ -296,7 +296,6 @@ impl<T: Elementary> Scan<T> {
     ) {
         let Some(norm) = &self.norm else { return };
         let line = self.line();
-        kept.d_gain.fill(T::ZERO);
         for (group, slots) in norm.input_slots.iter().enumerate() {
             let gains = Gains { gain: &norm.input, bias: None, block: line };
             let scale = &kept.scale[group * room..][..rows];
