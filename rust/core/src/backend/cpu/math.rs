@@ -29,24 +29,25 @@ const fn has_fused(lanes: usize) -> bool {
     lanes * size_of::<f32>() >= 32
 }
 
-/// eˣ = 2ⁿ(1 + p) with n = round(x / ln 2), p = expm1(x − n ln 2); returns (2ⁿ, p).
-/// x within ±87, so that 2ⁿ is a normal number.
+/// e^(sign x) = 2ⁿ(1 + p) with n = round(sign x / ln 2), p = expm1(sign x − n ln 2); returns (2ⁿ, p).
+/// x within ±87, so that 2ⁿ is a normal number; the sign, ±1, costs nothing.
 #[inline(always)]
-fn exp_parts(fused: bool, x: f32) -> (f32, f32) {
+fn exp_parts(fused: bool, sign: f32, x: f32) -> (f32, f32) {
     // Adding 1.5 · 2²³ leaves the rounded integer in the low bits of the sum.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first exact in a product with any n here.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let shifted = multiply_add(fused, x, std::f32::consts::LOG2_E, ROUND);
+    let shifted = multiply_add(fused, x, sign * std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = multiply_add(fused, n, -LN2_LOW, multiply_add(fused, n, -LN2_HIGH, x));
+    // x − sign n ln 2: sign times what the polynomial is of, whose odd powers take the sign.
+    let r = multiply_add(fused, n, -sign * LN2_LOW, multiply_add(fused, n, -sign * LN2_HIGH, x));
     // Least maximal error of expm1(r) − r over |r| ≤ ln 2 / 2 (own fit): 3e-9.
-    let q = multiply_add(fused, 1.395_054e-3, r, 8.368_918e-3);
+    let q = multiply_add(fused, 1.395_054e-3, r, sign * 8.368_918e-3);
     let q = multiply_add(fused, q, r, 4.166_620_6e-2);
-    let q = multiply_add(fused, q, r, 0.166_665_18);
+    let q = multiply_add(fused, q, r, sign * 0.166_665_18);
     let q = multiply_add(fused, q, r, 0.5);
-    let p = multiply_add(fused, r * r, q, r);
+    let p = multiply_add(fused, r * r, q, sign * r);
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     (scale, p)
 }
@@ -60,20 +61,21 @@ fn clamp(x: f32, limit: f32) -> f32 {
 
 #[inline(always)]
 fn sigmoid(fused: bool, x: f32) -> f32 {
-    1.0 / (1.0 + exp(fused, -x))
+    let (s, p) = exp_parts(fused, -1.0, clamp(x, 87.0));
+    1.0 / (1.0 + multiply_add(fused, s, p, s))
 }
 
 #[inline(always)]
 fn tanh(fused: bool, x: f32) -> f32 {
     // tanh x = t / (t + 2) with t = expm1(2x); beyond ±9.1 it rounds to ±1.
-    let (s, p) = exp_parts(fused, 2.0 * clamp(x, 9.1));
+    let (s, p) = exp_parts(fused, 1.0, clamp(x + x, 18.2));
     let t = multiply_add(fused, s, p, s - 1.0);
     t / (t + 2.0)
 }
 
 #[inline(always)]
 fn exp(fused: bool, x: f32) -> f32 {
-    let (s, p) = exp_parts(fused, clamp(x, 87.0));
+    let (s, p) = exp_parts(fused, 1.0, clamp(x, 87.0));
     multiply_add(fused, s, p, s)
 }
 

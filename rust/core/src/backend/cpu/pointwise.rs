@@ -8,6 +8,10 @@ use crate::cells::{Lanes, State, Step, Unit};
 /// every other slice, which starts at the block's first unit.
 pub(super) trait RowOp<T: Elementary, const S: usize> {
     fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize);
+    /// Whether rows are gone through again, once all are done, for what waits for the end of the first round: a
+    /// processor works on several rows at once, and on the more of them the shorter the way through each is.
+    const AGAIN: bool = false;
+    fn again<const L: usize>(&mut self, _z: &[Pack<T, L>; S], _at: usize) {}
     /// Asks for numbers that the same row of the next unit block, from `at` on, will be the first to need.
     fn fetch<const L: usize>(&self, _at: usize) {}
 }
@@ -62,6 +66,11 @@ impl<T: Elementary, O: RowOp<T, S>, const S: usize> Task<T> for EachRow<'_, T, O
                 z.store(&mut line[s * L..]);
             }
         }
+        if O::AGAIN {
+            for (r, line) in self.z.chunks_exact(S * L).take(self.rows).enumerate() {
+                self.op.again(&std::array::from_fn(|s| Pack::<T, L>::load(&line[s * L..])), r * self.stride);
+            }
+        }
     }
 }
 
@@ -81,7 +90,7 @@ impl<T: Elementary> Units<'_, T> {
     }
 }
 
-/// A step forward.
+/// A step forward; of a cell with a memory that of all rows first.
 pub(super) struct Forward<'a, T, C> {
     pub(super) cell: C,
     /// h is empty where no cell looks at it.
@@ -91,14 +100,21 @@ pub(super) struct Forward<'a, T, C> {
 }
 
 impl<T: Elementary, C: Step<S>, const S: usize> RowOp<T, S> for Forward<'_, T, C> {
+    const AGAIN: bool = C::MEMORY;
+
     #[inline(always)]
     fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize) {
         let prev = state::<T, C, L, S>(self.prev, at);
-        let next = self.cell.step(z, prev, &self.units.load(at));
-        next.h.store(&mut self.next.h[at..]);
         if C::MEMORY {
-            next.c.store(&mut self.next.c[at..]);
+            self.cell.memory(z, prev, &self.units.load(at)).store(&mut self.next.c[at..]);
+        } else {
+            self.cell.step(z, prev, &self.units.load(at)).h.store(&mut self.next.h[at..]);
         }
+    }
+
+    #[inline(always)]
+    fn again<const L: usize>(&mut self, z: &[Pack<T, L>; S], at: usize) {
+        self.cell.emit(z, Pack::load(&self.next.c[at..])).store(&mut self.next.h[at..]);
     }
 
     #[inline(always)]
