@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -100,15 +100,26 @@ def cache_bytes() -> dict[str, int]:
     return {"L2": 1 << 20, "L3": 8 << 20} | sizes
 
 
+@functools.cache
+def _built(example: str) -> Path:
+    """One of the core's examples, built for this very processor. They use no crate: the compiler alone is enough."""
+    program = ROOT / "target" / "bench-probes" / example
+    program.parent.mkdir(parents=True, exist_ok=True)
+    source = ROOT / f"rust/core/examples/{example}.rs"
+    build = ["rustc", "-O", "-C", "target-cpu=native", "--edition=2024", "-o", program, source]
+    subprocess.run(build, check=True)
+    return program
+
+
 def _probe(example: str, *arguments: str) -> list[list[str]]:
-    """The words of each line that one of the core's examples prints, built for this very processor."""
-    with tempfile.TemporaryDirectory() as folder:
-        # They use no crate, so the compiler alone builds them in a second.
-        source = ROOT / f"rust/core/examples/{example}.rs"
-        build = ["rustc", "-O", "-C", "target-cpu=native", "--edition=2024", "-o", f"{folder}/probe", source]
-        subprocess.run(build, check=True)
-        out = subprocess.run([f"{folder}/probe", *arguments], check=True, capture_output=True, text=True)
+    """The words of each line that one of the core's examples prints."""
+    out = subprocess.run([_built(example), *arguments], check=True, capture_output=True, text=True)
     return [line.split() for line in out.stdout.splitlines()]
+
+
+def hand_over() -> float | None:
+    """Nanoseconds that a word takes from one core to another and back, just now; none where there is one core."""
+    return float(_probe("hand_over")[0][0]) if cores() > 1 else None
 
 
 def limits() -> dict[str, dict[str, float]]:

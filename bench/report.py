@@ -41,6 +41,21 @@ def busy(row: dict) -> str:
     return "" if row["others"] <= IDLE else f" (busy: others {row['others']:.0%})"
 
 
+# So much longer than the least of a run, and the cores are far apart: each has a last cache of its own.
+FAR = 2.5
+
+
+def far(row: dict, least: float | None) -> str:
+    """A mark on cases during which what cores hand over took long."""
+    longest = max(filter(None, row.get("hand_overs", [])), default=None)
+    return f" ({longest:.0f} ns)" if longest and least and longest > FAR * least else ""
+
+
+def hand_overs(parts: list[dict]) -> list[float]:
+    """What cores took to hand over a word and have the answer, before and after every case."""
+    return [ns for part in parts for row in part["rows"] for ns in row.get("hand_overs", []) if ns]
+
+
 def times(ratio: float) -> str:
     return f"{ratio:.1f} ×" if ratio >= 10 else f"{ratio:.2f} ×"
 
@@ -109,14 +124,15 @@ def _cell(row: dict, name: str, unit: str) -> str:
     return text if entry["of_limit"] is None else f"{text} ({entry['of_limit']:.0%})"
 
 
-def workload(result: dict) -> str:
+def workload(result: dict, least: float | None = None) -> str:
+    """One workload's table; `least` is the shortest that cores took to hand over a word."""
     rows = result["rows"]
     names = list(dict.fromkeys(name for row in rows for name in row["contestants"]))
     present = [name for name in names if any(name in row["entries"] for row in rows)]
     compared = [name for name in present if any(name in ratios(row) for row in rows)]
     lines = [
         [
-            row["case"] + busy(row),
+            row["case"] + busy(row) + far(row, least),
             *(_cell(row, name, result["unit"]) for name in present),
             *(times(ratios(row)[name]) if name in ratios(row) else "–" for name in compared),
         ]
@@ -173,6 +189,8 @@ def speed(results: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     commands = dict.fromkeys(part["command"] for part in parts)
     left_out = {name: reason for part in parts for name, reason in part["left_out"].items()}
+    apart = hand_overs(parts)
+    least = min(apart, default=None)
     head = [
         f"- Date: {results['date']}",
         f"- Machine: {results['processor']}, {results['cores']} cores",
@@ -183,7 +201,14 @@ def speed(results: dict) -> str:
         " of the machine's limit, measured in the same run",
         *(f"- Left out: {name}: {reason}" for name, reason in left_out.items()),
     ]
-    return "\n\n".join(["# Speed", "\n".join(head), *map(workload, parts)]) + "\n"
+    if apart:
+        head.insert(
+            3,
+            f"- A word from one core to another and back: {least:.0f} to {max(apart):.0f} ns, before and after every"
+            " case; where it was much more than the least it stands after the case",
+        )
+    tables = (workload(part, least) for part in parts)
+    return "\n\n".join(["# Speed", "\n".join(head), *tables]) + "\n"
 
 
 def shakespeare(results: dict) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
-from machine import IDLE, Others, cache_bytes, cores, wait_until_idle
+from machine import IDLE, Others, cache_bytes, cores, hand_over, wait_until_idle
 from peers import MissingError, Pool, Worker
 
 
@@ -123,7 +123,8 @@ def measure(case: Case, pool: Pool, effort: Effort, limits: dict[str, dict[str, 
     """One row of results; whoever cannot take part is in it by name, with the reason.
 
     `others` is the share of the machine that other programs took, before or during the case; of
-    several tries the quietest counts.
+    several tries the quietest counts. `hand_overs` are the nanoseconds that a word took from core to core and
+    back, before and after.
     """
     racers: dict[str, Racer] = {}
     missing: dict[str, str] = {}
@@ -146,6 +147,7 @@ def measure(case: Case, pool: Pool, effort: Effort, limits: dict[str, dict[str, 
         "group": case.group,
         "case": case.label,
         "others": row["others"],
+        "hand_overs": row["hand_overs"],
         "tokens": case.tokens,
         "work": case.work,
         "contestants": list(case.contestants),
@@ -158,6 +160,7 @@ def _rounds(
     case: Case, racers: dict[str, Racer], missing: dict[str, str], pool: Pool, effort: Effort
 ) -> dict:
     before = wait_until_idle(pool.pids(), effort.idle_limit)
+    hand_overs = [hand_over()]
     seconds = {name: [racer.estimate] for name, racer in racers.items()}
     quick = {name: racer for name, racer in racers.items() if racer.estimate <= SLOW}
     all_turns = sum(racer.repeat * racer.estimate + 0.2 for racer in quick.values())
@@ -183,7 +186,8 @@ def _rounds(
                     seconds[name] = []
                 seconds[name].append(answer["seconds"] / racer.repeat)
         share = others.share()
-    return {"others": max(before, share), "seconds": seconds}
+    hand_overs.append(hand_over())
+    return {"others": max(before, share), "hand_overs": hand_overs, "seconds": seconds}
 
 
 def entry(

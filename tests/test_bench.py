@@ -1,4 +1,4 @@
-"""Runs of the recipes are kept one by one, whoever makes them."""
+"""Runs of the recipes are kept one by one, whoever makes them; what the report of speed says of the machine."""
 
 import argparse
 import json
@@ -20,6 +20,43 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     yield recipes
     for name in ("recipes", "report", "machine"):
         sys.modules.pop(name, None)
+
+
+def test_cases_with_cores_far_apart_are_marked(recipes: ModuleType) -> None:
+    report = recipes.report
+
+    def row(case: str, hand_overs: list[float | None]) -> dict:
+        entry = {"median": 1e-3, "of_limit": None}
+        return {
+            "group": "LSTM",
+            "case": case,
+            "others": 0.0,
+            "hand_overs": hand_overs,
+            "tokens": 64,
+            "work": 1e9,
+            "contestants": ["seqrs"],
+            "entries": {"seqrs": entry},
+            "missing": {},
+        }
+
+    part = {
+        "title": "Training",
+        "about": "About.",
+        "unit": "GFLOP/s",
+        "command": "python bench/run.py",
+        "versions": {},
+        "left_out": {},
+        "limits": {},
+        "rounds": 7,
+        "rows": [row("near", [50.0, 70.0]), row("moved", [55.0, 390.4])],
+    }
+    results = {"date": "2026-11-30", "processor": "some", "cores": 2, "workloads": {"layers": part}}
+    text = report.speed(results)
+    assert "A word from one core to another and back: 50 to 390 ns" in text
+    assert "| near |" in text
+    assert "| moved (390 ns) |" in text
+    part["rows"] = [row("alone", [None, None])]
+    assert "A word from" not in report.speed(results)
 
 
 def publish(recipes: ModuleType, folder: Path, scores: Iterable[tuple[int, float]]) -> None:
