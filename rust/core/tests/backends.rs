@@ -137,7 +137,8 @@ fn on_every_instruction_set<T: Element + Float>() {
     for (number, cell) in CELLS.into_iter().enumerate() {
         for (other, look) in LOOKS.into_iter().enumerate() {
             let mut draw = Draw::new((number * LOOKS.len() + other) as u64);
-            for [batch, steps, input, hidden] in [[0, 3, 2, 2], [3, 1, 1, 1], [17, 6, 5, 33], [2, 9, 20, 16]]
+            for [batch, steps, input, hidden] in
+                [[0, 3, 2, 2], [3, 1, 1, 1], [17, 6, 5, 33], [2, 9, 20, 16], [9, 24, 20, 16]]
             {
                 let layer = attending(&mut draw, cell, hidden, look);
                 let program = layer.program(input).expect("a layer");
@@ -211,7 +212,8 @@ fn bfloat16_is_near_the_reference_on_every_instruction_set() {
             |cell: &&str| ["relu", "hard_sigmoid", "cell_clip"].iter().any(|name| cell.contains(name));
         for (number, cell) in CELLS.into_iter().filter(|cell| !jumps(cell)).enumerate() {
             let mut draw = Draw::new(number as u64);
-            for [batch, steps, input, hidden] in [[3, 5, 7, 9], [1, 1, 1, 1], [17, 4, 33, 17], [9, 3, 64, 48]]
+            for [batch, steps, input, hidden] in
+                [[3, 5, 7, 9], [1, 1, 1, 1], [17, 4, 33, 17], [9, 3, 64, 48], [9, 24, 33, 17]]
             {
                 let program = stack_of(cell, hidden).program(input).expect("a stack");
                 let data = Data::<f32>::draw(&mut draw, &program, Shape { batch, steps }, false);

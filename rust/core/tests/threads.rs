@@ -124,7 +124,8 @@ fn everything() -> Vec<Vec<u64>> {
         let layer = attending(&mut Draw::new(1), CELLS[4], 40, look);
         all.push(run::<f32>(layer.program(30).expect("a layer")));
     }
-    let alone = Shape { batch: 1, steps: 30 };
+    // Of a few rows threads share the steps; more of them in all than make one job of the input's gradient.
+    let alone = Shape { batch: 1, steps: 70 };
     all.extend(CELLS.into_iter().map(|cell| run_on::<f32>(wide(cell), alone)));
     // Rounded products, which sum in an order of their own.
     let rounded = Device::open("cpu").and_then(|cpu| cpu.with(Precision::Bfloat16)).expect("bfloat16");

@@ -2,7 +2,7 @@
 //!
 //! `dh` and `dc` hold the gradient of the state after the step at hand and are left with that
 //! before it; `z` is left with the gradients of the pre-activations, and of a normalised layer
-//! x̂ with those of the products.
+//! x̂ with those of the products. The input's gradient follows some steps behind.
 
 use super::super::gemm::{Left, Start};
 use super::super::groups::TOGETHER;
@@ -24,7 +24,7 @@ use crate::program::When;
 use std::array::from_fn;
 use std::mem::take;
 
-/// Rows of the input's gradient in one job: they follow the steps while their gradients are at hand.
+/// Rows of the input's gradient in one job, made while what their steps left in `z` is at hand.
 const ROWS_A_JOB: usize = 48;
 
 impl<T: Elementary> Scan<T> {
@@ -303,14 +303,15 @@ impl<T: Elementary> Backward<'_, T> {
         }
     }
 
-    /// The gradient of the input of step `t` and of those after it that wait with it, if they make a job. Of a
-    /// normalised layer, and where threads share the jobs, all steps wait.
+    /// The gradient of the input of step `t` and of those after it that wait with it, if with one more step they
+    /// would be more rows than a job. Of a normalised layer, and where threads share the jobs, all steps wait.
     fn pass_on(&mut self, t: usize) {
-        let (scan, rows, first) = (self.scan, self.part.group.len, self.part.group.steps[t].first);
+        let (scan, rows, steps) = (self.scan, self.part.group.len, &self.part.group.steps);
         let all_wait = scan.normalises() || self.crew.is_team();
-        if t > 0 && (all_wait || self.missing - first < ROWS_A_JOB) {
+        if t > 0 && (all_wait || self.missing - steps[t - 1].first <= ROWS_A_JOB) {
             return;
         }
+        let first = steps[t].first;
         scan.normalise_input_backward(rows, rows, &self.tape.z, &mut self.tape.norm.input);
         let start = if scan.input.adds { Start::There } else { Start::Zero };
         let (stride, dz) = (self.dx.stride, scan.input_gradients(self.tape));
