@@ -98,12 +98,6 @@ impl<A: Nonlinear> Step<4> for Lstm<A> {
     const MEMORY: bool = true;
 
     #[inline(always)]
-    fn step<V: Lanes>(&self, z: &mut [V; 4], prev: State<V>, unit: &Unit<V>) -> State<V> {
-        let c = self.memory(z, prev, unit);
-        State { h: self.emit(z, c), c }
-    }
-
-    #[inline(always)]
     fn step_backward<V: Lanes>(
         &self,
         z: &mut [V; 4],
@@ -194,12 +188,6 @@ fn unit_of_four<V: Lanes>(unit: &Unit<V>) -> Unit<V> {
 
 impl<A: Nonlinear> Step<3> for Coupled<A> {
     const MEMORY: bool = true;
-
-    #[inline(always)]
-    fn step<V: Lanes>(&self, z: &mut [V; 3], prev: State<V>, unit: &Unit<V>) -> State<V> {
-        let c = self.memory(z, prev, unit);
-        State { h: self.emit(z, c), c }
-    }
 
     #[inline(always)]
     fn step_backward<V: Lanes>(

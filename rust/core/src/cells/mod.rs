@@ -149,8 +149,12 @@ pub trait Step<const S: usize>: Copy + Send + Sync {
     const RESETS: bool = false;
 
     /// The state after a step. `z` holds pre-activations on entry and, on return, what
-    /// [`Step::step_backward`] needs.
-    fn step<V: Lanes>(&self, z: &mut [V; S], prev: State<V>, unit: &Unit<V>) -> State<V>;
+    /// [`Step::step_backward`] needs. Of a cell with a memory it is [`Step::memory`], then [`Step::emit`].
+    #[inline(always)]
+    fn step<V: Lanes>(&self, z: &mut [V; S], prev: State<V>, unit: &Unit<V>) -> State<V> {
+        let c = self.memory(z, prev, unit);
+        State { h: self.emit(z, c), c }
+    }
 
     /// Turns `z` into the gradient of its pre-activations and returns what reaches the previous
     /// state without passing through a product. `d` is the gradient of the state after the step.
@@ -172,30 +176,38 @@ pub trait Step<const S: usize>: Copy + Send + Sync {
         d_reset
     }
 
-    // A cell with a memory may be asked for its step in two halves, so that the memory can be
-    // normalised in between: `step` is `memory`, then `emit` of what it returned.
+    // A cell with a memory ([`Step::MEMORY`]) gives its step in two halves: the memory can be normalised in
+    // between, and that of many rows be made before any goes on.
 
-    /// First half (only where [`Step::MEMORY`]): the memory after the step.
-    fn memory<V: Lanes>(&self, z: &mut [V; S], prev: State<V>, unit: &Unit<V>) -> V {
-        self.step(z, prev, unit).c
+    /// First half: the memory after the step.
+    fn memory<V: Lanes>(&self, _z: &mut [V; S], _prev: State<V>, _unit: &Unit<V>) -> V {
+        unreachable!("{HALVES}")
     }
 
     /// Second half: h from the memory, or from what was made of it.
-    fn emit<V: Lanes>(&self, _z: &[V; S], seen: V) -> V {
-        seen
+    fn emit<V: Lanes>(&self, _z: &[V; S], _seen: V) -> V {
+        unreachable!("{HALVES}")
     }
 
     /// Backwards through the second half: the gradient of `seen`.
-    fn emit_backward<V: Lanes>(&self, _z: &mut [V; S], _seen: V, dh: V) -> V {
-        dh
+    fn emit_backward<V: Lanes>(&self, _z: &mut [V; S], _seen: V, _dh: V) -> V {
+        unreachable!("{HALVES}")
     }
 
     /// Backwards through the first half, as [`Step::step_backward`]; `dc` is the gradient of the
     /// memory after the step.
-    fn memory_backward<V: Lanes>(&self, z: &mut [V; S], prev: State<V>, dc: V, unit: &Unit<V>) -> State<V> {
-        self.step_backward(z, prev, State { h: V::ZEROS, c: dc }, unit)
+    fn memory_backward<V: Lanes>(
+        &self,
+        _z: &mut [V; S],
+        _prev: State<V>,
+        _dc: V,
+        _unit: &Unit<V>,
+    ) -> State<V> {
+        unreachable!("{HALVES}")
     }
 }
+
+const HALVES: &str = "only a cell with a memory is asked for halves of a step, and it gives both";
 
 /// A computation over a cell whose type is known only at run time.
 pub trait Visit {

@@ -8,8 +8,8 @@ use crate::cells::{Lanes, State, Step, Unit};
 /// every other slice, which starts at the block's first unit.
 pub(super) trait RowOp<T: Elementary, const S: usize> {
     fn row<const L: usize>(&mut self, z: &mut [Pack<T, L>; S], at: usize);
-    /// Whether rows are gone through again, once all are done, for what waits for the end of the first round: a
-    /// processor works on several rows at once, and on the more of them the shorter the way through each is.
+    /// Whether a second round follows once all rows are done. A processor overlaps more rows where what has to be
+    /// done one after the other in each is short.
     const AGAIN: bool = false;
     fn again<const L: usize>(&mut self, _z: &[Pack<T, L>; S], _at: usize) {}
     /// Asks for numbers that the same row of the next unit block, from `at` on, will be the first to need.
@@ -90,7 +90,7 @@ impl<T: Elementary> Units<'_, T> {
     }
 }
 
-/// A step forward; of a cell with a memory that of all rows first.
+/// A step forward; of a cell with a memory in two rounds: the memory of all rows, then h.
 pub(super) struct Forward<'a, T, C> {
     pub(super) cell: C,
     /// h is empty where no cell looks at it.
