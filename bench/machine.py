@@ -111,15 +111,22 @@ def _built(example: str) -> Path:
     return program
 
 
-def _probe(example: str, *arguments: str) -> list[list[str]]:
-    """The words of each line that one of the core's examples prints."""
-    out = subprocess.run([_built(example), *arguments], check=True, capture_output=True, text=True)
+def _probe(example: str, *arguments: str, limit: float | None = None) -> list[list[str]]:
+    """The words of each line that one of the core's examples prints, in so many seconds."""
+    command = [_built(example), *arguments]
+    out = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit)
     return [line.split() for line in out.stdout.splitlines()]
 
 
 def hand_over() -> float | None:
-    """Nanoseconds that a word takes from one core to another and back, just now; none where there is one core."""
-    return float(_probe("hand_over")[0][0]) if cores() > 1 else None
+    """Nanoseconds that a word takes from one core to another and back, just now.
+
+    None where there is one core, or both threads were on the same. Of more than two cores it is that of some two.
+    """
+    try:
+        return float(_probe("hand_over", limit=5.0)[0][0]) if cores() > 1 else None
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def limits() -> dict[str, dict[str, float]]:

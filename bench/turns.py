@@ -186,6 +186,7 @@ def _rounds(
                     seconds[name] = []
                 seconds[name].append(answer["seconds"] / racer.repeat)
         share = others.share()
+    time.sleep(0.2)  # as above
     hand_overs.append(hand_over())
     return {"others": max(before, share), "hand_overs": hand_overs, "seconds": seconds}
 

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 /// stay in registers: with 10, the portable path no longer does.
 const CHAINS: usize = 8;
 /// The same of AVX-512, which has more registers, and whose dot products take longer (6 cycles).
+#[cfg(target_arch = "x86_64")]
 const MORE_CHAINS: usize = 16;
 /// Steps between two looks at the clock.
 const STEPS: usize = 100_000;
