@@ -31,6 +31,9 @@ use crate::params::ParamId;
 use crate::program::{NORM_EPS, Recurrence, SlotId};
 use std::ops::Range;
 
+/// Bytes of weights that stay in the cache that a core has to itself, beside what passes through it.
+const OWN_CACHE: usize = 512 << 10;
+
 /// Where a layer that is fed by tokens finds them.
 #[derive(Clone, Copy)]
 pub(super) struct Tokens {
@@ -56,7 +59,8 @@ pub(super) struct Scan<T> {
     pub(super) lanes: usize,
     /// Unit blocks of one register.
     pub(super) blocks: usize,
-    /// Blocks that are multiplied at a time: several, where a product has one register of each.
+    /// Blocks that are multiplied at a time: several, where a product has one register of each, or where the weights
+    /// are there for whoever comes next.
     pub(super) at_once: usize,
     /// b_ih + b_hh of each slot, `[H / L][S·L]`.
     bias: Buffer<T>,
@@ -99,9 +103,6 @@ impl<T: Elementary> Scan<T> {
     ) -> Self {
         let (layout, lanes, hidden) = (recurrence.cell.layout(), isa.lanes::<T>(), recurrence.hidden);
         let blocks = hidden.div_ceil(lanes);
-        let narrow =
-            layout.input.len() == 1 || layout.products.iter().any(|product| product.gates.len() == 1);
-        let at_once = if narrow { MOST_VECTORS } else { 1 };
         let line = blocks * layout.slots * lanes;
         let peephole = |k: usize| Buffer::new(if k < layout.peepholes.len() { blocks * lanes } else { 0 });
         let one_hot = always_tokens && tokens.is_some_and(|tokens| tokens.embedding.is_none());
@@ -128,7 +129,7 @@ impl<T: Elementary> Scan<T> {
             precision,
             lanes,
             blocks,
-            at_once,
+            at_once: 1,
             bias: Buffer::new(line),
             peephole: [0, 1, 2].map(peephole),
             input_product: (!one_hot)
@@ -144,6 +145,11 @@ impl<T: Elementary> Scan<T> {
                 .map(|attention| Attend::new(attention, [width, blocks, layout.input.len()], isa, precision)),
         };
         scan.products = scan.empty_products();
+        let layout = &scan.layout;
+        let narrow = layout.input.len() == 1 || layout.products.iter().any(|p| p.gates.len() == 1);
+        if narrow || !scan.is_wide() {
+            scan.at_once = MOST_VECTORS;
+        }
         scan
     }
 
@@ -178,6 +184,12 @@ impl<T: Elementary> Scan<T> {
     pub(super) fn block_operations(&self) -> usize {
         let of = |p: &Product| p.gates.len() * self.lanes * self.terms(p.operand);
         1 + self.layout.products.iter().map(of).sum::<usize>()
+    }
+
+    /// Whether the weights of the recurrent products do not stay in a cache of a core's own: then groups go through
+    /// them side by side.
+    pub(super) fn is_wide(&self) -> bool {
+        self.blocks * self.block_operations() * size_of::<T>() > OWN_CACHE
     }
 
     /// Whether a gate sees the memory after the step.

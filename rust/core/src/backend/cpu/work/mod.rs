@@ -54,9 +54,6 @@ pub(super) struct Work<T> {
     operands: Mutex<Operands<T>>,
 }
 
-/// Bytes of weights that stay in the cache that a core has to itself, beside what passes through it.
-const OWN_CACHE: usize = 512 << 10;
-
 /// What copying a number is worth in floating point operations.
 const OPERATIONS_TO_COPY: f64 = 16.0;
 
@@ -320,9 +317,7 @@ impl<T: Elementary> Cpu<T> {
     /// How many of the groups a thread takes through a layer together: several where the recurrent weights
     /// do not stay in a cache of its own, as long as every thread has some. It changes no bit.
     fn together(&self, groups: usize, threads: usize) -> usize {
-        let wide = |scan: &Scan<T>| scan.blocks * scan.block_operations() * size_of::<T>() > OWN_CACHE;
-        let wide = self.scans().any(wide);
-        if wide { (groups / threads).clamp(1, TOGETHER) } else { 1 }
+        if self.scans().any(Scan::is_wide) { (groups / threads).clamp(1, TOGETHER) } else { 1 }
     }
 
     /// The recurrent layers, with where the h and c of each begin in a state of `batch` rows.
