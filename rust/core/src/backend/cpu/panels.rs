@@ -19,7 +19,7 @@ const WIDEST: usize = 16 * MOST_VECTORS;
 pub(crate) const FEW: usize = 4;
 
 /// Bytes of panels that stay in the cache that a core has to itself from one step to the next.
-const KEPT: usize = 512 << 10;
+pub(crate) const KEPT: usize = 512 << 10;
 /// Rows multiplied by a panel, in all, from which on the next one can be fetched meanwhile: fewer are done
 /// before it has come, and only wait for more.
 const WORTH_FETCHING: usize = 8;

@@ -20,7 +20,7 @@ use super::gemm::{Left, Start};
 use super::math::Elementary;
 use super::norm::{Gains, Norm, Spread};
 use super::packed::{Operand as Rounded, Packed, Room};
-use super::panels::{MOST_VECTORS, Nth};
+use super::panels::{KEPT, MOST_VECTORS, Nth};
 use super::scratch::Buffer;
 use super::simd::{Isa, Strides};
 use super::tape::{NormRows, Tape};
@@ -30,9 +30,6 @@ use crate::cells::{Layout, Operand, Product, Seen};
 use crate::params::ParamId;
 use crate::program::{NORM_EPS, Recurrence, SlotId};
 use std::ops::Range;
-
-/// Bytes of weights that stay in the cache that a core has to itself, beside what passes through it.
-const OWN_CACHE: usize = 512 << 10;
 
 /// Where a layer that is fed by tokens finds them.
 #[derive(Clone, Copy)]
@@ -59,8 +56,8 @@ pub(super) struct Scan<T> {
     pub(super) lanes: usize,
     /// Unit blocks of one register.
     pub(super) blocks: usize,
-    /// Blocks that are multiplied at a time: several, where a product has one register of each, or where the weights
-    /// are there for whoever comes next.
+    /// Blocks that are multiplied at a time: several, where a product has one register of each, or where a group has
+    /// the weights to itself.
     pub(super) at_once: usize,
     /// b_ih + b_hh of each slot, `[H / L][S·L]`.
     bias: Buffer<T>,
@@ -189,7 +186,7 @@ impl<T: Elementary> Scan<T> {
     /// Whether the weights of the recurrent products do not stay in a cache of a core's own: then groups go through
     /// them side by side.
     pub(super) fn is_wide(&self) -> bool {
-        self.blocks * self.block_operations() * size_of::<T>() > OWN_CACHE
+        self.blocks * self.block_operations() * size_of::<T>() > KEPT
     }
 
     /// Whether a gate sees the memory after the step.
