@@ -93,3 +93,17 @@ pub(crate) fn padded(width: usize, lanes: usize) -> usize {
     let full = width.next_multiple_of(lanes);
     if full > 0 && (full * LINE / lanes).is_multiple_of(4096) { full + lanes } else { full }
 }
+
+/// From unit `at` of packed row `row` on, or nothing where there are no rows.
+pub(super) fn row_or_none<T: Float>(rows: &Rows<T>, row: usize, at: usize) -> &[T] {
+    if rows.stride == 0 { &[] } else { &rows.at(row)[at..] }
+}
+
+/// From `at` on, or nothing of nothing.
+pub(super) fn tail<T>(all: &[T], at: usize) -> &[T] {
+    if all.is_empty() { all } else { &all[at..] }
+}
+
+pub(super) fn tail_mut<T>(all: &mut [T], at: usize) -> &mut [T] {
+    if all.is_empty() { all } else { &mut all[at..] }
+}

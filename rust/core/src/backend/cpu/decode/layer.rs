@@ -9,8 +9,8 @@ use super::super::math::Elementary;
 use super::super::packed::{Operand, Packed, Room};
 use super::super::panels::Nth;
 use super::super::pointwise::{self, each_row};
-use super::super::scan::{Scan, tail_mut};
-use super::super::scratch::{Buffer, Rows};
+use super::super::scan::Scan;
+use super::super::scratch::{Buffer, Rows, tail_mut};
 use super::super::table::Table;
 use super::super::threads::{Crew, SHARE};
 use crate::cells::{self, State, Step, Visit};
@@ -214,7 +214,7 @@ fn each_block<T: Elementary>(
 ) {
     let (lanes, line) = (scan.lanes, rows * scan.line());
     let each = if rows > 1 { scan.blocks } else { SHARE.div_ceil(scan.block_operations()) };
-    let each = each.next_multiple_of(scan.at_once);
+    let each = each.next_multiple_of(scan.at_once());
     // Of several rows h and c are interleaved: they go in one piece.
     let (numbers, all) = if rows > 1 { (h.len(), h.len()) } else { (each * lanes, scan.blocks * lanes) };
     let memory = all.min(c.len());

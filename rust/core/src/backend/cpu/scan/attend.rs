@@ -1,11 +1,9 @@
 //! A layer's attention to the memory of a group: see [`crate::program::Attention`] for the equations.
-//! Keys are made once a run; queries and contexts step by step; weight gradients after all steps.
+//! Keys are made once a run; queries and contexts step by step (see [`super::attention`]).
 
-use super::super::context::Context;
 use super::super::fresh::Fresh;
 use super::super::gemm::{Left, Start};
 use super::super::groups::Group;
-use super::super::linear::Linear;
 use super::super::look::{Look, LookBack, Sight};
 use super::super::math::{Elementary, add};
 use super::super::memory::{Memory, Seen, fit};
@@ -13,14 +11,11 @@ use super::super::packed::Packed;
 use super::super::packing::Rows as PackedRows;
 use super::super::part::Part;
 use super::super::scratch::{Buffer, Rows};
-use super::super::segments::Segment;
 use super::super::simd::Isa;
 use super::super::tape::AttendTape;
 use super::super::threads::Crew;
-use super::Scan;
-use super::gradients::whole;
 use crate::backend::Precision;
-use crate::program::{Attention, Score, When};
+use crate::program::{Attention, Score};
 use std::mem::take;
 use std::ops::Range;
 
@@ -31,7 +26,7 @@ const KEYS_AT_ONCE: usize = 64;
 pub(in super::super) struct Attend<T> {
     pub(in super::super) attention: Attention,
     /// Numbers in h.
-    width: usize,
+    pub(super) width: usize,
     isa: Isa,
     /// W and U, where the score has them.
     query: Option<Packed<T>>,
@@ -219,59 +214,6 @@ impl<T: Elementary> Attend<T> {
                 key.product_back(self.isa, count, left, Start::There, d_values.at_mut(0), stride);
             }
             None => add(&mut d_values.data[..count * stride], &d_keys.data[..count * stride]),
-        }
-    }
-}
-
-impl<T: Elementary> Scan<T> {
-    /// Adds the gradients of attention's weights.
-    pub(super) fn attention_gradients(
-        &self,
-        crew: Crew,
-        parts: &[Part<T>],
-        run: &Context<'_, T>,
-        gradient: &mut [T],
-    ) {
-        let parameters = run.parameters;
-        let Some(attend) = &self.attend else { return };
-        let Attention { size, memory, weights, when, context, .. } = attend.attention;
-        let tape = |part| {
-            let part: &Part<T> = part;
-            &part.tapes[self.tape]
-        };
-        let target = Linear::<T>::target(self.isa, self.precision, size);
-        if let Some(id) = weights.query {
-            // What each step's query was made of: h before it, or after.
-            let segments = parts.iter().flat_map(|part| {
-                let (d, h) = (&tape(part).attend.d_query, &part.slots[self.recurrence.out]);
-                let lead = part.group.rows.len();
-                part.group.runs.iter().map(move |run| {
-                    let from = if when == When::Before { run.prev } else { lead + run.row };
-                    let (dz, x, stride) = (d.at(run.row), &h.data()[from * h.stride..], h.stride);
-                    Segment { dz, unit: 1, row: d.stride, block: self.lanes, x, stride, rows: run.len }
-                })
-            });
-            target.outer(crew, &segments, attend.width, &mut gradient[parameters.range(id)], run.operands);
-        }
-        if let Some(id) = weights.key {
-            let segments = parts.iter().map(|part| {
-                let (d, x) = (&part.memory.d_keys, &part.memory.own.values);
-                let (row, stride, rows) = (d.stride, x.stride, part.memory.len());
-                Segment { dz: d.at(0), unit: 1, row, block: self.lanes, x: x.at(0), stride, rows }
-            });
-            target.outer(crew, &segments, memory, &mut gradient[parameters.range(id)], run.operands);
-        }
-        if let Some(id) = weights.vector {
-            let sum = &mut gradient[parameters.range(id)];
-            parts.iter().for_each(|part| add(sum, &tape(part).attend.d_vector));
-        }
-        if let Some(id) = weights.context {
-            let segments = parts.iter().map(|part| {
-                let c = &part.slots[context];
-                whole(self.line(), part.group.len, &tape(part).z, c.at(0), c.stride)
-            });
-            let target = self.target(&self.input_slots);
-            target.outer(crew, &segments, memory, &mut gradient[parameters.range(id)], run.operands);
         }
     }
 }

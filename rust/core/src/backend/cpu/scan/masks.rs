@@ -7,6 +7,7 @@ use super::super::part::Part;
 use super::super::scratch::Rows;
 use super::super::tape::Tape;
 use super::Scan;
+use super::back::Backward;
 use crate::rng::Kind;
 
 impl<T: Elementary> Scan<T> {
@@ -56,6 +57,19 @@ impl<T: Elementary> Scan<T> {
         let (a, b) = (&out.data[at..], tape.noise.mask.at(mask));
         let out = &mut tape.noise.seen.data[at..];
         self.isa.run(Multiply { extent, a, b, adds: false, out });
+    }
+}
+
+impl<T: Elementary> Backward<'_, T> {
+    /// From what the products saw of h to h.
+    pub(super) fn unsee(&mut self, t: usize) {
+        let Tape { dh, noise, .. } = &mut *self.tape;
+        if noise.d_seen.stride > 0 {
+            let (rows, stride) = (self.part.group.steps[t].active, dh.stride);
+            let extent = Extent { rows, width: stride, stride };
+            let (a, b) = (&noise.d_seen.data[..], &noise.mask.data[..]);
+            self.scan.isa.run(Multiply { extent, a, b, adds: true, out: &mut dh.data });
+        }
     }
 }
 

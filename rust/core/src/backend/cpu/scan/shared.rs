@@ -5,10 +5,11 @@ use super::super::gemm::{Left, Start};
 use super::super::math::Elementary;
 use super::super::panels::{FEW, Nth};
 use super::super::pointwise::{self, Units, each_row};
+use super::super::scratch::{row_or_none, tail, tail_mut};
 use super::super::tape::Tape;
 use super::super::threads::SHARE;
 use super::Scan;
-use super::steps::{Forward, row_or_none, tail, tail_mut};
+use super::steps::Forward;
 use crate::cells::{Operand, State, Step};
 use std::array::from_fn;
 
@@ -18,7 +19,7 @@ const SLICES: usize = 1 + 2 * FEW;
 impl<T: Elementary> Scan<T> {
     /// Unit blocks of a step of `rows` rows that are worth handing to another thread.
     fn blocks_a_job(&self, rows: usize) -> usize {
-        SHARE.div_ceil(rows * self.block_operations()).next_multiple_of(self.at_once)
+        SHARE.div_ceil(rows * self.block_operations()).next_multiple_of(self.at_once())
     }
 
     /// Whether a step goes round the unit blocks once.

@@ -9,17 +9,16 @@ use super::super::context::Context;
 use super::super::gemm::{Left, Start};
 use super::super::groups::{Group, TOGETHER};
 use super::super::math::Elementary;
-use super::super::noise::{Blend, Extent};
-use super::super::norm::Gains;
 use super::super::packed::Packed;
 use super::super::panels::Nth;
 use super::super::part::Part;
 use super::super::pointwise::{self, Units, each_row, each_row_fetching};
-use super::super::scratch::Rows;
+use super::super::scratch::{Rows, row_or_none, tail};
 use super::super::table::Table;
 use super::super::tape::Tape;
 use super::super::threads::Crew;
 use super::Scan;
+use super::input::ROWS_AHEAD;
 use crate::cells::{Operand, Product, State, Step, Visit};
 use crate::program::When;
 use std::array::from_fn;
@@ -106,15 +105,11 @@ pub(super) struct Forward<'a, T> {
     /// The input's part of every distinct token, and which of them each packed row reads.
     pub(super) table: Option<(&'a Table<T>, &'a [u32])>,
     /// Steps whose input's part of `z` is there, or has room if it comes from the table.
-    ready: usize,
+    pub(super) ready: usize,
     /// The packed row whose numbers are the first in `z`, and how many rows of each unit block there are.
-    first: usize,
-    room: usize,
+    pub(super) first: usize,
+    pub(super) room: usize,
 }
-
-/// Rows of the input that pass through its panels together: enough that a weight read once is used often,
-/// few enough that what is made of them is still at hand when their steps come.
-const ROWS_AHEAD: usize = 48;
 
 /// Groups that go through the steps side by side: what is read of a weight for one is there for all.
 struct Together<'a, T> {
@@ -132,7 +127,7 @@ impl<'a, T> Together<'a, T> {
 impl<T: Elementary> Visit for Together<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
-        let (blocks, at_once, normalises) = (self.scan.blocks, self.scan.at_once, self.scan.normalises());
+        let (blocks, at_once, normalises) = (self.scan.blocks, self.scan.at_once(), self.scan.normalises());
         let steps = self.all.iter().flatten().map(|group| group.part.group.steps.len()).max();
         for t in 0..steps.unwrap_or(0) {
             self.at(t).filter(|group| group.ready == t).for_each(Forward::take_input);
@@ -202,55 +197,13 @@ impl<T: Elementary> Forward<'_, T> {
     }
 
     /// From where the first of some unit blocks of step `t` begins to where the last ends.
-    fn places(&self, t: usize, blocks: &Range<usize>) -> Range<usize> {
+    pub(super) fn places(&self, t: usize, blocks: &Range<usize>) -> Range<usize> {
         self.place(t, blocks.start).start..self.place(t, blocks.end - 1).end
     }
 
     /// From a unit block to the next.
     pub(super) fn apart(&self) -> usize {
         self.room * self.scan.line()
-    }
-
-    /// The input's part of the next steps.
-    fn take_input(&mut self) {
-        let group = &self.part.group;
-        let first = group.steps[self.ready].first;
-        if self.room < group.len {
-            self.first = first;
-        }
-        let rest = group.steps[self.ready..].iter().map(|step| step.first + step.active);
-        let together = rest.take_while(|end| end - first <= ROWS_AHEAD);
-        let (steps, end) = together.fold((0, first), |(steps, _), end| (steps + 1, end));
-        self.ready += steps;
-        if self.table.is_none() {
-            let (x, place) = (&self.part.slots[self.scan.input.slot], first - self.first..end - self.first);
-            self.scan.project(self.crew, self.room, place, (x.at(first), x.stride), self.tape);
-        }
-    }
-
-    /// Looks at the memory, if this is the time of a step to do so.
-    fn look(&mut self, t: usize, when: When) {
-        let Some(attend) = self.scan.attend.as_ref().filter(|a| a.attention.when == when) else { return };
-        let from = if when == When::Before { self.part.group.prev(t) } else { self.now(t).0 };
-        let (part, tape) = (self.part, &mut self.tape.attend);
-        attend.look(&part.group, t, (self.out, from), &part.memory, tape, self.context);
-        if let Some(sight) = &attend.sight {
-            let step = part.group.steps[t];
-            let seen = Left::rows(self.context.at(step.first), self.context.stride, attend.attention.memory);
-            sight.round(self.scan.isa, step.active, seen, &mut tape.rounded);
-        }
-    }
-
-    /// Adds W_ch c to some unit blocks.
-    fn see_context(&mut self, t: usize, blocks: Range<usize>, nth: Nth) {
-        let Some(attend) = &self.scan.attend else { return };
-        let Some(sight) = &attend.sight else { return };
-        let (place, apart, step) = (self.places(t, &blocks), self.apart(), self.part.group.steps[t]);
-        let seen = Left::rows(self.context.at(step.first), self.context.stride, attend.attention.memory);
-        let Tape { z, attend, .. } = &mut *self.tape;
-        let (seen, z) = (sight.operand(seen, &attend.rounded), &mut z[place]);
-        let line = self.scan.line();
-        sight.blocks_product(self.scan.isa, step.active, seen, blocks, Start::There, z, [line, apart], nth);
     }
 
     /// Rounds what the products of this pass multiply, where they take it rounded.
@@ -307,23 +260,6 @@ impl<T: Elementary> Forward<'_, T> {
         }
     }
 
-    /// Adds the normalised products of this pass to z.
-    fn normalise(&mut self, t: usize, pass: usize) {
-        let (scan, group) = (self.scan, &self.part.group);
-        let Some(norm) = &scan.norm else { return };
-        let (line, block, step) = (scan.line(), group.len * scan.line(), group.steps[t]);
-        let Tape { z, norm: kept, .. } = &mut *self.tape;
-        for (index, slots) in norm.recurrent_slots.iter().enumerate() {
-            if scan.pass_of(index) == pass {
-                let gains = Gains { gain: &norm.recurrent, bias: None, block: line };
-                let at = step.first * line;
-                let scale = &mut kept.recurrent.scale[index * group.len + step.first..][..step.active];
-                let x = &mut kept.recurrent.x[at..];
-                scan.of(block, slots).forward(step.active, x, gains, &mut z[at..], [line, block], scale);
-            }
-        }
-    }
-
     fn reset<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
         let (scan, place) = (self.scan, self.place(t, block));
         let (prev, step) = (self.part.group.prev(t), self.part.group.steps[t]);
@@ -360,95 +296,9 @@ impl<T: Elementary> Forward<'_, T> {
             each_row_fetching(scan.isa, rows, stride, z, pointwise::Forward { cell, prev, next, units });
         }
     }
-
-    /// The first half of a step whose memory is normalised.
-    fn remember<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
-        let (scan, place, at) = (self.scan, self.place(t, block), block * self.scan.lanes);
-        let (now, rows) = self.now(t);
-        let (prev, first) = (self.part.group.prev(t), self.part.group.steps[t].first);
-        let Tape { z, c, noise, .. } = &mut *self.tape;
-        let units =
-            Units { peephole: scan.peephole_at(at), candidate: row_or_none(&noise.candidate, first, at) };
-        let stride = c.stride;
-        let (before, now) = c.data.split_at_mut(now * stride);
-        let (prev_c, next_c) = (&before[prev * stride + at..], &mut now[at..]);
-        let op = pointwise::Memory { cell, prev_c, next_c, units };
-        each_row(scan.isa, rows, stride, &mut z[place], op);
-    }
-
-    fn normalise_memory(&mut self, t: usize) {
-        let Some([gain, bias]) = self.scan.norm.as_ref().and_then(|norm| norm.memory.as_ref()) else {
-            return;
-        };
-        let ((now, rows), first) = (self.now(t), self.part.group.steps[t].first);
-        let Tape { c, norm, .. } = &mut *self.tape;
-        let (stride, lanes) = (c.stride, self.scan.lanes);
-        let x = norm.memory.at_mut(first);
-        x[..rows * stride].copy_from_slice(&c.data[now * stride..][..rows * stride]);
-        let gains = Gains { gain, bias: Some(bias), block: lanes };
-        let (y, scale) = (norm.seen.at_mut(first), &mut norm.memory_scale[first..][..rows]);
-        self.scan.rows_of(stride).forward(rows, x, gains, y, [stride, lanes], scale);
-    }
-
-    /// The second half: h from the normalised memory.
-    fn emit<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
-        let (scan, place, at) = (self.scan, self.place(t, block), block * self.scan.lanes);
-        let ((now, rows), first) = (self.now(t), self.part.group.steps[t].first);
-        let Tape { z, norm, wide, .. } = &mut *self.tape;
-        let (stride, seen) = (norm.seen.stride, &norm.seen.at(first)[at..]);
-        let h = if scan.projection.is_some() {
-            &mut wide.at_mut(first)[at..]
-        } else {
-            &mut self.out.data[now * stride + at..]
-        };
-        each_row(scan.isa, rows, stride, &mut z[place], pointwise::Emit { cell, seen, h });
-    }
-
-    /// h ← W_hr h.
-    fn project(&mut self, t: usize) {
-        let Some(weight) = &self.scan.projection else { return };
-        let ((now, rows), first) = (self.now(t), self.part.group.steps[t].first);
-        let (wide, stride) = (&self.tape.wide, self.out.stride);
-        let a = Left::rows(wide.at(first), wide.stride, self.scan.recurrence.hidden);
-        weight.product(self.scan.isa, rows, a, Start::Zero, &mut self.out.data[now * stride..], stride);
-    }
-
-    /// Some units keep their old state.
-    pub(super) fn zoneout(&mut self, t: usize) {
-        let ((now, rows), first) = (self.now(t), self.part.group.steps[t].first);
-        let prev = self.part.group.prev(t);
-        let noise = &mut self.tape.noise;
-        if noise.new_c.stride > 0 {
-            let (stride, c) = (noise.new_c.stride, &self.tape.c.data);
-            noise.new_c.at_mut(first)[..rows * stride].copy_from_slice(&c[now * stride..][..rows * stride]);
-        }
-        for (values, keep) in [&mut *self.out, &mut self.tape.c].into_iter().zip(&noise.keep) {
-            if keep.stride > 0 {
-                let stride = values.stride;
-                let extent = Extent { rows, width: stride, stride };
-                let (before, after) = values.data.split_at_mut(now * stride);
-                let (prev, k) = (&before[prev * stride..], keep.at(first));
-                self.scan.isa.run(Blend { extent, prev, next: after, k });
-            }
-        }
-    }
 }
 
 /// In which pass round the blocks a product is made.
-fn pass_of(product: &Product) -> usize {
+pub(super) fn pass_of(product: &Product) -> usize {
     usize::from(product.operand == Operand::ResetH)
-}
-
-/// From unit `at` of packed row `row` on, or nothing where there are no rows.
-pub(super) fn row_or_none<T: Elementary>(rows: &Rows<T>, row: usize, at: usize) -> &[T] {
-    if rows.stride == 0 { &[] } else { &rows.at(row)[at..] }
-}
-
-/// From `at` on, or nothing of nothing.
-pub(super) fn tail<T>(all: &[T], at: usize) -> &[T] {
-    if all.is_empty() { all } else { &all[at..] }
-}
-
-pub(in super::super) fn tail_mut<T>(all: &mut [T], at: usize) -> &mut [T] {
-    if all.is_empty() { all } else { &mut all[at..] }
 }
