@@ -5,7 +5,7 @@
 //! reads its panel in order. The order of every sum is the order of the terms; tiles of bfloat16
 //! (AMX) sum sixteen pairs of them at a time.
 
-use super::simd::{Factor, Isa, Panel, Strides, Sum, Task, multiply};
+use super::simd::{Factor, Isa, Panel, Strides, Sum, Task, load_tile, multiply, store_tile};
 use std::ops::Range;
 
 /// The left-hand matrix: rows × (blocks · terms), anywhere in a slice.
@@ -160,33 +160,15 @@ impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
 
     #[inline(always)]
     fn tile<const L: usize, const OPS: u8, const R: usize, const N: usize>(&mut self, row: usize) {
-        let mut sum = [[[S::default(); L]; N]; R];
-        match self.start {
-            Start::Zero => {}
-            Start::There => {
-                for r in 0..R {
-                    for v in 0..N {
-                        let at = (row + r) * self.stride + v * self.apart;
-                        sum[r][v].copy_from_slice(&self.c[at..][..L]);
-                    }
-                }
-            }
-            Start::Row(bias) => {
-                for r in 0..R {
-                    for v in 0..N {
-                        sum[r][v].copy_from_slice(&bias[v * L..(v + 1) * L]);
-                    }
-                }
-            }
-        }
+        let (c, strides) = (&mut self.c[row * self.stride..], [self.stride, self.apart]);
+        let mut sum = match self.start {
+            Start::Zero => [[[S::default(); L]; N]; R],
+            Start::There => load_tile(c, strides),
+            Start::Row(bias) => load_tile(bias, [0, L]),
+        };
         let Left { data, at, blocks, terms } = self.a.skip(row);
         multiply::<S, F, L, OPS, R, N>(&mut sum, data, at, blocks, terms, self.panel);
-        for r in 0..R {
-            for v in 0..N {
-                let at = (row + r) * self.stride + v * self.apart;
-                self.c[at..][..L].copy_from_slice(&sum[r][v]);
-            }
-        }
+        store_tile(&sum, c, strides);
     }
 }
 

@@ -141,6 +141,35 @@ fn fetch_line<F>(address: *const F) {
     let _ = address;
 }
 
+/// The sums of a tile from memory: register v of row r begins at `r * row + v * apart`.
+#[inline(always)]
+pub(crate) fn load_tile<S: Sum, const L: usize, const R: usize, const N: usize>(
+    from: &[S],
+    [row, apart]: [usize; 2],
+) -> [[[S; L]; N]; R] {
+    assert!((R - 1) * row + (N - 1) * apart + L <= from.len(), "a tile");
+    let from = from.as_ptr();
+    // SAFETY: the assertion bounds the largest index.
+    from_fn(|r| from_fn(|v| unsafe { from.add(r * row + v * apart).cast::<[S; L]>().read_unaligned() }))
+}
+
+/// The same into memory.
+#[inline(always)]
+pub(crate) fn store_tile<S: Sum, const L: usize, const R: usize, const N: usize>(
+    sums: &[[[S; L]; N]; R],
+    to: &mut [S],
+    [row, apart]: [usize; 2],
+) {
+    assert!((R - 1) * row + (N - 1) * apart + L <= to.len(), "a tile");
+    let to = to.as_mut_ptr();
+    for r in 0..R {
+        for v in 0..N {
+            // SAFETY: the assertion bounds the largest index.
+            unsafe { to.add(r * row + v * apart).cast::<[S; L]>().write_unaligned(sums[r][v]) };
+        }
+    }
+}
+
 /// The innermost loop of every product: `sum[r][v] += Σ a(r, k) · b[k][v]` over `blocks` blocks
 /// of `terms` terms, k running through them all.
 #[inline(always)]

@@ -12,7 +12,7 @@ mod pair;
 mod tiles;
 mod turn;
 
-pub(crate) use factor::{Factor, Panel, Quad, Strides, Sum, fetch, multiply};
+pub(crate) use factor::{Factor, Panel, Quad, Strides, Sum, fetch, load_tile, multiply, store_tile};
 pub(crate) use pack::Pack;
 pub(crate) use pair::Pair;
 pub(crate) use turn::turn;
