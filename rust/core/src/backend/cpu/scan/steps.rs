@@ -18,7 +18,6 @@ use super::super::table::Table;
 use super::super::tape::Tape;
 use super::super::threads::Crew;
 use super::Scan;
-use super::input::ROWS_AHEAD;
 use crate::cells::{Operand, Product, State, Step, Visit};
 use crate::program::When;
 use std::array::from_fn;
@@ -110,6 +109,10 @@ pub(super) struct Forward<'a, T> {
     pub(super) first: usize,
     pub(super) room: usize,
 }
+
+/// Rows of the input that pass through its panels together: enough that a weight read once is used often,
+/// few enough that what is made of them is still at hand when their steps come.
+pub(super) const ROWS_AHEAD: usize = 48;
 
 /// Groups that go through the steps side by side: what is read of a weight for one is there for all.
 struct Together<'a, T> {
