@@ -169,8 +169,9 @@ impl<T: Elementary> Product<'_, T> {
         let quads = self.a.stride / 4;
         let (a, _) = self.a.data[row * self.a.stride..].as_chunks::<4>();
         let at = Strides { row: quads, term: 1, block: 0 };
-        let mut sum = [[[0; L]; N]; R];
-        multiply::<i32, Quad, L, OPS, R, N>(&mut sum, a, at, 1, quads, self.panel);
+        let mut sums = [[[[0; L]; N]; R]];
+        multiply::<i32, Quad, L, OPS, R, N, 1>(&mut sums, [a], at, 1, quads, self.panel);
+        let [sum] = sums;
         for r in 0..R {
             let t = T::from_f32(self.a.scales[row + r]);
             let c = &mut self.c[(row + r) * self.stride..][..N * L];

@@ -6,7 +6,11 @@
 //! (AMX) sum sixteen pairs of them at a time.
 
 use super::simd::{Factor, Isa, Panel, Strides, Sum, Task, load_tile, multiply, store_tile};
+use std::array::from_fn;
 use std::ops::Range;
+
+/// Registers in a panel at most.
+pub(crate) const MOST_VECTORS: usize = 4;
 
 /// The left-hand matrix: rows × (blocks · terms), anywhere in a slice.
 #[derive(Clone, Copy)]
@@ -77,24 +81,37 @@ pub(crate) fn panel_product<S: Sum, F: Factor<S>>(
     c: &mut [S],
     stride: usize,
 ) {
-    scattered_product(isa, rows, a, panel, start, c, stride, isa.lanes::<S::Lane>());
+    scattered_products(isa, rows, [a], panel, start, [c], [stride, isa.lanes::<S::Lane>()]);
 }
 
-/// The same, the registers of a row of `c` being `apart` from each other.
-pub(crate) fn scattered_product<S: Sum, F: Factor<S>>(
+/// The same for `G` groups of so many rows, one or two, the registers of a row of `c` being `apart` from each other.
+/// Two that fill tiles better together share them.
+pub(crate) fn scattered_products<S: Sum, F: Factor<S>, const G: usize>(
     isa: Isa,
     rows: usize,
-    a: Left<'_, F>,
+    a: [Left<'_, F>; G],
     panel: Panel<'_, F>,
     start: Start<'_, S>,
-    c: &mut [S],
-    stride: usize,
-    apart: usize,
+    c: [&mut [S]; G],
+    at: [usize; 2],
 ) {
     if rows == 0 {
         return;
     }
-    if isa.has_tiles() && F::TILES && a.blocks * a.terms > 0 {
+    let most = isa.tile_rows(panel.vectors);
+    let tiles = isa.has_tiles() && F::TILES && a[0].blocks * a[0].terms > 0;
+    let fewer = most >= 4 && rows.div_ceil(most / 2) < 2 * rows.div_ceil(most);
+    if G == 2 && !tiles && fewer && panel.vectors == MOST_VECTORS && rows > 1 && a[0].at == a[1].at {
+        return isa.run(PanelProduct { most: most / 2, rows, a, panel, start, c, at });
+    }
+    let ahead = panel.ahead;
+    for (number, (a, c)) in a.into_iter().zip(c).enumerate() {
+        let ahead = &ahead[number * ahead.len() / G..(number + 1) * ahead.len() / G];
+        let panel = Panel { ahead, ..panel };
+        if !tiles {
+            isa.run(PanelProduct { most, rows, a: [a], panel, start, c: [c], at });
+            continue;
+        }
         assert!(a.at.term == 1 && a.blocks == 1, "rows that lie together");
         let none = [S::default(); 16];
         let start = match start {
@@ -102,39 +119,37 @@ pub(crate) fn scattered_product<S: Sum, F: Factor<S>>(
             Start::There => None,
             Start::Row(bias) => Some((bias, isa.lanes::<S::Lane>())),
         };
-        return F::multiply_tiles(rows, a.data, a.at.row, a.terms, panel, start, c, [stride, apart]);
+        F::multiply_tiles(rows, a.data, a.at.row, a.terms, panel, start, c, at);
     }
-    let most = isa.tile_rows(panel.vectors);
-    isa.run(PanelProduct { most, rows, a, panel, start, c, stride, apart });
 }
 
-struct PanelProduct<'a, S, F> {
+/// `most`: rows of each group in a tile at most.
+struct PanelProduct<'a, S, F, const G: usize> {
     most: usize,
     rows: usize,
-    a: Left<'a, F>,
+    a: [Left<'a, F>; G],
     panel: Panel<'a, F>,
     start: Start<'a, S>,
-    c: &'a mut [S],
-    stride: usize,
-    apart: usize,
+    c: [&'a mut [S]; G],
+    at: [usize; 2],
 }
 
-impl<S: Sum, F: Factor<S>> Task<S::Lane> for PanelProduct<'_, S, F> {
+impl<S: Sum, F: Factor<S>, const G: usize> Task<S::Lane> for PanelProduct<'_, S, F, G> {
     const DOTS: bool = F::DOTS;
     type Out = ();
     #[inline(always)]
     fn run<const L: usize, const OPS: u8>(mut self) {
         match self.panel.vectors {
-            1 => self.tiles::<L, OPS, 1>(),
-            2 => self.tiles::<L, OPS, 2>(),
-            3 => self.tiles::<L, OPS, 3>(),
-            4 => self.tiles::<L, OPS, 4>(),
-            n => unreachable!("a panel of {n} registers"),
+            MOST_VECTORS => self.tiles::<L, OPS, MOST_VECTORS>(),
+            1 if G == 1 => self.tiles::<L, OPS, 1>(),
+            2 if G == 1 => self.tiles::<L, OPS, 2>(),
+            3 if G == 1 => self.tiles::<L, OPS, 3>(),
+            n => unreachable!("{G} times a panel of {n} registers"),
         }
     }
 }
 
-impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
+impl<S: Sum, F: Factor<S>, const G: usize> PanelProduct<'_, S, F, G> {
     /// Cuts the rows into tiles of even height: 16 rows are 6 + 5 + 5, not 6 + 6 + 4. Each fetches its
     /// share of what comes next.
     #[inline(always)]
@@ -148,11 +163,12 @@ impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
                 1 => self.tile::<L, OPS, 1, N>(row),
                 2 => self.tile::<L, OPS, 2, N>(row),
                 3 => self.tile::<L, OPS, 3, N>(row),
-                4 => self.tile::<L, OPS, 4, N>(row),
-                5 => self.tile::<L, OPS, 5, N>(row),
-                7 if N < 4 => self.tile::<L, OPS, 7, N>(row),
-                8 if N < 4 => self.tile::<L, OPS, 8, N>(row),
-                _ => self.tile::<L, OPS, 6, N>(row),
+                4 if G == 1 => self.tile::<L, OPS, 4, N>(row),
+                5 if G == 1 => self.tile::<L, OPS, 5, N>(row),
+                6 if G == 1 => self.tile::<L, OPS, 6, N>(row),
+                7 if G == 1 && N < 4 => self.tile::<L, OPS, 7, N>(row),
+                8 if G == 1 && N < 4 => self.tile::<L, OPS, 8, N>(row),
+                n => unreachable!("{G} times {n} rows of a tile"),
             }
             row += height;
         }
@@ -160,15 +176,18 @@ impl<S: Sum, F: Factor<S>> PanelProduct<'_, S, F> {
 
     #[inline(always)]
     fn tile<const L: usize, const OPS: u8, const R: usize, const N: usize>(&mut self, row: usize) {
-        let (c, strides) = (&mut self.c[row * self.stride..], [self.stride, self.apart]);
-        let mut sum = match self.start {
+        let ([stride, apart], start) = (self.at, self.start);
+        let mut sums: [[[[S; L]; N]; R]; G] = from_fn(|g| match start {
             Start::Zero => [[[S::default(); L]; N]; R],
-            Start::There => load_tile(c, strides),
+            Start::There => load_tile(&self.c[g][row * stride..], [stride, apart]),
             Start::Row(bias) => load_tile(bias, [0, L]),
-        };
-        let Left { data, at, blocks, terms } = self.a.skip(row);
-        multiply::<S, F, L, OPS, R, N>(&mut sum, data, at, blocks, terms, self.panel);
-        store_tile(&sum, c, strides);
+        });
+        let Left { at, blocks, terms, .. } = self.a[0];
+        let a = self.a.map(|a| a.skip(row).data);
+        multiply::<S, F, L, OPS, R, N, G>(&mut sums, a, at, blocks, terms, self.panel);
+        for (sums, c) in sums.iter().zip(&mut self.c) {
+            store_tile(sums, &mut c[row * stride..], [stride, apart]);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A matrix packed for [`panel_product`].
 
-use super::gemm::{Left, Start, panel_product, scattered_product};
+pub(crate) use super::gemm::MOST_VECTORS;
+use super::gemm::{Left, Start, panel_product, scattered_products};
 use super::scratch::Buffer;
 use super::simd::{Factor, Isa, Panel, Sum};
 use super::threads::{Crew, Matrix};
@@ -11,8 +12,7 @@ use std::ops::Range;
 /// cache while the panels stream by.
 const ROWS_AT_ONCE: usize = 48;
 
-/// Registers in a panel at most, and the numbers in them.
-pub(crate) const MOST_VECTORS: usize = 4;
+/// Numbers in a panel's row at most.
 const WIDEST: usize = 16 * MOST_VECTORS;
 
 /// Rows that are too few for a thread each: threads share their columns.
@@ -30,7 +30,8 @@ const TERMS_AT_ONCE: usize = 512;
 // Tiles sum sixteen factors of a run at a time, so where runs begin must not depend on the threads.
 const _: () = assert!(TERMS_AT_ONCE.is_multiple_of(16));
 
-/// Which of some products that go through the same panels side by side.
+/// Which of some groups of rows that go through the same panels side by side, or the first of two that do so
+/// together.
 #[derive(Clone, Copy)]
 pub(crate) struct Nth {
     pub(crate) number: usize,
@@ -83,33 +84,34 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
         Panel { data, stride: self.lanes, vectors: count, apart, ahead: &[] }
     }
 
-    /// A share of what is multiplied after `panel` and lies at the start of `next`, if fetching it meanwhile
-    /// is of use.
+    /// The share of `groups` groups in what is multiplied after `panel` and lies at the start of `next`, if fetching
+    /// it meanwhile is of use.
     fn ahead<'a>(
         &self,
         panel: &Panel<'_, F>,
         next: &'a [F],
         rows: usize,
+        groups: usize,
         Nth { number, of }: Nth,
     ) -> &'a [F] {
         if rows * of < WORTH_FETCHING || size_of_val(&*self.data) <= KEPT {
             return &[];
         }
         let len = panel.data.len().min(next.len());
-        &next[number * len / of..(number + 1) * len / of]
+        &next[number * len / of..(number + groups) * len / of]
     }
 
-    /// `c ← start + a · self` for some panels, all equally wide, and `rows` rows of `c`, `stride` apart;
-    /// what belongs to a panel is `apart` from that of the next. Of narrow panels several are multiplied
+    /// `c ← start + a · self` for some panels, all equally wide, and `rows` rows of `c`, `stride` apart, of one group
+    /// or two; what belongs to a panel is `apart` from that of the next. Of narrow panels several are multiplied
     /// at a time, since a tile one register wide is done before its first sum is.
-    pub(crate) fn run<S: Sum>(
+    pub(crate) fn run<S: Sum, const G: usize>(
         &self,
         isa: Isa,
         rows: usize,
-        a: Left<'_, F>,
+        a: [Left<'_, F>; G],
         panels: Range<usize>,
         start: Start<'_, S>,
-        c: &mut [S],
+        mut c: [&mut [S]; G],
         [stride, apart]: [usize; 2],
         nth: Nth,
     ) where
@@ -123,14 +125,14 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
             // After the last one comes the first, in the next step.
             let end = first * width * self.terms * self.lanes + panel.data.len();
             let next = if end < self.data.len() { &self.data[end..] } else { &self.data };
-            panel.ahead = self.ahead(&panel, next, rows, nth);
+            panel.ahead = self.ahead(&panel, next, rows, G, nth);
             let start = match start {
                 Start::Row(bias) => Start::Row(&bias[before * width * self.lanes..]),
                 other => other,
             };
             let apart_of_registers = if width == 1 { apart } else { self.lanes };
-            let c = &mut c[before * apart..];
-            scattered_product(isa, rows, a, panel, start, c, stride, apart_of_registers);
+            let c = c.each_mut().map(|c| &mut c[before * apart..]);
+            scattered_products(isa, rows, a, panel, start, c, [stride, apart_of_registers]);
         }
     }
 
@@ -202,16 +204,16 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
         a.runs(TERMS_AT_ONCE).flat_map(|terms| (0..self.count()).map(move |index| (index, terms.clone())))
     }
 
-    /// What some terms add to the columns of one panel of `c ← start + a · self`, for `rows` rows, `c` row
-    /// by row, `stride` apart.
-    pub(crate) fn piece_product<S: Sum>(
+    /// What some terms add to the columns of one panel of `c ← start + a · self`, for `rows` rows of one group or
+    /// two, `c` row by row, `stride` apart.
+    pub(crate) fn piece_product<S: Sum, const G: usize>(
         &self,
         (index, terms): (usize, Range<usize>),
         isa: Isa,
         rows: usize,
-        a: Left<'_, F>,
+        a: [Left<'_, F>; G],
         start: Start<'_, S>,
-        c: &mut [S],
+        c: [&mut [S]; G],
         stride: usize,
         nth: Nth,
     ) where
@@ -223,14 +225,15 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
             next if next < self.count() => &self.panel(next).data[terms.start * self.panel(next).stride..],
             _ => &self.panel(0).data[terms.end % self.terms.max(1) * self.panel(0).stride..],
         };
-        panel.ahead = self.ahead(&panel, next, rows, nth);
+        panel.ahead = self.ahead(&panel, next, rows, G, nth);
         let column = index * self.widths[0] * self.lanes;
         let start = match start {
             _ if terms.start > 0 => Start::There,
             Start::Row(bias) => Start::Row(&bias[column..]),
             other => other,
         };
-        panel_product(isa, rows, a.part(terms), panel, start, &mut c[column..], stride);
+        let (a, c) = (a.map(|a| a.part(terms.clone())), c.map(|c| &mut c[column..]));
+        scattered_products(isa, rows, a, panel, start, c, [stride, self.lanes]);
     }
 
     /// `c ← start + a · self` for `rows` rows, `c` row by row, `stride` apart.
@@ -249,7 +252,7 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
             let count = ROWS_AT_ONCE.min(rows - first);
             let (a, c) = (a.skip(first), &mut c[first * stride..]);
             for piece in self.pieces(a) {
-                self.piece_product(piece, isa, count, a, start, c, stride, Nth::ONLY);
+                self.piece_product(piece, isa, count, [a], start, [&mut *c], stride, Nth::ONLY);
             }
         }
     }

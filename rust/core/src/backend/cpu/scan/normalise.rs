@@ -1,9 +1,10 @@
 //! Layer normalisation within a layer: of its input's products, of its recurrent products and of its memory,
 //! there and back.
 
+use super::super::halves;
 use super::super::math::{Elementary, add};
 use super::super::norm::{Gains, Norm, Spread};
-use super::super::pointwise::{self, Units, each_row};
+use super::super::pointwise::{Units, each_row};
 use super::super::scratch::{Buffer, row_or_none};
 use super::super::tape::{NormRows, Tape};
 use super::Scan;
@@ -142,7 +143,7 @@ impl<T: Elementary> Forward<'_, T> {
         let stride = c.stride;
         let (before, now) = c.data.split_at_mut(now * stride);
         let (prev_c, next_c) = (&before[prev * stride + at..], &mut now[at..]);
-        let op = pointwise::Memory { cell, prev_c, next_c, units };
+        let op = halves::Memory { cell, prev_c, next_c, units };
         each_row(scan.isa, rows, stride, &mut z[place], op);
     }
 
@@ -171,7 +172,7 @@ impl<T: Elementary> Forward<'_, T> {
         } else {
             &mut self.out.data[now * stride + at..]
         };
-        each_row(scan.isa, rows, stride, &mut z[place], pointwise::Emit { cell, seen, h });
+        each_row(scan.isa, rows, stride, &mut z[place], halves::Emit { cell, seen, h });
     }
 }
 
@@ -204,7 +205,7 @@ impl<T: Elementary> Backward<'_, T> {
         };
         let dc = if noise.keep[1].stride > 0 { &mut noise.d_new_c } else { dc };
         let (stride, prev_c, dc) = (c.stride, &c.data[prev * c.stride + at..], &mut dc.data[at..]);
-        let op = pointwise::MemoryBackward { cell, prev_c, dc, units };
+        let op = halves::MemoryBackward { cell, prev_c, dc, units };
         each_row(scan.isa, step.active, stride, &mut z[place], op);
     }
 
@@ -233,7 +234,7 @@ impl<T: Elementary> Backward<'_, T> {
         let Tape { z, norm, d_new, d_wide, .. } = &mut *self.tape;
         let dh = if scan.projection.is_some() { &d_wide.data[at..] } else { &d_new.at(step.first)[at..] };
         let (stride, seen) = (norm.seen.stride, &mut norm.seen.at_mut(step.first)[at..]);
-        let op = pointwise::EmitBackward { cell, seen, dh };
+        let op = halves::EmitBackward { cell, seen, dh };
         each_row(scan.isa, step.active, stride, &mut z[place], op);
     }
 }

@@ -13,6 +13,7 @@ use super::super::packed::Packed;
 use super::super::panels::Nth;
 use super::super::part::Part;
 use super::super::pointwise::{self, Units, each_row, each_row_fetching};
+use super::super::products::Through;
 use super::super::scratch::{Rows, row_or_none, tail};
 use super::super::table::Table;
 use super::super::tape::Tape;
@@ -127,6 +128,26 @@ impl<'a, T> Together<'a, T> {
     }
 }
 
+impl<T: Elementary> Together<'_, T> {
+    /// The products of this pass for some unit blocks.
+    fn multiply(&mut self, t: usize, pass: usize, blocks: Range<usize>) {
+        let (scan, of) = (self.scan, self.at(t).count());
+        if pass == 0 {
+            for (number, group) in self.at(t).enumerate() {
+                group.begin(t, &blocks, Nth { number, of });
+            }
+        }
+        let start = if scan.normalises() { Start::Zero } else { Start::There };
+        for (number, product) in scan.layout.products.iter().enumerate() {
+            if pass_of(product) == pass {
+                let Some(weight) = self.at(t).next().map(|group| &group.products[number]) else { return };
+                let all = self.at(t).map(|group| group.through(t, number, &blocks));
+                weight.blocks_products(scan.isa, all, of, &blocks, start);
+            }
+        }
+    }
+}
+
 impl<T: Elementary> Visit for Together<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
@@ -145,18 +166,17 @@ impl<T: Elementary> Visit for Together<'_, T> {
                 let last = pass == usize::from(C::RESETS);
                 for group in self.at(t) {
                     group.round(t, pass);
-                    if normalises {
-                        group.multiply(t, pass, 0..blocks, Nth::ONLY);
-                        group.normalise(t, pass);
-                    }
                 }
-                let of = self.at(t).count();
+                if normalises {
+                    self.multiply(t, pass, 0..blocks);
+                    self.at(t).for_each(|group| group.normalise(t, pass));
+                }
                 for first in (0..blocks).step_by(at_once) {
                     let run = first..blocks.min(first + at_once);
-                    for (number, group) in self.at(t).enumerate() {
-                        if !normalises {
-                            group.multiply(t, pass, run.clone(), Nth { number, of });
-                        }
+                    if !normalises {
+                        self.multiply(t, pass, run.clone());
+                    }
+                    for group in self.at(t) {
                         for block in run.clone() {
                             // What a cell has not is not compiled for it.
                             if C::RESETS && !last {
@@ -221,46 +241,32 @@ impl<T: Elementary> Forward<'_, T> {
         }
     }
 
-    /// The products of this pass for some unit blocks, into z or, where they are normalised, beside it.
-    fn multiply(&mut self, t: usize, pass: usize, blocks: Range<usize>, nth: Nth) {
-        let (scan, places, apart) = (self.scan, self.places(t, &blocks), self.apart());
-        let (group, line) = (&self.part.group, scan.line());
-        let step = group.steps[t];
-        if let (Some((table, rows)), 0) = (self.table, pass) {
+    /// What the sums of a step's products start from for some unit blocks: the token's part, if that is in a table,
+    /// and that of what it sees of a memory.
+    fn begin(&mut self, t: usize, blocks: &Range<usize>, nth: Nth) {
+        let (line, first) = (self.scan.line(), self.part.group.steps[t].first);
+        if let Some((table, rows)) = self.table {
             for block in blocks.clone() {
                 let place = self.place(t, block);
                 let z = self.tape.z[place].chunks_exact_mut(line);
-                for (z, &token) in z.zip(&rows[step.first..]) {
+                for (z, &token) in z.zip(&rows[first..]) {
                     z.copy_from_slice(table.row(block, token as usize, line));
                 }
             }
         }
-        if pass == 0 {
-            self.see_context(t, blocks.clone(), nth);
-        }
-        let normalises = scan.normalises();
+        self.see_context(t, blocks.clone(), nth);
+    }
+
+    /// What goes through a product for some unit blocks, into z or, where it is normalised, beside it.
+    fn through(&mut self, t: usize, number: usize, blocks: &Range<usize>) -> Through<'_, T> {
+        let (scan, places, apart) = (self.scan, self.places(t, blocks), self.apart());
+        let (group, product) = (&self.part.group, &scan.layout.products[number]);
         let Tape { z, norm, c, reset, noise, rounded, .. } = &mut *self.tape;
-        let (to, start) = if normalises {
-            (&mut norm.recurrent.x[places], Start::Zero)
-        } else {
-            (&mut z[places], Start::There)
-        };
-        for ((product, weight), rounded) in scan.layout.products.iter().zip(self.products).zip(rounded) {
-            if pass_of(product) == pass {
-                let a = scan.multiplied(product.operand, group, t, [self.out, &noise.seen, c, reset]);
-                let (a, to) = (weight.operand(a, rounded), &mut to[product.slot * scan.lanes..]);
-                weight.blocks_product(
-                    scan.isa,
-                    step.active,
-                    a,
-                    blocks.clone(),
-                    start,
-                    to,
-                    [line, apart],
-                    nth,
-                );
-            }
-        }
+        let a = scan.multiplied(product.operand, group, t, [self.out, &noise.seen, c, reset]);
+        let a = self.products[number].operand(a, &rounded[number]);
+        let to = if scan.normalises() { &mut norm.recurrent.x } else { z };
+        let c = &mut to[places][product.slot * scan.lanes..];
+        Through { rows: group.steps[t].active, a, c, at: [scan.line(), apart] }
     }
 
     fn reset<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {

@@ -98,7 +98,7 @@ impl Factor<i32> for Quad {
 
 /// Where an operand of [`multiply`] lies: element (row i, term k of block j) at
 /// `i * row + j * block + k * term`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Strides {
     pub(crate) row: usize,
     pub(crate) term: usize,
@@ -170,8 +170,8 @@ pub(crate) fn store_tile<S: Sum, const L: usize, const R: usize, const N: usize>
     }
 }
 
-/// The innermost loop of every product: `sum[r][v] += Σ a(r, k) · b[k][v]` over `blocks` blocks
-/// of `terms` terms, k running through them all.
+/// The innermost loop of every product: `sum[g][r][v] += Σ a_g(r, k) · b[k][v]` over `blocks` blocks
+/// of `terms` terms, k running through them all, for `G` left-hand matrices of the same form.
 #[inline(always)]
 pub(crate) fn multiply<
     S: Sum,
@@ -180,9 +180,10 @@ pub(crate) fn multiply<
     const OPS: u8,
     const R: usize,
     const N: usize,
+    const G: usize,
 >(
-    sum: &mut [[[S; L]; N]; R],
-    a: &[F],
+    sum: &mut [[[[S; L]; N]; R]; G],
+    a: [&[F]; G],
     at: Strides,
     blocks: usize,
     terms: usize,
@@ -192,33 +193,37 @@ pub(crate) fn multiply<
         return;
     }
     let last = (R - 1) * at.row + (blocks - 1) * at.block + (terms - 1) * at.term;
-    assert!(last < a.len() && (blocks * terms - 1) * b.stride + (N - 1) * b.apart + L <= b.data.len());
+    assert!(a.iter().all(|a| last < a.len()));
+    assert!((blocks * terms - 1) * b.stride + (N - 1) * b.apart + L <= b.data.len());
     let line_len = CACHE_LINE / size_of::<F>();
     let fetched_a_term = b.ahead.len().div_ceil(line_len * blocks * terms);
     let (mut at_b, mut ahead) = (b.data.as_ptr(), b.ahead.chunks(line_len));
     for block in 0..blocks {
-        let a = a[block * at.block..].as_ptr();
+        let a = a.map(|a| a[block * at.block..].as_ptr());
         for k in 0..terms {
-            // SAFETY: the assertion above bounds the largest index of `a` used here, and `at_b`
-            // advances `b.stride` elements on each of blocks·terms turns.
-            let factor = |r: usize| unsafe { *a.add(r * at.row + k * at.term) };
-            // SAFETY: as above.
+            // SAFETY: the first assertion bounds the largest index of each `a` used here.
+            let factor = |g: usize, r: usize| unsafe { *a[g].add(r * at.row + k * at.term) };
+            // SAFETY: the second one that of `b`: `at_b` advances `b.stride` elements on each of blocks·terms turns.
             let line = |v: usize| unsafe { at_b.add(v * b.apart).cast::<[F; L]>().read_unaligned() };
             // The fewer of both are held in registers, the others pass by.
-            if N < R {
+            if N < R * G {
                 let lines: [[F; L]; N] = from_fn(line);
-                for r in 0..R {
-                    let factor = factor(r);
-                    for v in 0..N {
-                        sum[r][v] = factor.multiply_add::<L, OPS>(lines[v], sum[r][v]);
+                for g in 0..G {
+                    for r in 0..R {
+                        let factor = factor(g, r);
+                        for v in 0..N {
+                            sum[g][r][v] = factor.multiply_add::<L, OPS>(lines[v], sum[g][r][v]);
+                        }
                     }
                 }
             } else {
-                let factors: [F; R] = from_fn(factor);
+                let factors: [[F; R]; G] = from_fn(|g| from_fn(|r| factor(g, r)));
                 for v in 0..N {
                     let line = line(v);
-                    for r in 0..R {
-                        sum[r][v] = factors[r].multiply_add::<L, OPS>(line, sum[r][v]);
+                    for g in 0..G {
+                        for r in 0..R {
+                            sum[g][r][v] = factors[g][r].multiply_add::<L, OPS>(line, sum[g][r][v]);
+                        }
                     }
                 }
             }
