@@ -98,7 +98,7 @@ pub(crate) fn scattered_products<S: Sum, F: Factor<S>, const G: usize>(
     if rows == 0 {
         return;
     }
-    let most = isa.tile_rows(panel.vectors);
+    let most = isa.tile_rows(panel.vectors, F::PAIRS);
     let tiles = isa.has_tiles() && F::TILES && a[0].blocks * a[0].terms > 0;
     let fewer = most >= 4 && rows.div_ceil(most / 2) < 2 * rows.div_ceil(most);
     if G == 2 && !tiles && fewer && panel.vectors == MOST_VECTORS && rows > 1 && a[0].at == a[1].at {
@@ -136,6 +136,7 @@ struct PanelProduct<'a, S, F, const G: usize> {
 
 impl<S: Sum, F: Factor<S>, const G: usize> Task<S::Lane> for PanelProduct<'_, S, F, G> {
     const DOTS: bool = F::DOTS;
+    const PAIRS: bool = F::PAIRS;
     type Out = ();
     #[inline(always)]
     fn run<const L: usize, const OPS: u8>(mut self) {

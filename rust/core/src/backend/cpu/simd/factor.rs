@@ -21,6 +21,8 @@ pub(crate) trait Factor<S: Sum>: Copy + Default + Send + Sync + 'static {
     /// Whether an instruction set's dot products are of use, and whether its tiles are.
     const DOTS: bool = false;
     const TILES: bool = false;
+    /// Whether one is two terms of a sum.
+    const PAIRS: bool = false;
     /// `sum + self · line`, lane by lane. `OPS`, one of [`ops`], is what the caller is compiled for.
     fn multiply_add<const L: usize, const OPS: u8>(self, line: [Self; L], sum: [S; L]) -> [S; L];
 
@@ -55,6 +57,22 @@ impl Sum for i32 {
     type Lane = f32;
 }
 
+/// Returns sums with the products of four bytes in each lane, those of even and of odd number widened to 16 bits.
+#[cfg(target_arch = "x86_64")]
+macro_rules! dot_of_bytes {
+    (
+        ($a:expr, $line:expr, $sum:expr) -> $register:ident, $set:ident, $set16:ident, $and:ident, $left:ident,
+        $right:ident, $logical:ident, $madd:ident, $add:ident
+    ) => {{
+        use std::arch::x86_64::*;
+        let (line, sum): ($register, $register) = (transmute_copy(&$line), transmute_copy(&$sum));
+        let a = $set(i32::from_le_bytes($a));
+        let even = $madd($right::<8>($left::<8>(line)), $and(a, $set16(0xff)));
+        let odd = $madd($right::<8>(line), $logical::<8>(a));
+        return transmute_copy(&$add($add(sum, even), odd));
+    }};
+}
+
 impl Factor<i32> for Quad {
     const DOTS: bool = true;
     #[inline(always)]
@@ -72,26 +90,40 @@ impl Factor<i32> for Quad {
             };
         }
         #[cfg(target_arch = "x86_64")]
-        if OPS >= ops::FUSED && L == 8 {
-            use std::arch::x86_64::*;
-            // SAFETY: FUSED with eight lanes is said by functions that enable AVX2 at least; each side
-            // of a copy is 32 bytes for 8 lanes, and any bits are numbers.
-            return unsafe {
-                let line: __m256i = transmute_copy(&line);
-                let sum: __m256i = transmute_copy(&sum);
-                let a = _mm256_set1_epi32(i32::from_le_bytes(self));
-                // The bytes of even and of odd number, each widened to 16 bits.
-                let (even, odd) =
-                    (_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(line)), _mm256_srai_epi16::<8>(line));
-                let (even_a, odd_a) =
-                    (_mm256_and_si256(a, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(a));
-                let sum = _mm256_add_epi32(sum, _mm256_madd_epi16(even, even_a));
-                transmute_copy(&_mm256_add_epi32(sum, _mm256_madd_epi16(odd, odd_a)))
-            };
+        // SAFETY: FUSED with sixteen lanes is said by functions that enable AVX-512 F and BW at least, with eight by
+        // one that enables AVX2, and every processor of this target has SSE2; each side of a copy is as long as the
+        // register, and any bits are numbers.
+        unsafe {
+            match L {
+                16 if OPS >= ops::FUSED => {
+                    dot_of_bytes!(
+                        (self, line, sum) -> __m512i,
+                        _mm512_set1_epi32, _mm512_set1_epi16, _mm512_and_si512, _mm512_slli_epi16,
+                        _mm512_srai_epi16, _mm512_srli_epi16, _mm512_madd_epi16, _mm512_add_epi32
+                    )
+                }
+                8 if OPS >= ops::FUSED => {
+                    dot_of_bytes!(
+                        (self, line, sum) -> __m256i,
+                        _mm256_set1_epi32, _mm256_set1_epi16, _mm256_and_si256, _mm256_slli_epi16,
+                        _mm256_srai_epi16, _mm256_srli_epi16, _mm256_madd_epi16, _mm256_add_epi32
+                    )
+                }
+                4 => {
+                    dot_of_bytes!(
+                        (self, line, sum) -> __m128i,
+                        _mm_set1_epi32, _mm_set1_epi16, _mm_and_si128, _mm_slli_epi16,
+                        _mm_srai_epi16, _mm_srli_epi16, _mm_madd_epi16, _mm_add_epi32
+                    )
+                }
+                _ => {}
+            }
         }
+        // Whole lanes alone, as any processor has them: each byte is shifted to the upper end and back.
         from_fn(|l| {
-            let products = self.iter().zip(line[l]).map(|(&a, b)| i32::from(a) * i32::from(b as i8));
-            sum[l] + products.sum::<i32>()
+            let line = i32::from_le_bytes(line[l]);
+            let product = |at: usize| ((line << (24 - 8 * at)) >> 24) * i32::from(self[at]);
+            sum[l] + product(0) + product(1) + product(2) + product(3)
         })
     }
 }

@@ -56,6 +56,8 @@ pub(crate) mod ops {
 pub(crate) trait Task<T: Float> {
     /// Whether dot products of short numbers are of use to it; else it is not compiled again for them.
     const DOTS: bool = false;
+    /// Whether these are of pairs of bfloat16, and all that it has to do: multiply-adds do as well.
+    const PAIRS: bool = false;
     type Out;
     /// `L` lanes of `T` fill a register; `OPS`: one of [`ops`].
     fn run<const L: usize, const OPS: u8>(self) -> Self::Out;
@@ -125,11 +127,15 @@ impl Isa {
     }
 
     /// Rows of a product's tile with a panel of 1 to 4 registers: its sums fit the register file beside
-    /// what they are made of, and are enough to hide how long a multiply-add takes.
-    pub(crate) fn tile_rows(self, vectors: usize) -> usize {
+    /// what they are made of, and are enough to hide how long a multiply-add takes. `pairs`: of bfloat16; where
+    /// multiply-adds make their products, a register of the panel becomes two.
+    pub(crate) fn tile_rows(self, vectors: usize, pairs: bool) -> usize {
         let rows = match self.0 {
             Set::Portable => [6, 4, 2, 2],
+            Set::Avx2 if pairs => [8, 4, 3, 2],
             Set::Avx2 => [8, 6, 3, 3],
+            Set::Avx512 if pairs => [8, 8, 7, 5],
+            Set::Avx512Dot if pairs && pairs_are_slow() => [8, 8, 7, 5],
             Set::Avx512 | Set::Avx512Dot | Set::Amx => [8, 8, 8, 6],
         };
         rows[vectors - 1]
@@ -153,7 +159,9 @@ impl Isa {
             Set::Avx2 => unsafe { x86::avx2(task) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the same holds for Avx512Dot and every feature the function enables; Amx has them too.
-            Set::Avx512Dot | Set::Amx if K::DOTS => unsafe { x86::avx512_dot(task) },
+            Set::Avx512Dot | Set::Amx if K::DOTS && !(K::PAIRS && pairs_are_slow()) => unsafe {
+                x86::avx512_dot(task)
+            },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the same holds for Avx512, whose features the other two have too.
             Set::Avx512 | Set::Avx512Dot | Set::Amx => unsafe { x86::avx512(task) },
@@ -161,6 +169,22 @@ impl Isa {
             _ => unreachable!("{} is never detected on this target", self.name()),
         }
     }
+}
+
+/// Whether dot products of bfloat16 take longer than the multiply-adds that they stand for: Intel's have a quarter of
+/// the throughput, AMD's the same.
+fn pairs_are_slow() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::__cpuid;
+        static SLOW: OnceLock<bool> = OnceLock::new();
+        // The beginning of "GenuineIntel".
+        #[allow(unused_unsafe)]
+        // SAFETY: every processor of this target has the instruction.
+        *SLOW.get_or_init(|| unsafe { __cpuid(0) }.ebx == u32::from_le_bytes(*b"Genu"))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 #[cfg(target_arch = "x86_64")]
