@@ -12,7 +12,7 @@ use super::super::threads::Crew;
 use super::Scan;
 use super::back::Backward;
 use super::gradients::whole;
-use super::steps::Forward;
+use super::step::Forward;
 use crate::program::{Attention, When};
 use std::ops::Range;
 

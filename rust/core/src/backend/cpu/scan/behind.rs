@@ -7,7 +7,7 @@ use super::super::scratch::row_or_none;
 use super::super::tape::Tape;
 use super::Scan;
 use super::back::Backward;
-use super::steps::Forward;
+use super::step::Forward;
 
 impl<T: Elementary> Scan<T> {
     /// Whether the gradient of h is shared out before a step goes back.

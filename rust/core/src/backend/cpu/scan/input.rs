@@ -9,8 +9,12 @@ use super::super::tape::Tape;
 use super::super::threads::Crew;
 use super::Scan;
 use super::back::Backward;
-use super::steps::{Forward, ROWS_AHEAD};
+use super::step::Forward;
 use std::ops::Range;
+
+/// Rows of the input that pass through its panels together: enough that a weight read once is used often,
+/// few enough that what is made of them is still at hand when their steps come.
+pub(super) const ROWS_AHEAD: usize = 48;
 
 /// Rows of the input's gradient in one job, made while what their steps left in `z` is at hand.
 const ROWS_A_JOB: usize = 48;

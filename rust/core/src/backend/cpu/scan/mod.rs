@@ -1,7 +1,8 @@
-//! One recurrent layer: its packed weights. The products with its input are in [`input`]; the run through
-//! the steps in [`steps`] and [`back`], that of few rows in [`shared`]; what some layers have in their steps in
-//! [`behind`], [`normalise`] and [`attention`], their random masks in [`masks`]; the weight gradients in
-//! [`gradients`], the state in and out in [`states`], what is kept of a run in [`tape`].
+//! One recurrent layer: its packed weights. The products with its input are in [`input`]; the run through the steps
+//! in [`steps`], what each group does in one of them in [`step`], the way back in [`back`], a step of few rows in
+//! [`shared`]; what some layers have in their steps in [`behind`], [`normalise`] and [`attention`], their random masks
+//! in [`masks`]; the weight gradients in [`gradients`], the state in and out in [`states`], what is kept of a run in
+//! [`tape`].
 
 mod attend;
 mod attention;
@@ -14,6 +15,7 @@ mod normalise;
 mod pack;
 mod shared;
 mod states;
+mod step;
 mod steps;
 mod tape;
 

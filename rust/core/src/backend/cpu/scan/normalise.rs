@@ -9,7 +9,7 @@ use super::super::scratch::{Buffer, row_or_none};
 use super::super::tape::{NormRows, Tape};
 use super::Scan;
 use super::back::Backward;
-use super::steps::Forward;
+use super::step::Forward;
 use crate::cells::{Layout, Operand, Product, Step};
 use crate::program::{NORM_EPS, NormWeights};
 

@@ -9,7 +9,7 @@ use super::super::scratch::{row_or_none, tail, tail_mut};
 use super::super::tape::Tape;
 use super::super::threads::SHARE;
 use super::Scan;
-use super::steps::Forward;
+use super::step::Forward;
 use crate::cells::{Operand, State, Step};
 use std::array::from_fn;
 
