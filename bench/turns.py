@@ -200,8 +200,13 @@ def entry(
 ) -> dict:
     """What is known of one contestant in one case; `of_limit` is the fraction of the machine's limit."""
     work = contestant.work or case.work
-    limit = limits.get(level(work / case.tokens, threads) if case.limit == "bandwidth" else case.limit, {})
-    bound = limit.get(str(threads))
+    if case.limit == "bandwidth":
+        kinds = [level(work / case.tokens, threads)]
+    elif case.limit == "bfloat16":  # by whichever products are faster
+        kinds = ["bfloat16", "float32"]
+    else:
+        kinds = [case.limit]
+    bound = max(limits.get(kind, {}).get(str(threads), 0.0) for kind in kinds)
     return {
         "threads": threads,
         "measured": seconds,

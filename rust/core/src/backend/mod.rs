@@ -96,7 +96,7 @@ pub enum Precision {
     #[default]
     Full,
     /// Rounded to bfloat16 (8 bits of mantissa): faster where the processor multiplies such numbers in
-    /// tiles or in dot products, no faster elsewhere.
+    /// tiles or in fast dot products (AMD's), slower elsewhere.
     Bfloat16,
     /// Weights as bytes with a factor for each output, and what they are multiplied with as bytes with
     /// a factor for each row: four times as many in the same memory. Such a network runs and does not

@@ -170,7 +170,7 @@ impl<T: Elementary> Product<'_, T> {
         let (a, _) = self.a.data[row * self.a.stride..].as_chunks::<4>();
         let at = Strides { row: quads, term: 1, block: 0 };
         let mut sums = [[[[0; L]; N]; R]];
-        multiply::<i32, Quad, L, OPS, R, N, 1>(&mut sums, [a], at, 1, quads, self.panel);
+        multiply::<i32, Quad, L, OPS, R, N, 1>(&mut sums, [a], [at], 1, quads, self.panel);
         let [sum] = sums;
         for r in 0..R {
             let t = T::from_f32(self.a.scales[row + r]);
@@ -242,18 +242,19 @@ mod tests {
     use crate::rng::{Kind, Stream};
 
     /// x Wᵀ in bytes on one instruction set, checked against the exact one.
-    fn product(isa: Isa, [rows, terms, columns]: [usize; 3]) -> Vec<f32> {
+    fn product<T: Elementary>(isa: Isa, [rows, terms, columns]: [usize; 3]) -> Vec<T> {
         let stream = Stream::new(9, Kind::Data, 0, 0);
-        let draw = |n: usize, from: u64| -> Vec<f32> {
-            (0..n as u64).map(|i| 2.0 * stream.uniform(from + i) as f32 - 1.0).collect()
+        let draw = |n: usize, from: u64| -> Vec<T> {
+            (0..n as u64).map(|i| T::from_f64(2.0 * stream.uniform(from + i) - 1.0)).collect()
         };
         let (x, w) = (draw(rows * terms, 0), draw(columns * terms, 1 << 20));
-        let lanes = isa.lanes::<f32>();
-        let mut packed = Packed::<f32>::matrix(Precision::Int8, columns, terms, lanes);
+        let lanes = isa.lanes::<T>();
+        let mut packed = Packed::<T>::matrix(Precision::Int8, columns, terms, lanes);
         threads::enter(0.0, |crew| packed.pack_matrix(crew, isa, Weight::Still(&w), terms))
             .expect("its own thread");
         let stride = columns.next_multiple_of(lanes);
-        let (mut y, mut each) = (vec![0.5; rows * stride], vec![0.5; rows * stride]);
+        let half = T::from_f64(0.5);
+        let (mut y, mut each) = (vec![half; rows * stride], vec![half; rows * stride]);
         let a = Left::rows(&x, terms, terms);
         packed.product(isa, rows, a, Start::There, &mut y, stride);
         let mut room = Room::default();
@@ -262,18 +263,23 @@ mod tests {
             let to = &mut each[panel * 4 * lanes..];
             packed.panel_product(isa, rows, packed.operand(a, &room), panel, Start::There, to, stride);
         }
-        assert_eq!(y, each);
+        assert!(y == each);
         let bound = terms as f64 * (1.0 / MOST + 1e-6);
         let mut all = Vec::new();
         for (x, y) in x.chunks_exact(terms).zip(y.chunks_exact(stride)) {
             for (w, &y) in w.chunks_exact(terms).zip(y) {
-                let exact: f64 = x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
-                assert!((f64::from(y) - 0.5 - exact).abs() <= bound, "{isa:?} {y} for {exact}");
+                let exact: f64 = x.iter().zip(w).map(|(x, w)| x.to_f64() * w.to_f64()).sum();
+                assert!((y.to_f64() - 0.5 - exact).abs() <= bound, "{isa:?} {} for {exact}", y.to_f64());
             }
             all.extend_from_slice(&y[..columns]);
-            assert!(y[columns..].iter().all(|&padding| padding == 0.5));
+            assert!(y[columns..].iter().all(|&padding| padding == half));
         }
         all
+    }
+
+    fn on_every_instruction_set<T: Elementary>(shape: [usize; 3]) {
+        let all: Vec<_> = Isa::available().into_iter().map(|isa| product::<T>(isa, shape)).collect();
+        assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{} {shape:?}", T::NAME);
     }
 
     #[test]
@@ -281,11 +287,8 @@ mod tests {
         for rows in [1, 3, 4, 9] {
             for terms in [1, 3, 4, 17, 64, 513] {
                 for columns in [1, 16, 17, 65, 130] {
-                    let all: Vec<_> = Isa::available()
-                        .into_iter()
-                        .map(|isa| product(isa, [rows, terms, columns]))
-                        .collect();
-                    assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{rows} {terms} {columns}");
+                    on_every_instruction_set::<f32>([rows, terms, columns]);
+                    on_every_instruction_set::<f64>([rows, terms, columns]);
                 }
             }
         }

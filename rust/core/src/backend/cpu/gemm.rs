@@ -84,8 +84,8 @@ pub(crate) fn panel_product<S: Sum, F: Factor<S>>(
     scattered_products(isa, rows, [a], panel, start, [c], [stride, isa.lanes::<S::Lane>()]);
 }
 
-/// The same for `G` groups of so many rows, one or two, the registers of a row of `c` being `apart` from each other.
-/// Two that fill tiles better together share them.
+/// The same for `G` groups of so many rows, one or two. `strides`: from a row of `c` to the next, and from a register
+/// of a row to the next. Two groups that fill fewer tiles together share them.
 pub(crate) fn scattered_products<S: Sum, F: Factor<S>, const G: usize>(
     isa: Isa,
     rows: usize,
@@ -93,7 +93,7 @@ pub(crate) fn scattered_products<S: Sum, F: Factor<S>, const G: usize>(
     panel: Panel<'_, F>,
     start: Start<'_, S>,
     c: [&mut [S]; G],
-    at: [usize; 2],
+    strides: [usize; 2],
 ) {
     if rows == 0 {
         return;
@@ -101,15 +101,17 @@ pub(crate) fn scattered_products<S: Sum, F: Factor<S>, const G: usize>(
     let most = isa.tile_rows(panel.vectors, F::PAIRS);
     let tiles = isa.has_tiles() && F::TILES && a[0].blocks * a[0].terms > 0;
     let fewer = most >= 4 && rows.div_ceil(most / 2) < 2 * rows.div_ceil(most);
-    if G == 2 && !tiles && fewer && panel.vectors == MOST_VECTORS && rows > 1 && a[0].at == a[1].at {
-        return isa.run(PanelProduct { most: most / 2, rows, a, panel, start, c, at });
+    let form = |a: Left<'_, F>| [a.at.row, a.at.term, a.blocks, a.terms];
+    // Narrower panels have tiles of eight rows, which one group fills.
+    if G == 2 && fewer && panel.vectors == MOST_VECTORS && !tiles && form(a[0]) == form(a[G - 1]) {
+        return isa.run(PanelProduct { most: most / 2, rows, a, panel, start, c, strides });
     }
     let ahead = panel.ahead;
     for (number, (a, c)) in a.into_iter().zip(c).enumerate() {
         let ahead = &ahead[number * ahead.len() / G..(number + 1) * ahead.len() / G];
         let panel = Panel { ahead, ..panel };
         if !tiles {
-            isa.run(PanelProduct { most, rows, a: [a], panel, start, c: [c], at });
+            isa.run(PanelProduct { most, rows, a: [a], panel, start, c: [c], strides });
             continue;
         }
         assert!(a.at.term == 1 && a.blocks == 1, "rows that lie together");
@@ -119,7 +121,7 @@ pub(crate) fn scattered_products<S: Sum, F: Factor<S>, const G: usize>(
             Start::There => None,
             Start::Row(bias) => Some((bias, isa.lanes::<S::Lane>())),
         };
-        F::multiply_tiles(rows, a.data, a.at.row, a.terms, panel, start, c, at);
+        F::multiply_tiles(rows, a.data, a.at.row, a.terms, panel, start, c, strides);
     }
 }
 
@@ -131,7 +133,7 @@ struct PanelProduct<'a, S, F, const G: usize> {
     panel: Panel<'a, F>,
     start: Start<'a, S>,
     c: [&'a mut [S]; G],
-    at: [usize; 2],
+    strides: [usize; 2],
 }
 
 impl<S: Sum, F: Factor<S>, const G: usize> Task<S::Lane> for PanelProduct<'_, S, F, G> {
@@ -177,14 +179,14 @@ impl<S: Sum, F: Factor<S>, const G: usize> PanelProduct<'_, S, F, G> {
 
     #[inline(always)]
     fn tile<const L: usize, const OPS: u8, const R: usize, const N: usize>(&mut self, row: usize) {
-        let ([stride, apart], start) = (self.at, self.start);
+        let ([stride, apart], start) = (self.strides, self.start);
         let mut sums: [[[[S; L]; N]; R]; G] = from_fn(|g| match start {
             Start::Zero => [[[S::default(); L]; N]; R],
             Start::There => load_tile(&self.c[g][row * stride..], [stride, apart]),
             Start::Row(bias) => load_tile(bias, [0, L]),
         });
-        let Left { at, blocks, terms, .. } = self.a[0];
-        let a = self.a.map(|a| a.skip(row).data);
+        let Left { blocks, terms, .. } = self.a[0];
+        let (a, at) = (self.a.map(|a| a.skip(row).data), self.a.map(|a| a.at));
         multiply::<S, F, L, OPS, R, N, G>(&mut sums, a, at, blocks, terms, self.panel);
         for (sums, c) in sums.iter().zip(&mut self.c) {
             store_tile(sums, &mut c[row * stride..], [stride, apart]);

@@ -1,4 +1,4 @@
-//! The products of a packed weight, y = W x and dx = Wᵀ dy, of one group of rows and of several at once.
+//! The products of a packed weight, y = W x and dx = Wᵀ dy.
 
 use super::gemm::{Left, Start, panel_product};
 use super::math::Elementary;

@@ -1,5 +1,5 @@
 //! Products of a step of several groups of rows side by side: what is read of a weight for one is there for all, and
-//! two groups share tiles. The sums are those of each group alone.
+//! two groups share tiles. The sums are those of each group alone. And of one group of few rows, whose panels threads share.
 
 use super::gemm::{Left, Start};
 use super::math::Elementary;
@@ -19,11 +19,10 @@ pub(crate) struct Through<'a, T> {
     pub(crate) at: [usize; 2],
 }
 
-/// The same on the way back: `c ← start + a W` for `rows` rows of c, `stride` apart; `room` is for rounding.
+/// The same on the way back: `rows` rows of c are `stride` apart; `room` is for rounding.
 pub(crate) struct Back<'a, T> {
     pub(crate) rows: usize,
     pub(crate) a: Left<'a, T>,
-    pub(crate) start: Start<'a, T>,
     pub(crate) c: &'a mut [T],
     pub(crate) stride: usize,
     pub(crate) room: &'a mut Room,
@@ -44,7 +43,9 @@ impl<T: Elementary> Packed<T> {
         let mut all = all.enumerate().peekable();
         while let Some((number, one)) = all.next() {
             let (blocks, nth) = (blocks.clone(), Nth { number, of });
-            let like = |other: &(usize, Through<'a, T>)| (other.1.rows, other.1.at) == (one.rows, one.at);
+            // From a block to the next there is a way where there are several.
+            let form = |of: &Through<'a, T>| [of.rows, of.at[0], if blocks.len() > 1 { of.at[1] } else { 0 }];
+            let like = |other: &(usize, Through<'a, T>)| form(&other.1) == form(&one);
             let Some((_, other)) = all.next_if(like) else {
                 self.blocks_product(isa, one.rows, one.a, blocks, start, one.c, one.at, nth);
                 continue;
@@ -67,16 +68,16 @@ impl<T: Elementary> Packed<T> {
     }
 
     /// `c ← start + a W` of several groups, all of which take a panel before the next is read.
-    pub(crate) fn products_back(&self, isa: Isa, all: &mut [Option<Back<'_, T>>]) {
+    pub(crate) fn products_back(&self, isa: Isa, start: Start<'_, T>, all: &mut [Option<Back<'_, T>>]) {
         let Some(first) = all.iter().flatten().next().map(|back| back.a) else { return };
         match self {
-            Self::Full([_, panels]) => side_by_side(panels, isa, panels.pieces(first), all, |a, _| a),
+            Self::Full([_, panels]) => side_by_side(panels, isa, start, panels.pieces(first), all, |a, _| a),
             Self::Short([_, panels]) => {
                 for Back { rows, a, room, .. } in all.iter_mut().flatten() {
                     round(isa, *rows, *a, &mut room.pairs);
                 }
                 let pieces = panels.pieces(rows_of(&[], first));
-                side_by_side(panels, isa, pieces, all, |a, room| rows_of(&room.pairs, a));
+                side_by_side(panels, isa, start, pieces, all, |a, room| rows_of(&room.pairs, a));
             }
             Self::Bytes(_) => unreachable!("nothing learns through bytes"),
         }
@@ -87,7 +88,8 @@ impl<T: Elementary> Packed<T> {
         &self,
         crew: Crew,
         isa: Isa,
-        Back { rows, a, start, c, stride, room }: Back<'_, T>,
+        start: Start<'_, T>,
+        Back { rows, a, c, stride, room }: Back<'_, T>,
     ) {
         self.round(isa, rows, a, room);
         match (self, self.operand(a, room)) {
@@ -102,6 +104,7 @@ impl<T: Elementary> Packed<T> {
 fn side_by_side<T: Elementary, F: Factor<T>>(
     panels: &Panels<F>,
     isa: Isa,
+    start: Start<'_, T>,
     pieces: impl Iterator<Item = (usize, Range<usize>)>,
     all: &mut [Option<Back<'_, T>>],
     left: impl for<'a> Fn(Left<'a, T>, &'a Room) -> Left<'a, F>,
@@ -110,7 +113,7 @@ fn side_by_side<T: Elementary, F: Factor<T>>(
     for piece in pieces {
         let mut groups = all.iter_mut().flatten().enumerate().peekable();
         while let Some((number, one)) = groups.next() {
-            let (piece, nth, start, stride) = (piece.clone(), Nth { number, of }, one.start, one.stride);
+            let (piece, nth, stride) = (piece.clone(), Nth { number, of }, one.stride);
             let other = groups.next_if(|(_, other)| (other.rows, other.stride) == (one.rows, stride));
             let a = left(one.a, one.room);
             match other {
@@ -129,6 +132,7 @@ fn side_by_side<T: Elementary, F: Factor<T>>(
 #[cfg(test)]
 mod tests {
     use super::super::packing::Rows;
+    use super::super::simd::Strides;
     use super::super::source::Weight;
     use super::super::threads;
     use super::*;
@@ -139,69 +143,107 @@ mod tests {
         (0..len).map(|i| T::from_f64(((i * 37 + salt * 11) % 101) as f64 / 101.0 - 0.5)).collect()
     }
 
-    fn back<'a, T>(
-        [rows, units, stride]: [usize; 3],
-        dz: &'a [T],
-        c: &'a mut [T],
-        room: &'a mut Room,
-    ) -> Back<'a, T> {
-        Back { rows, a: Left::rows(dz, units, units), start: Start::There, c, stride, room }
+    /// A weight of `gates` gates with `blocks` unit blocks.
+    struct Case<T> {
+        isa: Isa,
+        gates: usize,
+        blocks: usize,
+        terms: usize,
+        packed: Packed<T>,
     }
 
-    fn side_by_side_as_alone<T: Elementary>(isa: Isa, precision: Precision, rows: &[usize], terms: usize) {
-        let (lanes, [blocks, gates]) = (isa.lanes::<T>(), [3, 4]);
-        let (hidden, units) = (blocks * lanes, blocks * gates * lanes);
-        let mut packed = Packed::<T>::gates(precision, terms, blocks, gates, lanes);
-        let weight = numbers::<T>(gates * hidden * terms, 1);
-        let of = Rows { gates: &[0, 1, 2, 3], of_gate: hidden, strip: lanes };
-        threads::enter(0.0, |crew| packed.pack_gates(crew, isa, Weight::Still(&weight), terms, of))
-            .expect("its own thread");
-        let what = format!("{isa:?} {precision:?} {} {rows:?} {terms}", T::NAME);
-
-        let a: Vec<_> = rows.iter().map(|&rows| numbers::<T>(rows * terms, rows)).collect();
-        let left = |i: usize| Left::rows(&a[i], terms, terms);
-        let mut rooms: Vec<_> = rows.iter().map(|_| Room::default()).collect();
-        rooms.iter_mut().enumerate().for_each(|(i, room)| packed.round(isa, rows[i], left(i), room));
-        let mut together: Vec<_> = rows.iter().map(|rows| numbers::<T>(rows * units, 2)).collect();
-        let mut alone = together.clone();
-        let operand = |i: usize| packed.operand(left(i), &rooms[i]);
-        let all = together.iter_mut().enumerate().map(|(i, c)| {
-            let at = [gates * lanes, rows[i] * gates * lanes];
-            Through { rows: rows[i], a: operand(i), c, at }
-        });
-        packed.blocks_products(isa, all, rows.len(), &(0..blocks), Start::There);
-        for (i, c) in alone.iter_mut().enumerate() {
-            let at = [gates * lanes, rows[i] * gates * lanes];
-            packed.blocks_product(isa, rows[i], operand(i), 0..blocks, Start::There, c, at, Nth::ONLY);
+    impl<T: Elementary> Case<T> {
+        fn new(isa: Isa, precision: Precision, [gates, blocks, terms]: [usize; 3]) -> Self {
+            let lanes = isa.lanes::<T>();
+            let mut packed = Packed::<T>::gates(precision, terms, blocks, gates, lanes);
+            let weight = numbers::<T>(gates * blocks * lanes * terms, 1);
+            let of = Rows { gates: &[0, 1, 2, 3][..gates], of_gate: blocks * lanes, strip: lanes };
+            threads::enter(0.0, |crew| packed.pack_gates(crew, isa, Weight::Still(&weight), terms, of))
+                .expect("its own thread");
+            Self { isa, gates, blocks, terms, packed }
         }
-        assert!(together == alone, "{what}");
 
-        let stride = terms.next_multiple_of(lanes);
-        let dz: Vec<_> = rows.iter().map(|rows| numbers::<T>(rows * units, 3)).collect();
-        let mut together: Vec<_> = rows.iter().map(|rows| numbers::<T>(rows * stride, 4)).collect();
-        let mut alone = together.clone();
-        let mut all: Vec<_> = together.iter_mut().zip(&mut rooms).zip(&dz).collect();
-        let shape = |c: &[T]| [c.len() / stride, units, stride];
-        let all = all.iter_mut().map(|((c, room), dz)| Some(back(shape(c), dz, c, room)));
-        packed.products_back(isa, &mut all.collect::<Vec<_>>());
-        for (c, dz) in alone.iter_mut().zip(&dz) {
-            packed.products_back(isa, &mut [Some(back(shape(c), dz, c, &mut Room::default()))]);
+        /// Forward; `lens` are the rows of each group's blocks, of which the first `rows` are multiplied.
+        fn forward(&self, rows: &[usize], lens: &[usize], blocks: Range<usize>, start: Start<'_, T>) {
+            let (isa, packed, line) = (self.isa, &self.packed, self.gates * self.isa.lanes::<T>());
+            let a: Vec<_> =
+                rows.iter().enumerate().map(|(i, &rows)| numbers::<T>(rows * self.terms, 10 * i)).collect();
+            let left = |i: usize| Left::rows(&a[i], self.terms, self.terms);
+            let mut rooms: Vec<_> = rows.iter().map(|_| Room::default()).collect();
+            rooms.iter_mut().enumerate().for_each(|(i, room)| packed.round(isa, rows[i], left(i), room));
+            let operand = |i: usize| packed.operand(left(i), &rooms[i]);
+            let sums =
+                lens.iter().enumerate().map(|(i, len)| numbers::<T>(len * line * self.blocks, 10 * i + 2));
+            let mut together: Vec<_> = sums.collect();
+            let mut alone = together.clone();
+            let at = |i: usize| [line, lens[i] * line];
+            let all = together.iter_mut().enumerate();
+            let all = all.map(|(i, c)| Through { rows: rows[i], a: operand(i), c, at: at(i) });
+            packed.blocks_products(isa, all, rows.len(), &blocks, start);
+            for (i, c) in alone.iter_mut().enumerate() {
+                packed.blocks_product(isa, rows[i], operand(i), blocks.clone(), start, c, at(i), Nth::ONLY);
+            }
+            assert!(together == alone, "{isa:?} {} {rows:?} {lens:?} {blocks:?}", T::NAME);
         }
-        assert!(together == alone, "{what} back");
+
+        fn back(&self, rows: &[usize], lens: &[usize], start: Start<'_, T>) {
+            let (isa, lanes, stride) = (self.isa, self.isa.lanes::<T>(), self.terms.next_multiple_of(16));
+            let terms = self.gates * lanes;
+            let dz = lens.iter().enumerate();
+            let dz: Vec<_> = dz.map(|(i, len)| numbers::<T>(len * terms * self.blocks, 10 * i + 3)).collect();
+            let sums = rows.iter().enumerate().map(|(i, rows)| numbers::<T>(rows * stride, 10 * i + 4));
+            let mut together: Vec<_> = sums.collect();
+            let mut alone = together.clone();
+            let left = |i: usize| {
+                let at = Strides { row: terms, term: 1, block: lens[i] * terms };
+                Left { data: &dz[i][..], at, blocks: self.blocks, terms }
+            };
+            let mut rooms: Vec<_> = rows.iter().map(|_| Room::default()).collect();
+            let all = together.iter_mut().zip(&mut rooms).enumerate();
+            let all = all.map(|(i, (c, room))| Some(Back { rows: rows[i], a: left(i), stride, c, room }));
+            self.packed.products_back(isa, start, &mut all.collect::<Vec<_>>());
+            for (i, c) in alone.iter_mut().enumerate() {
+                let back = Back { rows: rows[i], a: left(i), stride, c, room: &mut Room::default() };
+                self.packed.products_back(isa, start, &mut [Some(back)]);
+            }
+            assert!(together == alone, "{isa:?} {} {rows:?} {lens:?} back", T::NAME);
+        }
+    }
+
+    fn as_alone<T: Elementary>(isa: Isa, precision: Precision) {
+        let bias = numbers::<T>(4 * 9 * 16, 5);
+        // The last is large enough that what comes next is fetched.
+        for shape in [
+            [4, 3, 1],
+            [4, 1, 33],
+            [3, 3, 33],
+            [1, 9, 20],
+            [4, 9, if isa.name() == "portable" { 64 } else { 1500 }],
+        ] {
+            let case = Case::<T>::new(isa, precision, shape);
+            for rows in
+                [&[8, 8, 8, 8][..], &[8, 8, 7], &[5, 7, 7], &[16, 16], &[2, 2], &[3, 3, 3], &[1, 1], &[6]]
+            {
+                let equal = vec![17; rows.len()];
+                let other: Vec<_> = (17..).take(rows.len()).collect();
+                for lens in [&equal, &other] {
+                    for start in [Start::Zero, Start::There, Start::Row(&bias)] {
+                        case.forward(rows, lens, 0..case.blocks, start);
+                        case.forward(rows, lens, 0..1, start);
+                    }
+                    case.back(rows, lens, Start::There);
+                    case.back(rows, lens, Start::Zero);
+                }
+            }
+        }
     }
 
     #[test]
     fn groups_side_by_side_have_the_sums_of_each_alone() {
         for isa in Isa::available() {
-            for rows in
-                [&[8, 8, 8, 8][..], &[8, 8, 7], &[5, 7, 7], &[16, 16], &[2, 2], &[3, 3, 3], &[1, 1], &[6]]
-            {
-                for terms in [1, 33, 700] {
-                    for precision in [Precision::Full, Precision::Bfloat16] {
-                        side_by_side_as_alone::<f32>(isa, precision, rows, terms);
-                        side_by_side_as_alone::<f64>(isa, precision, rows, terms);
-                    }
-                }
+            for precision in [Precision::Full, Precision::Bfloat16] {
+                as_alone::<f32>(isa, precision);
+                as_alone::<f64>(isa, precision);
             }
         }
     }

@@ -103,17 +103,18 @@ impl<'a, T: Elementary> Together<'a, T> {
 
     /// Back through a product to what it multiplied.
     fn multiply(&mut self, t: usize, product: &Product, weight: &Packed<T>) {
+        let start = if product.operand == Operand::ResetH { Start::Zero } else { Start::There };
         // A group whose panels threads share is alone.
         if let Some(group) =
             self.at(t).find(|group| group.crew.is_team() && group.part.group.rows.len() <= FEW)
         {
             let (crew, isa) = (group.crew, group.scan.isa);
-            return weight.few_rows_back(crew, isa, group.through(t, product));
+            return weight.few_rows_back(crew, isa, start, group.through(t, product));
         }
         let isa = self.scan.isa;
         let mut groups = self.at(t);
         let mut all: [_; TOGETHER] = from_fn(|_| groups.next().map(|group| group.through(t, product)));
-        weight.products_back(isa, &mut all);
+        weight.products_back(isa, start, &mut all);
     }
 }
 
@@ -197,13 +198,13 @@ impl<T: Elementary> Backward<'_, T> {
         let Tape { z, norm, dh, dc, d_reset, noise, rounded: [room, _], .. } = &mut *self.tape;
         let dz: &[T] = if scan.normalises() { &norm.recurrent.x } else { z };
         let a = scan.gradients(group.len, &dz[step.first * scan.line()..], product.slot, product.gates.len());
-        let (to, start) = match product.operand {
-            Operand::H if noise.d_seen.stride > 0 => (&mut noise.d_seen, Start::There),
-            Operand::H => (dh, Start::There),
-            Operand::C => (dc, Start::There),
-            Operand::ResetH => (d_reset, Start::Zero),
+        let to = match product.operand {
+            Operand::H if noise.d_seen.stride > 0 => &mut noise.d_seen,
+            Operand::H => dh,
+            Operand::C => dc,
+            Operand::ResetH => d_reset,
         };
-        Back { rows: step.active, a, start, stride: to.stride, c: &mut to.data, room }
+        Back { rows: step.active, a, stride: to.stride, c: &mut to.data, room }
     }
 
     fn reset<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {

@@ -91,8 +91,8 @@ impl Factor<i32> for Quad {
         }
         #[cfg(target_arch = "x86_64")]
         // SAFETY: FUSED with sixteen lanes is said by functions that enable AVX-512 F and BW at least, with eight by
-        // one that enables AVX2, and every processor of this target has SSE2; each side of a copy is as long as the
-        // register, and any bits are numbers.
+        // functions that all enable AVX2 (of float64 those of AVX-512, too), and every processor of this target has
+        // SSE2; each side of a copy is as long as the register, and any bits are numbers.
         unsafe {
             match L {
                 16 if OPS >= ops::FUSED => {
@@ -119,7 +119,7 @@ impl Factor<i32> for Quad {
                 _ => {}
             }
         }
-        // Whole lanes alone, as any processor has them: each byte is shifted to the upper end and back.
+        // For other processors and other numbers of lanes, in whole lanes: a byte is shifted to the upper end and back.
         from_fn(|l| {
             let line = i32::from_le_bytes(line[l]);
             let product = |at: usize| ((line << (24 - 8 * at)) >> 24) * i32::from(self[at]);
@@ -130,7 +130,7 @@ impl Factor<i32> for Quad {
 
 /// Where an operand of [`multiply`] lies: element (row i, term k of block j) at
 /// `i * row + j * block + k * term`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Strides {
     pub(crate) row: usize,
     pub(crate) term: usize,
@@ -203,7 +203,7 @@ pub(crate) fn store_tile<S: Sum, const L: usize, const R: usize, const N: usize>
 }
 
 /// The innermost loop of every product: `sum[g][r][v] += Σ a_g(r, k) · b[k][v]` over `blocks` blocks
-/// of `terms` terms, k running through them all, for `G` left-hand matrices of the same form.
+/// of `terms` terms, k running through them all, for `G` left-hand matrices that differ in where blocks begin alone.
 #[inline(always)]
 pub(crate) fn multiply<
     S: Sum,
@@ -216,7 +216,7 @@ pub(crate) fn multiply<
 >(
     sum: &mut [[[[S; L]; N]; R]; G],
     a: [&[F]; G],
-    at: Strides,
+    at: [Strides; G],
     blocks: usize,
     terms: usize,
     b: Panel<'_, F>,
@@ -224,17 +224,18 @@ pub(crate) fn multiply<
     if blocks == 0 || terms == 0 {
         return;
     }
-    let last = (R - 1) * at.row + (blocks - 1) * at.block + (terms - 1) * at.term;
-    assert!(a.iter().all(|a| last < a.len()));
+    let Strides { row, term, .. } = at[0];
+    let last = |block: usize| (R - 1) * row + (blocks - 1) * block + (terms - 1) * term;
+    assert!(a.iter().zip(at).all(|(a, at)| last(at.block) < a.len()));
     assert!((blocks * terms - 1) * b.stride + (N - 1) * b.apart + L <= b.data.len());
     let line_len = CACHE_LINE / size_of::<F>();
     let fetched_a_term = b.ahead.len().div_ceil(line_len * blocks * terms);
     let (mut at_b, mut ahead) = (b.data.as_ptr(), b.ahead.chunks(line_len));
     for block in 0..blocks {
-        let a = a.map(|a| a[block * at.block..].as_ptr());
+        let a: [_; G] = from_fn(|g| a[g][block * at[g].block..].as_ptr());
         for k in 0..terms {
             // SAFETY: the first assertion bounds the largest index of each `a` used here.
-            let factor = |g: usize, r: usize| unsafe { *a[g].add(r * at.row + k * at.term) };
+            let factor = |g: usize, r: usize| unsafe { *a[g].add(r * row + k * term) };
             // SAFETY: the second one that of `b`: `at_b` advances `b.stride` elements on each of blocks·terms turns.
             let line = |v: usize| unsafe { at_b.add(v * b.apart).cast::<[F; L]>().read_unaligned() };
             // The fewer of both are held in registers, the others pass by.

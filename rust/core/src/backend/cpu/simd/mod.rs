@@ -4,6 +4,8 @@
 //! that enables an instruction set, and the compiler vectorises the lane loops for it. This module
 //! holds the crate's dispatch, and in [`factor`] the innermost loop of every product.
 #![allow(unsafe_code)]
+// Other processors take the portable path, and know nothing of dot products and tiles.
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 
 mod factor;
 mod pack;
@@ -56,7 +58,7 @@ pub(crate) mod ops {
 pub(crate) trait Task<T: Float> {
     /// Whether dot products of short numbers are of use to it; else it is not compiled again for them.
     const DOTS: bool = false;
-    /// Whether these are of pairs of bfloat16, and all that it has to do: multiply-adds do as well.
+    /// Whether these are of bfloat16 and nothing else in it needs the instruction set that has them.
     const PAIRS: bool = false;
     type Out;
     /// `L` lanes of `T` fill a register; `OPS`: one of [`ops`].
@@ -171,8 +173,8 @@ impl Isa {
     }
 }
 
-/// Whether dot products of bfloat16 take longer than the multiply-adds that they stand for: Intel's have a quarter of
-/// the throughput, AMD's the same.
+/// Whether dot products of bfloat16 take longer than the multiply-adds that they stand for, two of float32: Intel's
+/// processors start one of them where they could start four multiply-adds, AMD's as many.
 fn pairs_are_slow() -> bool {
     #[cfg(target_arch = "x86_64")]
     {

@@ -162,3 +162,45 @@ impl<T: Float> Factor<T> for Pair {
         tiles::multiply_add(rows, a, row, terms, b, start, c, at);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Isa, Task};
+    use super::*;
+
+    /// Sums with a pair's products, whichever instructions a product of matrices would choose.
+    struct Sums<'a> {
+        pair: Pair,
+        line: &'a [Pair; 16],
+        sums: [f32; 16],
+    }
+
+    impl Task<f32> for Sums<'_> {
+        const DOTS: bool = true;
+        type Out = [f32; 16];
+        fn run<const L: usize, const OPS: u8>(mut self) -> [f32; 16] {
+            for (sums, line) in self.sums.chunks_exact_mut(L).zip(self.line.chunks_exact(L)) {
+                let (line, before) = (from_fn(|l| line[l]), from_fn(|l| sums[l]));
+                sums.copy_from_slice(&self.pair.multiply_add::<L, OPS>(line, before));
+            }
+            self.sums
+        }
+    }
+
+    #[test]
+    fn both_products_of_a_pair_are_added_the_second_first() {
+        let number = |i: usize| ((i * 37 % 101) as f32 / 7.0 - 7.0) * 10.0_f32.powi(i as i32 % 7 - 3);
+        for salt in 0..50 {
+            let pair = Pair::new(number(salt), number(salt + 1));
+            let line = from_fn(|l| Pair::new(number(3 * l + salt), number(5 * l + salt)));
+            let sums = from_fn(|l| number(7 * l + salt));
+            let want: [f32; 16] = from_fn(|l| {
+                let ([a, second_a], [b, second_b]) = (pair.parts(), line[l].parts());
+                a.mul_add(b, second_a.mul_add(second_b, sums[l]))
+            });
+            for isa in Isa::available() {
+                assert_eq!(isa.run(Sums { pair, line: &line, sums }), want, "{isa:?}");
+            }
+        }
+    }
+}
