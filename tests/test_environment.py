@@ -55,3 +55,12 @@ def test_a_wrong_value_is_named(variable: str, value: str, expected: str) -> Non
     assert result.returncode == 1
     last = result.stderr.splitlines()[-1]
     assert last == f'ValueError: {variable}: expected {expected}, got "{value}"'
+
+
+def test_a_wrong_path_is_no_fault_of_a_model_file(tmp_path: Path) -> None:
+    path = tmp_path / "m.seqrs"
+    seqrs.LanguageModel(hidden_size=4, seed=0).fit("abab" * 20, seq_len=8, epochs=1, progress=False).save(
+        path
+    )
+    result = run("-c", "import seqrs, sys; seqrs.load(sys.argv[1])", str(path), SEQRS_CPU="sse9")
+    assert result.stderr.splitlines()[-1].startswith("ValueError: SEQRS_CPU: expected portable, avx2")

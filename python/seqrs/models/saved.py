@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seqrs import _check
+from seqrs import _check, _native
 from seqrs._check import Floats
 from seqrs.exceptions import ModelFileError
 from seqrs.io import ModelFile
@@ -144,6 +144,7 @@ class Saved(Estimator):
         tokenizers = _pair(tokenizer)
         if device is not None:
             _check.device(device)
+        _native.cpu_features()  # raises for a wrong SEQRS_CPU, which is no fault of the file's
         with reading(name, "the model"):
             options = cls._options_in(file.config)
             if options.keys() != set(cls._option_names()):
