@@ -22,7 +22,8 @@ class BlockOptions(TypedDict, total=False):
         attribute `dtype` says so, `compute_dtype` says ``"bfloat16"``), and products alone are made of
         numbers rounded to 8 bits: faster on processors with fast products of them (``"amx"``, or
         ``"avx512bf16"`` of an AMD, in :func:`seqrs.cpu_features`), slower on others (up to 1.6 times as
-        long, where it was measured), and with a loss that is seldom different in its third digit. Weights, sums, states and the optimizer keep float32.
+        long, where it was measured), and with a loss that is seldom different in its third digit. Weights,
+        sums, states and the optimizer keep float32.
     device : {"cpu", "gpu", "reference", "auto"}, default "cpu"
         ``"cpu"`` is fast on all threads; ``"gpu"`` is a graphics processor, ``"gpu:<part of its name>"`` one
         of several (see :mod:`seqrs.gpu`), in float32 alone; ``"reference"`` does the same in plain loops,

@@ -43,7 +43,7 @@ impl<T: Elementary> Packed<T> {
         let mut all = all.enumerate().peekable();
         while let Some((number, one)) = all.next() {
             let (blocks, nth) = (blocks.clone(), Nth { number, of });
-            // From a block to the next there is a way where there are several.
+            // How far apart blocks are matters where there are several.
             let form = |of: &Through<'a, T>| [of.rows, of.at[0], if blocks.len() > 1 { of.at[1] } else { 0 }];
             let like = |other: &(usize, Through<'a, T>)| form(&other.1) == form(&one);
             let Some((_, other)) = all.next_if(like) else {
