@@ -88,8 +88,8 @@ fn stack(form: (&str, &str)) -> Program {
 }
 
 /// The same with every option that fits the cell.
-fn stack_with_all(cell: &str) -> Program {
-    let mut stack = stack_of(cell, 40);
+fn stack_with_all(cell: &str, hidden: usize) -> Program {
+    let mut stack = stack_of(cell, hidden);
     for (name, set) in SETTINGS.iter().filter(|(name, _)| fits(cell, name)) {
         // With another start, or without a bias, there would be less to see.
         if !["widths", "without bias", "forget_bias", "orthogonal"].contains(name) {
@@ -119,7 +119,7 @@ fn everything() -> Vec<Vec<u64>> {
         run::<f32>(stack(("lstm", "current"))),
         run::<f64>(stack(("gru", "before"))),
     ];
-    all.extend(CELLS.into_iter().map(|cell| run::<f32>(stack_with_all(cell))));
+    all.extend(CELLS.into_iter().map(|cell| run::<f32>(stack_with_all(cell, 40))));
     for look in LOOKS {
         let layer = attending(&mut Draw::new(1), CELLS[4], 40, look);
         all.push(run::<f32>(layer.program(30).expect("a layer")));
@@ -130,14 +130,25 @@ fn everything() -> Vec<Vec<u64>> {
     // Groups go through a wide layer side by side, as many as there are for each thread.
     let groups = Shape { batch: 32, steps: 3 };
     all.extend([0, 4, 5, 10, 11].map(|kind| run_on::<f32>(wide(CELLS[kind]), groups)));
+    // Two groups of it have their steps shared by more threads.
+    let two = Shape { batch: 7, steps: 4 };
+    all.extend(CELLS.into_iter().map(|cell| run_on::<f32>(wide(cell), two)));
+    all.extend(CELLS.into_iter().map(|cell| run_on::<f32>(stack_with_all(cell, 400), two)));
+    for look in LOOKS {
+        let layer = attending(&mut Draw::new(1), CELLS[4], 400, look);
+        all.push(run_on::<f32>(layer.program(30).expect("a layer"), two));
+    }
     // Rounded products, which sum in an order of their own.
     let rounded = Device::open("cpu").and_then(|cpu| cpu.with(Precision::Bfloat16)).expect("bfloat16");
     all.push(learn_and_write_by::<f32>(rounded, ("lstm", "none"), Some(24)));
     for cell in CELLS {
-        all.push(run_by::<f32>(rounded, stack_with_all(cell), SHAPE));
+        all.push(run_by::<f32>(rounded, stack_with_all(cell, 40), SHAPE));
         all.push(run_by::<f32>(rounded, wide(cell), alone));
     }
-    all.extend([5, 10].map(|kind| run_by::<f32>(rounded, wide(CELLS[kind]), groups)));
+    for kind in [5, 10] {
+        all.push(run_by::<f32>(rounded, wide(CELLS[kind]), groups));
+        all.push(run_by::<f32>(rounded, wide(CELLS[kind]), two));
+    }
     let model = |model| Spec::parse(model).and_then(|spec| spec.program()).expect("a model");
     all.extend(MODELS.into_iter().map(|spec| run::<f32>(model(spec))));
     all

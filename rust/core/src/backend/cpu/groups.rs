@@ -1,9 +1,10 @@
 //! The batch cut into groups that run on their own.
 //!
-//! A group is a few rows that go through all steps together, with no word to the others: one
-//! thread takes a group, and no barrier is needed in time. How the batch is cut depends on its
-//! size, on that of the model and on how products are made, never on the threads. Within a group rows are sorted longest first, and only the steps that exist are
-//! stored, one after the other (*packed*): no work is done on padding.
+//! A group is a few rows that go through all steps together, with no word to the others: as a rule one
+//! thread takes a group, and no barrier is needed in time. Where threads share the weights of a wide layer
+//! they wait for each other in every step. How the batch is cut depends on its size, on that of the model
+//! and on how products are made, never on the threads. Within a group rows are sorted longest first, and
+//! only the steps that exist are stored, one after the other (*packed*): no work is done on padding.
 
 /// Units of a layer that is narrow: a thread reads its weights from a cache of its own, and two rows
 /// for each of two threads are done sooner than four for one.
@@ -12,7 +13,7 @@ const NARROW: usize = 128;
 /// Rows a group should have at most: enough that a weight read once is used often, few enough
 /// that a batch makes work for several threads. Where products are made in tiles a group fills one.
 const MOST_ROWS: usize = 8;
-const MOST_ROWS_OF_TILES: usize = 16;
+pub(crate) const MOST_ROWS_OF_TILES: usize = 16;
 
 /// Groups that pass through the steps of a layer together at most.
 pub(crate) const TOGETHER: usize = 4;

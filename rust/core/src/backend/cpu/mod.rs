@@ -42,6 +42,7 @@ mod rounding;
 mod scan;
 mod scratch;
 mod segments;
+mod shared_panels;
 mod side_by_side;
 mod simd;
 mod source;

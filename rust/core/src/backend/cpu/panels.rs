@@ -1,11 +1,10 @@
 //! A matrix packed for [`panel_product`].
 
 pub(crate) use super::gemm::MOST_VECTORS;
-use super::gemm::{Left, Start, panel_product, scattered_products};
+use super::gemm::{Left, Start, scattered_products};
 use super::scratch::Buffer;
 use super::simd::{Factor, Isa, Panel, Sum};
 use super::threads::{Crew, Matrix};
-use std::array::from_fn;
 use std::ops::Range;
 
 /// Rows of the left-hand matrix that pass through all panels together: they stay in the first
@@ -13,7 +12,7 @@ use std::ops::Range;
 const ROWS_AT_ONCE: usize = 48;
 
 /// Numbers in a panel's row at most.
-const WIDEST: usize = 16 * MOST_VECTORS;
+pub(crate) const WIDEST: usize = 16 * MOST_VECTORS;
 
 /// Rows that are too few for a thread each: threads share their columns.
 pub(crate) const FEW: usize = 4;
@@ -41,6 +40,14 @@ pub(crate) struct Nth {
 impl Nth {
     /// The only one.
     pub(crate) const ONLY: Self = Self { number: 0, of: 1 };
+}
+
+/// Some terms of a panel, and where what is multiplied after them begins: a panel and a term of it.
+#[derive(Clone)]
+pub(crate) struct Piece {
+    pub(crate) panel: usize,
+    terms: Range<usize>,
+    next: (usize, usize),
 }
 
 /// A matrix of `terms` rows of factors cut into panels of columns, each stored term by term.
@@ -165,50 +172,41 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
         }
     }
 
-    /// `c ← start + a · self` for a few rows, the panels shared by threads; at most [`FEW`], `stride` apart.
-    /// `start` is no row.
-    pub(crate) fn few_rows<S: Sum>(
-        &self,
-        crew: Crew,
-        isa: Isa,
-        rows: usize,
-        a: Left<'_, F>,
-        start: Start<'_, S>,
-        c: &mut [S],
-        stride: usize,
-    ) where
-        F: Factor<S>,
-    {
-        let Some(widest) = self.widths.first().map(|vectors| vectors * self.lanes) else { return };
-        let all = self.widths.iter().sum::<usize>() * self.lanes;
-        let mut c = c.chunks_mut(stride).take(rows);
-        let c = from_fn(|_| c.next().map(|row| &mut row[..all]).unwrap_or_default());
-        crew.zipped_chunks(c, [widest; FEW], &|index, mut c| {
-            let (mut sums, width) = ([S::default(); FEW * WIDEST], c[0].len());
-            for (sum, c) in sums.chunks_exact_mut(width).zip(&c) {
-                sum[..c.len()].copy_from_slice(c);
-            }
-            panel_product(isa, rows, a, self.panel(index), start, &mut sums, width);
-            for (sum, c) in sums.chunks_exact(width).zip(&mut c) {
-                c.copy_from_slice(&sum[..c.len()]);
-            }
-        });
+    /// Where the columns of a panel begin.
+    pub(crate) fn column(&self, index: usize) -> usize {
+        self.widths.first().map_or(0, |vectors| index * vectors * self.lanes)
     }
 
     pub(crate) fn count(&self) -> usize {
         self.widths.len()
     }
 
-    /// Pieces of the panels in the order in which products go through them: the panel, and its terms.
-    pub(crate) fn pieces(&self, a: Left<'_, F>) -> impl Iterator<Item = (usize, Range<usize>)> {
-        a.runs(TERMS_AT_ONCE).flat_map(|terms| (0..self.count()).map(move |index| (index, terms.clone())))
+    /// Pieces of the panels in the order in which products go through them.
+    pub(crate) fn pieces(&self, a: Left<'_, F>) -> impl Iterator<Item = Piece> {
+        let of_run = move |terms: Range<usize>| (0..self.count()).map(move |panel| (panel, terms.clone()));
+        a.runs(TERMS_AT_ONCE).flat_map(of_run).map(|(panel, terms)| {
+            let last = panel + 1 == self.count();
+            let next = if last { (0, terms.end % self.terms.max(1)) } else { (panel + 1, terms.start) };
+            Piece { panel, terms, next }
+        })
+    }
+
+    /// Those of one panel alone, for `rows` rows in all.
+    pub(crate) fn pieces_of(&self, panel: usize, a: Left<'_, F>, rows: usize) -> impl Iterator<Item = Piece> {
+        // A few rows pass at once.
+        let size = if rows <= FEW { usize::MAX } else { TERMS_AT_ONCE };
+        a.runs(size).map(move |terms| {
+            let last = terms.end >= self.terms;
+            let next = if last { ((panel + 1) % self.count(), 0) } else { (panel, terms.end) };
+            Piece { panel, terms, next }
+        })
     }
 
     /// What some terms add to the columns of one panel of `c ← start + a · self`, for `rows` rows of one group or
-    /// two, `c` row by row, `stride` apart.
+    /// two, `c` from these columns on, row by row, `stride` apart.
     pub(crate) fn piece_product<S: Sum, const G: usize>(
         &self,
-        (index, terms): (usize, Range<usize>),
+        Piece { panel: index, terms, next }: Piece,
         isa: Isa,
         rows: usize,
         a: [Left<'_, F>; G],
@@ -221,18 +219,14 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
     {
         let mut panel = self.panel(index);
         panel.data = &panel.data[terms.start * panel.stride..terms.end * panel.stride];
-        let next = match index + 1 {
-            next if next < self.count() => &self.panel(next).data[terms.start * self.panel(next).stride..],
-            _ => &self.panel(0).data[terms.end % self.terms.max(1) * self.panel(0).stride..],
-        };
-        panel.ahead = self.ahead(&panel, next, rows, G, nth);
-        let column = index * self.widths[0] * self.lanes;
+        let (next, term) = (self.panel(next.0), next.1);
+        panel.ahead = self.ahead(&panel, &next.data[term * next.stride..], rows, G, nth);
         let start = match start {
             _ if terms.start > 0 => Start::There,
-            Start::Row(bias) => Start::Row(&bias[column..]),
+            Start::Row(bias) => Start::Row(&bias[self.column(index)..]),
             other => other,
         };
-        let (a, c) = (a.map(|a| a.part(terms.clone())), c.map(|c| &mut c[column..]));
+        let a = a.map(|a| a.part(terms.clone()));
         scattered_products(isa, rows, a, panel, start, c, [stride, self.lanes]);
     }
 
@@ -252,7 +246,8 @@ impl<F: Copy + Default + Send + Sync> Panels<F> {
             let count = ROWS_AT_ONCE.min(rows - first);
             let (a, c) = (a.skip(first), &mut c[first * stride..]);
             for piece in self.pieces(a) {
-                self.piece_product(piece, isa, count, [a], start, [&mut *c], stride, Nth::ONLY);
+                let c = &mut c[self.column(piece.panel)..];
+                self.piece_product(piece, isa, count, [a], start, [c], stride, Nth::ONLY);
             }
         }
     }

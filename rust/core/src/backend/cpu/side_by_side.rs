@@ -1,13 +1,12 @@
 //! Products of a step of several groups of rows side by side: what is read of a weight for one is there for all, and
-//! two groups share tiles. The sums are those of each group alone. And of one group of few rows, whose panels threads share.
+//! two groups share tiles. The sums are those of each group alone.
 
 use super::gemm::{Left, Start};
 use super::math::Elementary;
 use super::packed::{Operand, Packed, Room};
-use super::panels::{Nth, Panels};
+use super::panels::{Nth, Panels, Piece};
 use super::rounding::{round, rows_of};
 use super::simd::{Factor, Isa};
-use super::threads::Crew;
 use std::ops::Range;
 
 /// What a group of rows brings to a product with some unit blocks that several go through side by side: `at` are
@@ -69,63 +68,70 @@ impl<T: Elementary> Packed<T> {
 
     /// `c ← start + a W` of several groups, all of which take a panel before the next is read.
     pub(crate) fn products_back(&self, isa: Isa, start: Start<'_, T>, all: &mut [Option<Back<'_, T>>]) {
-        let Some(first) = all.iter().flatten().next().map(|back| back.a) else { return };
         match self {
-            Self::Full([_, panels]) => side_by_side(panels, isa, start, panels.pieces(first), all, |a, _| a),
+            Self::Full([_, panels]) => side_by_side(panels, isa, start, all, |a, _| a),
             Self::Short([_, panels]) => {
                 for Back { rows, a, room, .. } in all.iter_mut().flatten() {
                     round(isa, *rows, *a, &mut room.pairs);
                 }
-                let pieces = panels.pieces(rows_of(&[], first));
-                side_by_side(panels, isa, start, pieces, all, |a, room| rows_of(&room.pairs, a));
+                side_by_side(panels, isa, start, all, |a, room| rows_of(&room.pairs, a));
             }
             Self::Bytes(_) => unreachable!("nothing learns through bytes"),
         }
     }
+}
 
-    /// The same of one group of few rows: threads share the panels.
-    pub(crate) fn few_rows_back(
-        &self,
-        crew: Crew,
-        isa: Isa,
-        start: Start<'_, T>,
-        Back { rows, a, c, stride, room }: Back<'_, T>,
-    ) {
-        self.round(isa, rows, a, room);
-        match (self, self.operand(a, room)) {
-            (Self::Full([_, w]), Operand::Full(a)) => w.few_rows(crew, isa, rows, a, start, c, stride),
-            (Self::Short([_, w]), Operand::Short(a)) => w.few_rows(crew, isa, rows, a, start, c, stride),
-            _ => unreachable!("nothing learns through bytes"),
+/// A group's rows of a left-hand matrix and of what it is multiplied into, `stride` apart.
+pub(super) struct Group<'a, S, F> {
+    pub(super) rows: usize,
+    pub(super) a: Left<'a, F>,
+    pub(super) c: &'a mut [S],
+    pub(super) stride: usize,
+}
+
+/// Multiplies all groups by a piece of a panel, two and two together, into c from its columns on.
+pub(super) fn multiply<'a, T: Elementary, F: Factor<T>>(
+    panels: &Panels<F>,
+    isa: Isa,
+    start: Start<'_, T>,
+    piece: Piece,
+    all: impl Iterator<Item = Group<'a, T, F>>,
+    of: usize,
+) {
+    let mut groups = all.enumerate().peekable();
+    while let Some((number, Group { rows, a, c, stride })) = groups.next() {
+        let (piece, nth) = (piece.clone(), Nth { number, of });
+        match groups.next_if(|(_, other)| (other.rows, other.stride) == (rows, stride)) {
+            Some((_, other)) => {
+                panels.piece_product(piece, isa, rows, [a, other.a], start, [c, other.c], stride, nth);
+            }
+            None => panels.piece_product(piece, isa, rows, [a], start, [c], stride, nth),
         }
     }
 }
 
-/// Takes all groups through some pieces of panels, two and two together; `left`: what one multiplies.
+/// Takes all groups through all pieces of the panels; `left`: what one multiplies.
 fn side_by_side<T: Elementary, F: Factor<T>>(
     panels: &Panels<F>,
     isa: Isa,
     start: Start<'_, T>,
-    pieces: impl Iterator<Item = (usize, Range<usize>)>,
     all: &mut [Option<Back<'_, T>>],
     left: impl for<'a> Fn(Left<'a, T>, &'a Room) -> Left<'a, F>,
 ) {
     let of = all.iter().flatten().count();
-    for piece in pieces {
-        let mut groups = all.iter_mut().flatten().enumerate().peekable();
-        while let Some((number, one)) = groups.next() {
-            let (piece, nth, stride) = (piece.clone(), Nth { number, of }, one.stride);
-            let other = groups.next_if(|(_, other)| (other.rows, other.stride) == (one.rows, stride));
-            let a = left(one.a, one.room);
-            match other {
-                Some((_, other)) => {
-                    let (a, c) = ([a, left(other.a, other.room)], [&mut *one.c, &mut *other.c]);
-                    panels.piece_product(piece, isa, one.rows, a, start, c, stride, nth);
-                }
-                None => {
-                    panels.piece_product(piece, isa, one.rows, [a], start, [&mut *one.c], stride, nth);
-                }
-            }
-        }
+    let Some(first) = all.iter().flatten().next().map(|back| Left { data: &[], ..left(back.a, back.room) })
+    else {
+        return;
+    };
+    for piece in panels.pieces(first) {
+        let column = panels.column(piece.panel);
+        let all = all.iter_mut().flatten().map(|Back { rows, a, c, stride, room }| Group {
+            rows: *rows,
+            a: left(*a, room),
+            c: &mut c[column..],
+            stride: *stride,
+        });
+        multiply(panels, isa, start, piece, all, of);
     }
 }
 
@@ -137,6 +143,7 @@ mod tests {
     use super::super::threads;
     use super::*;
     use crate::backend::Precision;
+    use std::array::from_fn;
 
     /// Numbers whose sums depend on their order.
     fn numbers<T: Elementary>(len: usize, salt: usize) -> Vec<T> {
@@ -193,7 +200,7 @@ mod tests {
             let dz: Vec<_> = dz.map(|(i, len)| numbers::<T>(len * terms * self.blocks, 10 * i + 3)).collect();
             let sums = rows.iter().enumerate().map(|(i, rows)| numbers::<T>(rows * stride, 10 * i + 4));
             let mut together: Vec<_> = sums.collect();
-            let mut alone = together.clone();
+            let (mut alone, mut shared) = (together.clone(), together.clone());
             let left = |i: usize| {
                 let at = Strides { row: terms, term: 1, block: lens[i] * terms };
                 Left { data: &dz[i][..], at, blocks: self.blocks, terms }
@@ -207,6 +214,16 @@ mod tests {
                 self.packed.products_back(isa, start, &mut [Some(back)]);
             }
             assert!(together == alone, "{isa:?} {} {rows:?} {lens:?} back", T::NAME);
+            threads::enter(1e9, |crew| {
+                let mut all = shared.iter_mut().zip(&mut rooms).enumerate();
+                let next = |_| {
+                    let (i, (c, room)) = all.next()?;
+                    Some(Back { rows: rows[i], a: left(i), stride, c, room })
+                };
+                self.packed.shared_products_back(crew, isa, start, &mut from_fn(next));
+            })
+            .expect("a team");
+            assert!(shared == alone, "{isa:?} {} {rows:?} {lens:?} back, shared", T::NAME);
         }
     }
 

@@ -9,7 +9,6 @@ use super::super::groups::TOGETHER;
 use super::super::math::Elementary;
 use super::super::memory::Memory;
 use super::super::packed::Packed;
-use super::super::panels::FEW;
 use super::super::part::Part;
 use super::super::pointwise::{self, Above, Units, each_row, each_row_fetching};
 use super::super::scratch::{Rows, row_or_none, tail_mut};
@@ -32,6 +31,12 @@ impl<T: Elementary> Scan<T> {
         from_table: bool,
         products: &[Packed<T>],
     ) {
+        self.by_crew(crew, parts, |crew, parts| self.run_back(crew, parts, from_table, products));
+    }
+
+    fn run_back(&self, crew: Crew, parts: &mut [Part<T>], from_table: bool, products: &[Packed<T>]) {
+        // Threads that have no group share what others pass on.
+        let passes = if parts.len() < crew.threads() { crew } else { Crew::ALONE };
         let mut taken: [_; TOGETHER] = from_fn(|i| {
             let part = parts.get_mut(i)?;
             let mut tape = take(&mut part.tapes[self.tape]);
@@ -49,9 +54,9 @@ impl<T: Elementary> Scan<T> {
         let mut all = taken.iter_mut().flatten().zip(&*parts);
         let all = from_fn(|_| {
             let ((tape, memory, dx), part) = all.next()?;
-            Some(Backward { scan: self, crew, part, tape, memory, dx, missing: part.group.len })
+            Some(Backward { scan: self, crew: passes, part, tape, memory, dx, missing: part.group.len })
         });
-        self.recurrence.cell.visit(Together { scan: self, products, from_table, all });
+        self.recurrence.cell.visit(Together { scan: self, crew, products, from_table, all });
         for ((tape, mut memory, dx), part) in taken.into_iter().flatten().zip(parts) {
             if let Some(attend) = &self.attend {
                 attend.finish_back(&mut memory);
@@ -76,7 +81,7 @@ impl<T: Elementary> Scan<T> {
 
 pub(super) struct Backward<'a, T> {
     pub(super) scan: &'a Scan<T>,
-    /// Who shares a step.
+    /// Who shares the input's gradient.
     pub(super) crew: Crew<'a>,
     pub(super) part: &'a Part<T>,
     pub(super) tape: &'a mut Tape<T>,
@@ -89,6 +94,8 @@ pub(super) struct Backward<'a, T> {
 /// Groups that go back through the steps side by side.
 struct Together<'a, T> {
     scan: &'a Scan<T>,
+    /// Who shares a step.
+    crew: Crew<'a>,
     products: &'a [Packed<T>],
     /// The input's gradient is made elsewhere.
     from_table: bool,
@@ -101,20 +108,27 @@ impl<'a, T: Elementary> Together<'a, T> {
         self.all.iter_mut().flatten().filter(move |group| t < group.part.group.steps.len())
     }
 
+    /// Calls `f` on each of them.
+    fn each(&mut self, t: usize, f: impl Fn(&mut Backward<'a, T>) + Send + Sync) {
+        let groups = self.at(t).count();
+        if groups == 1 || !self.crew.is_team() {
+            return self.at(t).for_each(f);
+        }
+        // The rows of the first ones are the longest.
+        self.crew.each(&mut self.all[..groups], |_, group| group.iter_mut().for_each(&f));
+    }
+
     /// Back through a product to what it multiplied.
     fn multiply(&mut self, t: usize, product: &Product, weight: &Packed<T>) {
         let start = if product.operand == Operand::ResetH { Start::Zero } else { Start::There };
-        // A group whose panels threads share is alone.
-        if let Some(group) =
-            self.at(t).find(|group| group.crew.is_team() && group.part.group.rows.len() <= FEW)
-        {
-            let (crew, isa) = (group.crew, group.scan.isa);
-            return weight.few_rows_back(crew, isa, start, group.through(t, product));
-        }
-        let isa = self.scan.isa;
+        let (crew, isa) = (self.crew, self.scan.isa);
         let mut groups = self.at(t);
         let mut all: [_; TOGETHER] = from_fn(|_| groups.next().map(|group| group.through(t, product)));
-        weight.products_back(isa, start, &mut all);
+        if crew.is_team() {
+            weight.shared_products_back(crew, isa, start, &mut all);
+        } else {
+            weight.products_back(isa, start, &mut all);
+        }
     }
 }
 
@@ -122,9 +136,10 @@ impl<T: Elementary> Visit for Together<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
         let (scan, products, from_table) = (self.scan, self.products, self.from_table);
-        let steps = self.all.iter().flatten().map(|group| group.part.group.steps.len()).max();
-        for t in (0..steps.unwrap_or(0)).rev() {
-            for group in self.at(t) {
+        let steps = self.all.iter().flatten().map(|group| group.part.group.steps.len()).max().unwrap_or(0);
+        for t in (0..steps).rev() {
+            self.each(t, |group| {
+                group.finish(t + 1, from_table);
                 group.look_back(t, When::After);
                 group.share_gradient(t);
                 if C::MEMORY && scan.normalises_memory() {
@@ -136,23 +151,23 @@ impl<T: Elementary> Visit for Together<'_, T> {
                 }
                 group.join_memory(t);
                 group.tape.noise.d_seen.data.fill(T::ZERO);
-            }
+            });
             for (product, weight) in scan.layout.products.iter().zip(products).rev() {
-                self.at(t).for_each(|group| group.normalise(t, product));
+                if scan.normalises() {
+                    self.each(t, |group| group.normalise(t, product));
+                }
                 self.multiply(t, product, weight);
                 if C::RESETS && product.operand == Operand::ResetH {
-                    for group in self.at(t) {
+                    self.each(t, |group| {
                         (0..scan.blocks).for_each(|block| group.reset::<S, C>(cell, t, block));
-                    }
+                    });
                 }
             }
-            for group in self.at(t) {
-                group.unsee(t);
-                group.look_back(t, When::Before);
-                if !from_table {
-                    group.pass_on(t);
-                }
-            }
+        }
+        if self.at(0).any(|group| group.crew.is_team()) {
+            self.at(0).for_each(|group| group.finish(0, from_table));
+        } else {
+            self.each(0, |group| group.finish(0, from_table));
         }
     }
 }
@@ -163,6 +178,17 @@ impl<T: Elementary> Backward<'_, T> {
         let (group, line) = (&self.part.group, self.scan.line());
         let start = (block * group.len + group.steps[t].first) * line;
         start..start + group.steps[t].active * line
+    }
+
+    /// What follows the products of step `t`, if it has such a step.
+    fn finish(&mut self, t: usize, from_table: bool) {
+        if t < self.part.group.steps.len() {
+            self.unsee(t);
+            self.look_back(t, When::Before);
+            if !from_table {
+                self.pass_on(t);
+            }
+        }
     }
 
     fn step<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {

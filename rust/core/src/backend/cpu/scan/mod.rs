@@ -24,15 +24,23 @@ use normalise::ScanNorm;
 
 use super::context::Reach;
 use super::gemm::Left;
+use super::groups::TOGETHER;
 use super::math::Elementary;
 use super::packed::Packed;
 use super::panels::{KEPT, MOST_VECTORS};
 use super::scratch::Buffer;
-use super::simd::{Isa, Strides};
+use super::simd::{Isa, Strides, is_of_intel};
 use crate::backend::Precision;
 use crate::cells::{Layout, Operand, Product, Seen};
 use crate::params::ParamId;
 use crate::program::{Recurrence, SlotId};
+
+/// Bytes of recurrent weights from which on threads share them where each has few rows, since it would read all of
+/// them in every step. Intel's last cache gives a core 8 bytes a cycle, half of what a product with eight rows asks
+/// for; AMD's as many as one with four.
+fn shared_from() -> usize {
+    if is_of_intel() { 7 << 19 } else { usize::MAX }
+}
 
 /// Where a layer that is fed by tokens finds them.
 #[derive(Clone, Copy)]
@@ -169,6 +177,14 @@ impl<T: Elementary> Scan<T> {
     /// them side by side.
     pub(super) fn is_wide(&self) -> bool {
         self.blocks * self.block_operations() * size_of::<T>() > KEPT
+    }
+
+    /// Whether threads share the weights in a step of so many groups: where some would have no group, or each would
+    /// read for its own what it can read for all.
+    pub(super) fn is_shared(&self, groups: usize, threads: usize) -> bool {
+        let bytes = self.blocks * self.block_operations() * size_of::<T>();
+        let few = groups < threads || groups < TOGETHER * threads && bytes > shared_from();
+        threads > 1 && self.is_wide() && few
     }
 
     /// Whether a gate sees the memory after the step.

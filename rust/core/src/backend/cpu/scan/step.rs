@@ -14,6 +14,7 @@ use super::super::tape::Tape;
 use super::super::threads::Crew;
 use super::Scan;
 use crate::cells::{Operand, Product, State, Step};
+use crate::program::When;
 use std::ops::Range;
 
 /// A group on its way through the steps.
@@ -123,7 +124,44 @@ impl<T: Elementary> Forward<'_, T> {
         Through { rows: group.steps[t].active, a, c, at: [scan.line(), apart] }
     }
 
-    pub(super) fn reset<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
+    /// The cell's step for some unit blocks, all of them where a layer normalises; with the last ones it ends.
+    pub(super) fn turn<const S: usize, C: Step<S>>(
+        &mut self,
+        cell: C,
+        t: usize,
+        pass: usize,
+        blocks: Range<usize>,
+    ) {
+        let (scan, last) = (self.scan, pass == usize::from(C::RESETS));
+        let in_halves = C::MEMORY && scan.normalises_memory();
+        if scan.normalises() {
+            self.normalise(t, pass);
+        }
+        for block in blocks.clone() {
+            // What a cell has not is not compiled for it.
+            if C::RESETS && !last {
+                self.reset::<S, C>(cell, t, block);
+            } else if in_halves {
+                self.remember::<S, C>(cell, t, block);
+            } else {
+                self.step::<S, C>(cell, t, block);
+            }
+        }
+        if !last || blocks.end < scan.blocks {
+            return;
+        }
+        if in_halves {
+            self.normalise_memory(t);
+            (0..scan.blocks).for_each(|block| self.emit::<S, C>(cell, t, block));
+        }
+        self.project(t);
+        self.zoneout(t);
+        let (now, rows) = self.now(t);
+        scan.see(self.tape, self.out, now, rows, 0);
+        self.look(t, When::After);
+    }
+
+    fn reset<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
         let (scan, place) = (self.scan, self.place(t, block));
         let (prev, step) = (self.part.group.prev(t), self.part.group.steps[t]);
         let (at, stride) = (block * scan.lanes, self.out.stride);
@@ -133,7 +171,7 @@ impl<T: Elementary> Forward<'_, T> {
         each_row(scan.isa, step.active, stride, &mut z[place], pointwise::Reset { cell, h, reset });
     }
 
-    pub(super) fn step<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
+    fn step<const S: usize, C: Step<S>>(&mut self, cell: C, t: usize, block: usize) {
         let (scan, at, apart) = (self.scan, block * self.scan.lanes, self.apart());
         let (place, (now, rows)) = (self.place(t, block), self.now(t));
         let (prev, first) = (self.part.group.prev(t), self.part.group.steps[t].first);

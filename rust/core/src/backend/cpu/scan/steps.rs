@@ -10,13 +10,14 @@ use super::super::gemm::Start;
 use super::super::groups::TOGETHER;
 use super::super::math::Elementary;
 use super::super::packed::Packed;
-use super::super::panels::Nth;
+use super::super::panels::{FEW, Nth};
 use super::super::part::Part;
 use super::super::table::Table;
 use super::super::threads::Crew;
 use super::Scan;
 use super::input::ROWS_AHEAD;
 use super::step::{Forward, pass_of};
+use crate::backend::Precision;
 use crate::cells::{Step, Visit};
 use crate::program::When;
 use std::array::from_fn;
@@ -27,6 +28,30 @@ impl<T: Elementary> Scan<T> {
     /// Runs some groups, at most [`TOGETHER`], through all steps. The state before the first is in the
     /// leading rows.
     pub(in super::super) fn forward(
+        &self,
+        crew: Crew,
+        parts: &mut [Part<T>],
+        table: Option<&Table<T>>,
+        products: &[Packed<T>],
+        run: &Context<'_, T>,
+    ) {
+        self.by_crew(crew, parts, |crew, parts| self.run(crew, parts, table, products, run));
+    }
+
+    /// Calls `run` with all groups, which threads share step by step, or with those of each thread.
+    pub(super) fn by_crew(
+        &self,
+        crew: Crew,
+        parts: &mut [Part<T>],
+        run: impl Fn(Crew, &mut [Part<T>]) + Send + Sync,
+    ) {
+        if parts.len() == 1 || self.is_wide() || !crew.is_team() {
+            return run(crew, parts);
+        }
+        crew.each(parts, |_, part| run(Crew::ALONE, std::slice::from_mut(part)));
+    }
+
+    fn run(
         &self,
         crew: Crew,
         parts: &mut [Part<T>],
@@ -59,7 +84,7 @@ impl<T: Elementary> Scan<T> {
             let (ready, first) = (0, 0);
             Some(Forward { scan: self, crew, part, tape, out, context, products, table, ready, first, room })
         });
-        self.recurrence.cell.visit(Together { scan: self, all });
+        self.recurrence.cell.visit(Together { scan: self, crew, all });
         for ((tape, out, context), part) in taken.into_iter().flatten().zip(parts) {
             (part.tapes[self.tape], part.slots[self.recurrence.out]) = (tape, out);
             if let Some(slot) = context_slot {
@@ -70,19 +95,46 @@ impl<T: Elementary> Scan<T> {
 }
 
 /// Groups that go through the steps side by side: what is read of a weight for one is there for all.
-struct Together<'a, T> {
-    scan: &'a Scan<T>,
+pub(super) struct Together<'a, T> {
+    pub(super) scan: &'a Scan<T>,
+    /// Who shares a step.
+    pub(super) crew: Crew<'a>,
     all: [Option<Forward<'a, T>>; TOGETHER],
 }
 
-impl<'a, T> Together<'a, T> {
+impl<'a, T: Elementary> Together<'a, T> {
     /// Those that have a step `t`.
-    fn at(&mut self, t: usize) -> impl Iterator<Item = &mut Forward<'a, T>> {
+    pub(super) fn at(&mut self, t: usize) -> impl Iterator<Item = &mut Forward<'a, T>> {
         self.all.iter_mut().flatten().filter(move |group| t < group.part.group.steps.len())
     }
-}
 
-impl<T: Elementary> Together<'_, T> {
+    /// Calls `f` on each of them.
+    fn each(&mut self, t: usize, f: impl Fn(&mut Forward<'a, T>) + Send + Sync) {
+        let groups = self.at(t).count();
+        if groups == 1 || !self.crew.is_team() {
+            return self.at(t).for_each(f);
+        }
+        // The rows of the first ones are the longest.
+        self.crew.each(&mut self.all[..groups], |_, group| group.iter_mut().for_each(&f));
+    }
+
+    /// What comes before the products of a pass, if there is anything; of shared ones also what their sums start from.
+    fn prepare(&mut self, t: usize, pass: usize, is_shared: bool) {
+        let scan = self.scan;
+        let begin = is_shared && pass == 0 && scan.begins_apart();
+        if begin || scan.attend.is_some() || scan.precision != Precision::Full {
+            self.each(t, |group| {
+                if pass == 0 {
+                    group.look(t, When::Before);
+                }
+                group.round(t, pass);
+                if begin {
+                    group.begin(t, &(0..scan.blocks), Nth::ONLY);
+                }
+            });
+        }
+    }
+
     /// The products of this pass for some unit blocks.
     fn multiply(&mut self, t: usize, pass: usize, blocks: Range<usize>) {
         let (scan, of) = (self.scan, self.at(t).count());
@@ -105,55 +157,33 @@ impl<T: Elementary> Together<'_, T> {
 impl<T: Elementary> Visit for Together<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
-        let (blocks, at_once, normalises) = (self.scan.blocks, self.scan.at_once(), self.scan.normalises());
-        let steps = self.all.iter().flatten().map(|group| group.part.group.steps.len()).max();
+        let (scan, blocks) = (self.scan, self.scan.blocks);
+        let groups = || self.all.iter().flatten().map(|group| &group.part.group);
+        let (rows, steps) =
+            (groups().map(|group| group.rows.len()).sum(), groups().map(|group| group.steps.len()).max());
+        let worth = self.crew.is_team() && blocks > scan.blocks_a_job(rows);
+        let few = worth && rows <= FEW && scan.goes_round_once() && groups().count() == 1;
+        let is_shared = worth && scan.is_wide();
+        // Where threads share the products, or where they are normalised, all of them come before the first step.
+        let at_once = if is_shared || scan.normalises() { blocks } else { scan.at_once() };
         for t in 0..steps.unwrap_or(0) {
             self.at(t).filter(|group| group.ready == t).for_each(Forward::take_input);
-            // A group that threads share is alone.
-            if let Some(group) = self.at(t).find(|group| group.shares(t)) {
-                group.share::<S, C>(cell, t);
+            if few {
+                self.at(t).for_each(|group| group.share::<S, C>(cell, t));
                 continue;
             }
-            self.at(t).for_each(|group| group.look(t, When::Before));
             // Twice round the blocks where a product waits for the reset gate of all units.
             for pass in 0..1 + usize::from(C::RESETS) {
-                let last = pass == usize::from(C::RESETS);
-                for group in self.at(t) {
-                    group.round(t, pass);
-                }
-                if normalises {
-                    self.multiply(t, pass, 0..blocks);
-                    self.at(t).for_each(|group| group.normalise(t, pass));
-                }
+                self.prepare(t, pass, is_shared);
                 for first in (0..blocks).step_by(at_once) {
                     let run = first..blocks.min(first + at_once);
-                    if !normalises {
+                    if is_shared {
+                        self.share_products(t, pass);
+                    } else {
                         self.multiply(t, pass, run.clone());
                     }
-                    for group in self.at(t) {
-                        for block in run.clone() {
-                            // What a cell has not is not compiled for it.
-                            if C::RESETS && !last {
-                                group.reset::<S, C>(cell, t, block);
-                            } else if C::MEMORY && group.scan.normalises_memory() {
-                                group.remember::<S, C>(cell, t, block);
-                            } else {
-                                group.step::<S, C>(cell, t, block);
-                            }
-                        }
-                    }
+                    self.each(t, |group| group.turn::<S, C>(cell, t, pass, run.clone()));
                 }
-            }
-            for group in self.at(t) {
-                if C::MEMORY && group.scan.normalises_memory() {
-                    group.normalise_memory(t);
-                    (0..blocks).for_each(|block| group.emit::<S, C>(cell, t, block));
-                }
-                group.project(t);
-                group.zoneout(t);
-                let (now, rows) = group.now(t);
-                group.scan.see(group.tape, group.out, now, rows, 0);
-                group.look(t, When::After);
             }
         }
     }

@@ -176,14 +176,19 @@ impl Isa {
 /// Whether dot products of bfloat16 take longer than the multiply-adds that they stand for, two of float32: Intel's
 /// processors start one of them where they could start four multiply-adds, AMD's as many.
 fn pairs_are_slow() -> bool {
+    is_of_intel()
+}
+
+/// Whether Intel made this processor.
+pub(crate) fn is_of_intel() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::__cpuid;
-        static SLOW: OnceLock<bool> = OnceLock::new();
+        static INTEL: OnceLock<bool> = OnceLock::new();
         // The beginning of "GenuineIntel".
         #[allow(unused_unsafe)]
         // SAFETY: every processor of this target has the instruction.
-        *SLOW.get_or_init(|| unsafe { __cpuid(0) }.ebx == u32::from_le_bytes(*b"Genu"))
+        *INTEL.get_or_init(|| unsafe { __cpuid(0) }.ebx == u32::from_le_bytes(*b"Genu"))
     }
     #[cfg(not(target_arch = "x86_64"))]
     false

@@ -29,10 +29,9 @@ impl<T: Elementary> Work<T> {
         let operands = take(&mut self.operands);
         let context = self.context(cpu, &distinct, &operands);
         let (d_state, dropped) = (&self.d_state, &self.dropped);
-        let inner = if self.parts.len() == 1 { crew } else { Crew::ALONE };
-        let together = cpu.together(self.parts.len(), crew.threads());
-        crew.chunks(&mut self.parts, together, |_, parts| {
-            for part in &mut *parts {
+        let (outer, inner, together) = cpu.crews(self.parts.len(), crew);
+        outer.chunks(&mut self.parts, together, |_, parts| {
+            inner.each(parts, |_, part| {
                 if let Some(dy) = upstream.output {
                     let kind = program.slots[program.output];
                     if let Some(head) = cpu.head() {
@@ -43,15 +42,15 @@ impl<T: Elementary> Work<T> {
                 for (scan, at) in cpu.scans_in_state(batch) {
                     scan.load_gradient(part, d_state, at);
                 }
-            }
+            });
             for (i, op) in cpu.ops.iter().enumerate().rev() {
                 match op {
-                    Kernel::Local(op) => parts.iter_mut().for_each(|part| {
+                    Kernel::Local(op) => inner.each(parts, |_, part| {
                         with_scratch(part, i, |part, own| op.backward(part, own, &context));
                     }),
                     // Without a gradient from outside the loss has been here already.
                     Kernel::Head(head) if upstream.output.is_some() => {
-                        parts.iter_mut().for_each(|part| head.run_back(part));
+                        inner.each(parts, |_, part| head.run_back(part));
                     }
                     Kernel::Head(_) => {}
                     Kernel::Scan(scan) => {

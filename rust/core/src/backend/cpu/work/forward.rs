@@ -75,19 +75,18 @@ impl<T: Elementary> Work<T> {
         }
         self.drop_weights(cpu, crew);
         let (state, tables, dropped) = (&self.state, &self.tables, &self.dropped);
-        let inner = if self.parts.len() == 1 { crew } else { Crew::ALONE };
-        let together = cpu.together(self.parts.len(), crew.threads());
-        crew.chunks(&mut self.parts, together, |_, parts| {
+        let (outer, inner, together) = cpu.crews(self.parts.len(), crew);
+        outer.chunks(&mut self.parts, together, |_, parts| {
             for (scan, at) in cpu.scans_in_state(batch.shape.batch) {
                 parts.iter_mut().for_each(|part| scan.load_state(part, state, at));
             }
             for (i, op) in cpu.ops.iter().enumerate() {
                 match op {
-                    Kernel::Local(op) => parts.iter_mut().for_each(|part| {
+                    Kernel::Local(op) => inner.each(parts, |_, part| {
                         with_scratch(part, i, |part, own| op.forward(part, own, &context));
                     }),
                     Kernel::Head(_) if batch.targets.is_some() => {}
-                    Kernel::Head(head) => parts.iter_mut().for_each(|part| {
+                    Kernel::Head(head) => inner.each(parts, |_, part| {
                         head.make_room(&mut part.slots[head.out], part.group.len);
                         head.run(part);
                     }),

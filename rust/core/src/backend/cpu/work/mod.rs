@@ -18,6 +18,7 @@ use super::part::Part;
 use super::scan::Scan;
 use super::scratch::Rows;
 use super::table::Table;
+use super::threads::Crew;
 use super::tokens::Distinct;
 use crate::backend::Precision;
 use crate::program::{Counted, DropoutKey, Slot};
@@ -193,10 +194,16 @@ impl<T: Elementary> Cpu<T> {
         })
     }
 
-    /// How many of the groups a thread takes through a layer together: several where the recurrent weights
-    /// do not stay in a cache of its own, as long as every thread has some. It changes no bit.
-    fn together(&self, groups: usize, threads: usize) -> usize {
-        if self.scans().any(Scan::is_wide) { (groups / threads).clamp(1, TOGETHER) } else { 1 }
+    /// Who shares the groups, who shares what is done for some of them, and how many go through a layer together:
+    /// several where the recurrent weights do not stay in a cache of a core's own. It changes no bit.
+    fn crews<'a>(&self, groups: usize, crew: Crew<'a>) -> (Crew<'a>, Crew<'a>, usize) {
+        let threads = crew.threads();
+        if groups == 1 || self.scans().any(|scan| scan.is_shared(groups, threads)) {
+            return (Crew::ALONE, crew, TOGETHER);
+        }
+        let together =
+            if self.scans().any(Scan::is_wide) { (groups / threads).clamp(1, TOGETHER) } else { 1 };
+        (crew, Crew::ALONE, together)
     }
 
     /// The recurrent layers, with where the h and c of each begin in a state of `batch` rows.
