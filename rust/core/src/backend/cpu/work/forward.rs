@@ -49,14 +49,7 @@ impl<T: Elementary> Work<T> {
                 self.from_tokens = true;
                 self.collect(cpu, tokens);
             }
-            Input::Features(x) => {
-                self.from_tokens = false;
-                let input = program.input;
-                let kind = program.slots[input];
-                crew.each(&mut self.parts, |_, part| {
-                    part.with_slot(input, |part, rows| part.pack(x, steps, kind, rows));
-                });
-            }
+            Input::Features(_) => self.from_tokens = false,
         }
         self.memory_steps = batch.memory.map_or(0, |memory| memory.steps);
         if let Some((memory, width)) = batch.memory.zip(program.memory) {
@@ -77,6 +70,12 @@ impl<T: Elementary> Work<T> {
         let (state, tables, dropped) = (&self.state, &self.tables, &self.dropped);
         let (outer, inner, together) = cpu.crews(self.parts.len(), crew);
         outer.chunks(&mut self.parts, together, |_, parts| {
+            if let Input::Features(x) = batch.input {
+                let (input, kind) = (program.input, program.slots[program.input]);
+                inner.each(parts, |_, part| {
+                    part.with_slot(input, |part, rows| part.pack(x, steps, kind, rows));
+                });
+            }
             for (scan, at) in cpu.scans_in_state(batch.shape.batch) {
                 parts.iter_mut().for_each(|part| scan.load_state(part, state, at));
             }
