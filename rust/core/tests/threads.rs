@@ -96,6 +96,8 @@ fn stack_with_all(cell: &str, hidden: usize) -> Program {
             set(&mut stack);
         }
     }
+    // Wide as well, where the layer is.
+    stack.proj_size = if stack.proj_size > 0 { hidden / 4 } else { 0 };
     stack.program(30).expect("a stack")
 }
 
@@ -130,13 +132,18 @@ fn everything() -> Vec<Vec<u64>> {
     // Groups go through a wide layer side by side, as many as there are for each thread.
     let groups = Shape { batch: 32, steps: 3 };
     all.extend([0, 4, 5, 10, 11].map(|kind| run_on::<f32>(wide(CELLS[kind]), groups)));
-    // Two groups of it have their steps shared by more threads.
+    // Where there are twice as many threads they share the steps of two or four groups.
     let two = Shape { batch: 7, steps: 4 };
     all.extend(CELLS.into_iter().map(|cell| run_on::<f32>(wide(cell), two)));
     all.extend(CELLS.into_iter().map(|cell| run_on::<f32>(stack_with_all(cell, 400), two)));
     for look in LOOKS {
         let layer = attending(&mut Draw::new(1), CELLS[4], 400, look);
         all.push(run_on::<f32>(layer.program(30).expect("a layer"), two));
+    }
+    for embedding_size in [None, Some(24)] {
+        let layers = Recurrent::new(cell(("gru", "before")), 400, 1);
+        let model = LanguageModel { vocab_size: VOCABULARY, embedding_size, layers };
+        all.push(run_on::<f32>(model.program().expect("a model"), two));
     }
     // Rounded products, which sum in an order of their own.
     let rounded = Device::open("cpu").and_then(|cpu| cpu.with(Precision::Bfloat16)).expect("bfloat16");
@@ -155,13 +162,13 @@ fn everything() -> Vec<Vec<u64>> {
 }
 
 #[test]
-fn the_same_bits_with_1_2_and_3_threads() {
+fn the_same_bits_with_1_2_3_and_8_threads() {
     let with = |threads| {
         set_num_threads(threads).expect("threads");
         everything()
     };
     let one = with(1);
-    for threads in [2, 3] {
+    for threads in [2, 3, 8] {
         for (number, (many, one)) in with(threads).iter().zip(&one).enumerate() {
             let differing = many.iter().zip(one).filter(|(m, o)| m != o).count();
             assert_eq!(differing, 0, "numbers that differ with {threads} threads, in case {number}");

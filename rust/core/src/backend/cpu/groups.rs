@@ -1,8 +1,8 @@
 //! The batch cut into groups that run on their own.
 //!
-//! A group is a few rows that go through all steps together, with no word to the others: as a rule one
-//! thread takes a group, and no barrier is needed in time. Where threads share the weights of a wide layer
-//! they wait for each other in every step. How the batch is cut depends on its size, on that of the model
+//! A group is a few rows that go through all steps together. As a rule one thread takes a group, with no word
+//! to the others and no barrier in time; where threads share the weights of a wide layer they wait for each
+//! other in every step. How the batch is cut depends on its size, on that of the model
 //! and on how products are made, never on the threads. Within a group rows are sorted longest first, and
 //! only the steps that exist are stored, one after the other (*packed*): no work is done on padding.
 

@@ -1,4 +1,4 @@
-//! A matrix packed for [`panel_product`].
+//! A matrix packed for [`scattered_products`].
 
 pub(crate) use super::gemm::MOST_VECTORS;
 use super::gemm::{Left, Start, scattered_products};

@@ -13,7 +13,7 @@ use std::array::from_fn;
 use std::mem::take;
 
 impl<T: Elementary> Packed<T> {
-    /// `c ← start + a W` of several groups, the panels shared by threads.
+    /// `c ← start + a W` of several groups, the panels shared by threads if there are any.
     pub(crate) fn shared_products_back(
         &self,
         crew: Crew,
@@ -21,8 +21,13 @@ impl<T: Elementary> Packed<T> {
         start: Start<'_, T>,
         all: &mut [Option<Back<'_, T>>; TOGETHER],
     ) {
-        for Back { rows, a, room, .. } in all.iter_mut().flatten() {
-            self.round(isa, *rows, *a, room);
+        if !crew.is_team() {
+            return self.products_back(isa, start, all);
+        }
+        if let Self::Short(_) = self {
+            crew.each(all, |_, back| {
+                back.iter_mut().for_each(|Back { rows, a, room, .. }| self.round(isa, *rows, *a, room));
+            });
         }
         match self {
             Self::Full([_, panels]) => shared(panels, crew, isa, start, all, |a, _| a),
@@ -50,20 +55,19 @@ fn shared<T: Elementary, F: Factor<T>>(
         *read = Some((*rows, left(*a, room)));
         *columns = Matrix { data: &mut c[..*rows * *stride], stride: *stride, width: panels.column(1) };
     }
-    let (reads, of) = (|| reads.iter().flatten().copied(), reads.iter().flatten().count());
-    let all_rows: usize = reads().map(|(rows, _)| rows).sum();
+    let all = || reads.iter().flatten().copied();
+    let (of, all_rows) = (all().count(), all().map(|(rows, _)| rows).sum::<usize>());
     // Between the rows of a panel lie those of others: its sums are made elsewhere.
     let job = |index: usize, mut columns: [Block<'_, T>; TOGETHER], sums: &mut [T]| {
         let width = panels.panel(index).stride;
         let mut lines = sums.chunks_exact_mut(width);
-        for ((rows, _), columns) in reads().zip(&mut columns) {
-            (0..rows)
-                .zip(&mut lines)
-                .for_each(|(row, line)| line.copy_from_slice(&columns.row(row)[..width]));
+        for (read, columns) in reads.iter().zip(&mut columns) {
+            let rows = 0..read.map_or(0, |(rows, _)| rows);
+            rows.zip(&mut lines).for_each(|(row, line)| line.copy_from_slice(&columns.row(row)[..width]));
         }
-        for piece in reads().take(1).flat_map(|(_, a)| panels.pieces_of(index, a, all_rows)) {
+        for piece in all().take(1).flat_map(|(_, a)| panels.pieces_of(index, a, all_rows)) {
             let mut rest = &mut *sums;
-            let all = reads().map(|(rows, a)| {
+            let all = all().map(|(rows, a)| {
                 let (c, after) = take(&mut rest).split_at_mut(rows * width);
                 rest = after;
                 Group { rows, a, c, stride: width }
@@ -71,8 +75,9 @@ fn shared<T: Elementary, F: Factor<T>>(
             multiply(panels, isa, start, piece, all, of);
         }
         let mut lines = sums.chunks_exact(width);
-        for ((rows, _), columns) in reads().zip(&mut columns) {
-            (0..rows).zip(&mut lines).for_each(|(row, line)| columns.row(row)[..width].copy_from_slice(line));
+        for (read, columns) in reads.iter().zip(&mut columns) {
+            let rows = 0..read.map_or(0, |(rows, _)| rows);
+            rows.zip(&mut lines).for_each(|(row, line)| columns.row(row)[..width].copy_from_slice(line));
         }
     };
     crew.blocks(panels.count(), columns, [Matrix::<T>::none()], &|index, columns, _| {

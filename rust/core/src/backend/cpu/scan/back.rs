@@ -37,30 +37,36 @@ impl<T: Elementary> Scan<T> {
     fn run_back(&self, crew: Crew, parts: &mut [Part<T>], from_table: bool, products: &[Packed<T>]) {
         // Threads that have no group share what others pass on.
         let passes = if parts.len() < crew.threads() { crew } else { Crew::ALONE };
-        let mut taken: [_; TOGETHER] = from_fn(|i| {
-            let part = parts.get_mut(i)?;
+        let mut groups = parts.iter_mut();
+        let mut taken: [_; TOGETHER] = from_fn(|_| {
+            let part = groups.next()?;
             let mut tape = take(&mut part.tapes[self.tape]);
             // Also of a group without steps.
             tape.norm.recurrent.d_gain.fill(T::ZERO);
             tape.norm.input.d_gain.fill(T::ZERO);
             tape.norm.d_memory.iter_mut().for_each(|d| d.fill(T::ZERO));
-            let mut memory = take(&mut part.memory);
-            if let Some(attend) = &self.attend {
-                attend.start_back(&mut memory, &mut tape.attend);
-            }
+            let memory = take(&mut part.memory);
             let dx = if from_table { Rows::default() } else { take(&mut part.d_slots[self.input.slot]) };
-            Some((tape, memory, dx))
+            Some((part, tape, memory, dx))
         });
-        let mut all = taken.iter_mut().flatten().zip(&*parts);
+        if let Some(attend) = &self.attend {
+            crew.each(&mut taken, |_, group| {
+                group.iter_mut().for_each(|(_, tape, memory, _)| attend.start_back(memory, &mut tape.attend));
+            });
+        }
+        let mut all = taken.iter_mut().flatten();
         let all = from_fn(|_| {
-            let ((tape, memory, dx), part) = all.next()?;
-            Some(Backward { scan: self, crew: passes, part, tape, memory, dx, missing: part.group.len })
+            let (part, tape, memory, dx) = all.next()?;
+            let part = &**part;
+            Some(Backward { scan: self, passes, part, tape, memory, dx, missing: part.group.len })
         });
         self.recurrence.cell.visit(Together { scan: self, crew, products, from_table, all });
-        for ((tape, mut memory, dx), part) in taken.into_iter().flatten().zip(parts) {
-            if let Some(attend) = &self.attend {
-                attend.finish_back(&mut memory);
-            }
+        if let Some(attend) = &self.attend {
+            crew.each(&mut taken, |_, group| {
+                group.iter_mut().for_each(|(_, _, memory, _)| attend.finish_back(memory));
+            });
+        }
+        for (part, tape, memory, dx) in taken.into_iter().flatten() {
             (part.memory, part.tapes[self.tape]) = (memory, tape);
             if !from_table {
                 part.d_slots[self.input.slot] = dx;
@@ -82,7 +88,7 @@ impl<T: Elementary> Scan<T> {
 pub(super) struct Backward<'a, T> {
     pub(super) scan: &'a Scan<T>,
     /// Who shares the input's gradient.
-    pub(super) crew: Crew<'a>,
+    pub(super) passes: Crew<'a>,
     pub(super) part: &'a Part<T>,
     pub(super) tape: &'a mut Tape<T>,
     pub(super) memory: &'a mut Memory<T>,
@@ -124,11 +130,7 @@ impl<'a, T: Elementary> Together<'a, T> {
         let (crew, isa) = (self.crew, self.scan.isa);
         let mut groups = self.at(t);
         let mut all: [_; TOGETHER] = from_fn(|_| groups.next().map(|group| group.through(t, product)));
-        if crew.is_team() {
-            weight.shared_products_back(crew, isa, start, &mut all);
-        } else {
-            weight.products_back(isa, start, &mut all);
-        }
+        weight.shared_products_back(crew, isa, start, &mut all);
     }
 }
 
@@ -164,7 +166,8 @@ impl<T: Elementary> Visit for Together<'_, T> {
                 }
             }
         }
-        if self.at(0).any(|group| group.crew.is_team()) {
+        // What threads share must not lie within what they have of a group.
+        if self.at(0).any(|group| group.passes.is_team()) {
             self.at(0).for_each(|group| group.finish(0, from_table));
         } else {
             self.each(0, |group| group.finish(0, from_table));

@@ -123,7 +123,7 @@ impl<T: Elementary> Backward<'_, T> {
     /// would be more rows than a job. Of a normalised layer, and where threads share the jobs, all steps wait.
     pub(super) fn pass_on(&mut self, t: usize) {
         let (scan, rows, steps) = (self.scan, self.part.group.len, &self.part.group.steps);
-        let all_wait = scan.normalises() || self.crew.is_team();
+        let all_wait = scan.normalises() || self.passes.is_team();
         if t > 0 && (all_wait || self.missing - steps[t - 1].first <= ROWS_A_JOB) {
             return;
         }
@@ -132,7 +132,7 @@ impl<T: Elementary> Backward<'_, T> {
         let start = if scan.input.adds { Start::There } else { Start::Zero };
         let (stride, dz) = (self.dx.stride, scan.input_gradients(self.tape));
         let dx = &mut self.dx.at_mut(first)[..(self.missing - first) * stride];
-        self.crew.chunks(dx, ROWS_A_JOB * stride, |job, dx| {
+        self.passes.chunks(dx, ROWS_A_JOB * stride, |job, dx| {
             let dz = &dz[(first + job * ROWS_A_JOB) * scan.line()..];
             scan.project_backward(rows, dz, dx.len() / stride, start, dx, stride);
         });

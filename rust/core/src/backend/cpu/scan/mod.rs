@@ -1,6 +1,6 @@
 //! One recurrent layer: its packed weights. The products with its input are in [`input`]; the run through the steps
-//! in [`steps`], what each group does in one of them in [`step`], the way back in [`back`], a step of few rows in
-//! [`shared`]; what some layers have in their steps in [`behind`], [`normalise`] and [`attention`], their random masks
+//! in [`steps`], what each group does in one of them in [`step`], what threads share of one in [`shared`], the way back in
+//! [`back`]; what some layers have in their steps in [`behind`], [`normalise`] and [`attention`], their random masks
 //! in [`masks`]; the weight gradients in [`gradients`], the state in and out in [`states`], what is kept of a run in
 //! [`tape`].
 
@@ -179,12 +179,22 @@ impl<T: Elementary> Scan<T> {
         self.blocks * self.block_operations() * size_of::<T>() > KEPT
     }
 
-    /// Whether threads share the weights in a step of so many groups: where some would have no group, or each would
-    /// read for its own what it can read for all.
+    /// Whether threads share the products in a step of so many groups: where most threads would have no group, or
+    /// each would read for its own what it can read for all. No more go together than [`TOGETHER`].
     pub(super) fn is_shared(&self, groups: usize, threads: usize) -> bool {
-        let bytes = self.blocks * self.block_operations() * size_of::<T>();
-        let few = groups < threads || groups < TOGETHER * threads && bytes > shared_from();
-        threads > 1 && self.is_wide() && few
+        let idle = groups <= TOGETHER && 2 * groups <= threads;
+        let few = groups < TOGETHER * threads && groups.min(threads) <= TOGETHER;
+        threads > 1 && self.is_wide() && (idle || few && self.bytes() > shared_from())
+    }
+
+    /// Bytes of the weights of the recurrent products.
+    fn bytes(&self) -> usize {
+        let each = match self.precision {
+            Precision::Full => size_of::<T>(),
+            Precision::Bfloat16 => 2,
+            Precision::Int8 => 1,
+        };
+        self.blocks * self.block_operations() * each
     }
 
     /// Whether a gate sees the memory after the step.

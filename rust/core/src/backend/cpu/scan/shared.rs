@@ -5,7 +5,7 @@
 use super::super::gemm::{Left, Start};
 use super::super::groups::TOGETHER;
 use super::super::math::Elementary;
-use super::super::packed::Operand;
+use super::super::packed::Operand as Rounded;
 use super::super::panels::{FEW, Nth};
 use super::super::pointwise::{self, Units, each_row};
 use super::super::scratch::{row_or_none, tail, tail_mut};
@@ -16,7 +16,7 @@ use super::super::threads::SHARE;
 use super::Scan;
 use super::step::{Forward, pass_of};
 use super::steps::Together;
-use crate::cells::{self, State, Step};
+use crate::cells::{Operand, State, Step};
 use std::array::from_fn;
 
 /// What a job writes of a step: a piece of `z`, and of each row of h and of c.
@@ -44,7 +44,7 @@ struct Reads<'a, T> {
     rows: usize,
     apart: usize,
     table: Option<(&'a Table<T>, &'a [u32])>,
-    operands: [Option<Operand<'a, T>>; 2],
+    operands: [Option<Rounded<'a, T>>; 2],
 }
 
 impl<T: Elementary> Together<'_, T> {
@@ -121,8 +121,8 @@ impl<T: Elementary> Forward<'_, T> {
         let seen = if noise.seen.stride > 0 { &noise.seen.data } else { &*h };
         let prev = State { h: &h[prev * stride..], c: &c[prev * c_stride..] };
         let multiplied = |operand| match operand {
-            cells::Operand::C => (prev.c, c_stride),
-            cells::Operand::H | cells::Operand::ResetH => (&seen[group.prev(t) * stride..], stride),
+            Operand::C => (prev.c, c_stride),
+            Operand::H | Operand::ResetH => (&seen[group.prev(t) * stride..], stride),
         };
         let weights = scan.layout.products.iter().zip(self.products).zip(&*rounded);
         let products = weights.map(|((product, weight), room)| {

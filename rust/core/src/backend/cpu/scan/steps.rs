@@ -3,7 +3,8 @@
 //! Per step and unit block: the block's pre-activations (the input's part is there already) take
 //! the recurrent product while they sit in registers, then the cell's step runs on them while
 //! they sit in the first cache. Where all units have to be known first (a reset gate, layer
-//! normalisation) the blocks are gone round again.
+//! normalisation) the blocks are gone round again; where threads share the products ([`super::shared`])
+//! all of them come before the cell's step.
 
 use super::super::context::Context;
 use super::super::gemm::Start;
@@ -45,10 +46,17 @@ impl<T: Elementary> Scan<T> {
         parts: &mut [Part<T>],
         run: impl Fn(Crew, &mut [Part<T>]) + Send + Sync,
     ) {
-        if parts.len() == 1 || self.is_wide() || !crew.is_team() {
+        let (groups, threads) = (parts.len(), crew.threads());
+        if groups == 1 || threads == 1 || self.is_shared(groups, threads) {
             return run(crew, parts);
         }
-        crew.each(parts, |_, part| run(Crew::ALONE, std::slice::from_mut(part)));
+        crew.chunks(parts, self.together(groups, threads), |_, parts| run(Crew::ALONE, parts));
+    }
+
+    /// How many of the groups a thread takes through the layer together: several where the recurrent weights do not
+    /// stay in a cache of its own, as long as every thread has some.
+    pub(in super::super) fn together(&self, groups: usize, threads: usize) -> usize {
+        if self.is_wide() { (groups / threads).clamp(1, TOGETHER) } else { 1 }
     }
 
     fn run(
@@ -60,21 +68,26 @@ impl<T: Elementary> Scan<T> {
         run: &Context<'_, T>,
     ) {
         let context_slot = self.attend.as_ref().map(|attend| attend.attention.context);
-        let mut taken: [_; TOGETHER] = from_fn(|i| {
-            let part = parts.get_mut(i)?;
-            let mut tape = take(&mut part.tapes[self.tape]);
+        let mut groups = parts.iter_mut();
+        let mut taken: [_; TOGETHER] = from_fn(|_| {
+            let part = groups.next()?;
+            let tape = take(&mut part.tapes[self.tape]);
             let out = take(&mut part.slots[self.recurrence.out]);
             let context = context_slot.map(|slot| take(&mut part.slots[slot])).unwrap_or_default();
-            self.draw_masks(part, &mut tape, run);
-            self.see(&mut tape, &out, 0, part.group.rows.len(), 0);
+            Some((part, tape, out, context))
+        });
+        crew.each(&mut taken, |_, group| {
+            let Some((part, tape, out, _)) = group else { return };
+            self.draw_masks(part, tape, run);
+            self.see(tape, out, 0, part.group.rows.len(), 0);
             if let Some(attend) = &self.attend {
                 attend.start(&mut part.memory, &mut tape.attend, part.group.len, run.memory_steps);
             }
-            Some((tape, out, context))
         });
-        let mut all = taken.iter_mut().flatten().zip(&*parts);
+        let mut all = taken.iter_mut().flatten();
         let all = from_fn(|_| {
-            let ((tape, out, context), part) = all.next()?;
+            let (part, tape, out, context) = all.next()?;
+            let part = &**part;
             let table = table.zip(self.tokens);
             let table = table.map(|(table, tokens)| (table, &part.token_rows[tokens.slot][..]));
             // Without a way back nothing is kept of a step that is over: `z` stays in a cache.
@@ -85,7 +98,7 @@ impl<T: Elementary> Scan<T> {
             Some(Forward { scan: self, crew, part, tape, out, context, products, table, ready, first, room })
         });
         self.recurrence.cell.visit(Together { scan: self, crew, all });
-        for ((tape, out, context), part) in taken.into_iter().flatten().zip(parts) {
+        for (part, tape, out, context) in taken.into_iter().flatten() {
             (part.tapes[self.tape], part.slots[self.recurrence.out]) = (tape, out);
             if let Some(slot) = context_slot {
                 part.slots[slot] = context;
@@ -118,17 +131,19 @@ impl<'a, T: Elementary> Together<'a, T> {
         self.crew.each(&mut self.all[..groups], |_, group| group.iter_mut().for_each(&f));
     }
 
-    /// What comes before the products of a pass, if there is anything; of shared ones also what their sums start from.
+    /// What comes before the products of a pass, if there is anything; of shared ones also what their sums start
+    /// from, where that is more than a copy.
     fn prepare(&mut self, t: usize, pass: usize, is_shared: bool) {
-        let scan = self.scan;
-        let begin = is_shared && pass == 0 && scan.begins_apart();
-        if begin || scan.attend.is_some() || scan.precision != Precision::Full {
+        let (scan, first) = (self.scan, pass == 0);
+        let from_table = self.at(t).any(|group| group.table.is_some());
+        let begins = is_shared && first && scan.begins_apart() && (from_table || scan.attend.is_some());
+        if begins || first && scan.attend.is_some() || scan.precision != Precision::Full {
             self.each(t, |group| {
-                if pass == 0 {
+                if first {
                     group.look(t, When::Before);
                 }
                 group.round(t, pass);
-                if begin {
+                if begins {
                     group.begin(t, &(0..scan.blocks), Nth::ONLY);
                 }
             });

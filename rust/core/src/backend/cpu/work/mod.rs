@@ -201,9 +201,8 @@ impl<T: Elementary> Cpu<T> {
         if groups == 1 || self.scans().any(|scan| scan.is_shared(groups, threads)) {
             return (Crew::ALONE, crew, TOGETHER);
         }
-        let together =
-            if self.scans().any(Scan::is_wide) { (groups / threads).clamp(1, TOGETHER) } else { 1 };
-        (crew, Crew::ALONE, together)
+        let together = self.scans().map(|scan| scan.together(groups, threads)).max();
+        (crew, Crew::ALONE, together.unwrap_or(1))
     }
 
     /// The recurrent layers, with where the h and c of each begin in a state of `batch` rows.
