@@ -10,6 +10,7 @@ use seqrs::layers::Spec;
 use seqrs::optim::{Optimizer, Rule};
 use seqrs::prelude::*;
 use seqrs::program::{Program, Slot};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Large enough that a call is worth a team of threads.
 const SHAPE: Shape = Shape { batch: 33, steps: 20 };
@@ -65,7 +66,7 @@ fn learn_and_write_by<T: Element + Float>(
     bits
 }
 
-/// Forward and backward of a program, as bits.
+/// Forward and backward of a program, as numbers that depend on every bit.
 fn run<T: Element + Float>(program: Program) -> Vec<u64> {
     run_on::<T>(program, SHAPE)
 }
@@ -78,7 +79,13 @@ fn run_by<T: Element + Float>(device: Device, program: Program, shape: Shape) ->
     let tokens = matches!(program.slots[program.input], Slot::Tokens { .. });
     let data = Data::<T>::draw(&mut Draw::new(9), &program, shape, tokens);
     let network = Network::new(program, device, 2).expect("a network");
-    outcome(&network, &data).iter().flat_map(|(_, values)| values).map(|x| x.to_f64().to_bits()).collect()
+    // Of each quantity a number that stands for its bits, of which there are many.
+    let digest = |values: &Vec<T>| {
+        let mut hasher = DefaultHasher::new();
+        values.iter().for_each(|x| x.to_f64().to_bits().hash(&mut hasher));
+        hasher.finish()
+    };
+    outcome(&network, &data).iter().map(|(_, values)| digest(values)).collect()
 }
 
 /// A stack that reads numbers.
