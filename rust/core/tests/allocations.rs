@@ -176,4 +176,14 @@ fn steps_after_the_first_allocate_nothing() {
         let model = LanguageModel { vocab_size: 10_000, embedding_size: Some(16), layers };
         training(&model, Shape { batch: 9, steps: 8 }, false);
     }
+    // Twice as many threads as groups share the steps of a wide layer.
+    set_num_threads(4).expect("threads");
+    for form in [("lstm", "none"), ("gru", "before")] {
+        let model = LanguageModel {
+            vocab_size: 65,
+            embedding_size: Some(24),
+            layers: Recurrent::new(cell(form), 400, 1),
+        };
+        training(&model, Shape { batch: 7, steps: 6 }, true);
+    }
 }
