@@ -55,7 +55,8 @@ impl Nonlinear for Tanh {
     }
     #[inline(always)]
     fn slope<V: Lanes>(self, y: V) -> V {
-        V::ONES - y * y
+        // 1 − y², without a square that can be subnormal.
+        (V::ONES - y) * (V::ONES + y)
     }
 }
 
@@ -63,7 +64,7 @@ impl Nonlinear for Activation {
     #[inline(always)]
     fn apply<V: Lanes>(self, x: V) -> V {
         match self {
-            Self::Tanh => x.tanh(),
+            Self::Tanh => Tanh.apply(x),
             Self::Relu => x.relu(),
             Self::Sigmoid => x.sigmoid(),
             Self::HardSigmoid => (x * V::splat(1.0 / 6.0)).clip(0.5) + V::splat(0.5),
@@ -74,7 +75,7 @@ impl Nonlinear for Activation {
     #[inline(always)]
     fn slope<V: Lanes>(self, y: V) -> V {
         match self {
-            Self::Tanh => V::ONES - y * y,
+            Self::Tanh => Tanh.slope(y),
             Self::Relu => y.positive(),
             Self::Sigmoid => y * (V::ONES - y),
             Self::HardSigmoid => (y - V::splat(0.5)).within(0.5) * V::splat(1.0 / 6.0),

@@ -55,7 +55,7 @@ fn blend<V: Lanes>(z: V, n: V, h: V, unit: &Unit<V>) -> V {
 /// Gradients of the pre-activation of z, of n (before its slope), and of h, through [`blend`].
 #[inline(always)]
 fn blend_backward<V: Lanes>(z: V, n: V, h: V, dh: V, unit: &Unit<V>) -> (V, V, V) {
-    let dz = dh * (h - n * unit.candidate) * z * (V::ONES - z);
+    let dz = dh * (h - n * unit.candidate) * (V::ONES - z) * z;
     let dn = dh * (V::ONES - z) * unit.candidate;
     (dz.flush(), dn, dh * z)
 }
@@ -84,7 +84,7 @@ impl<A: Nonlinear> Step<4> for GruAfter<A> {
         let [n, r, z, q] = *s;
         let (dz, dn, dh) = blend_backward(z, n, prev.h, d.h, unit);
         let dn = (dn * self.0.slope(n)).flush();
-        let dr = dn * q * r * (V::ONES - r);
+        let dr = dn * q * (V::ONES - r) * r;
         *s = [dn, dr.flush(), dz, (dn * r).flush()];
         State { h: dh, c: V::ZEROS }
     }
@@ -125,7 +125,7 @@ impl<A: Nonlinear> Step<3> for GruBefore<A> {
     #[inline(always)]
     fn reset_backward<V: Lanes>(&self, s: &mut [V; 3], h: V, d_reset: V) -> V {
         let r = s[0];
-        s[0] = (d_reset * h * r * (V::ONES - r)).flush();
+        s[0] = (d_reset * h * (V::ONES - r) * r).flush();
         d_reset * r
     }
 }

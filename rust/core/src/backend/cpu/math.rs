@@ -29,10 +29,10 @@ const fn has_fused(lanes: usize) -> bool {
     lanes * size_of::<f32>() >= 32
 }
 
-/// e^(sign x) = 2ⁿ(1 + p) with n = round(sign x / ln 2), p = expm1(sign x − n ln 2); returns (2ⁿ, p).
+/// e^(sign x) = 2ⁿ(1 + sign r + r² q), with n = round(sign x / ln 2) and sign r = sign x − n ln 2; returns (2ⁿ, r, q).
 /// x within ±87, so that 2ⁿ is a normal number; the sign, ±1, costs nothing.
 #[inline(always)]
-fn exp_parts(fused: bool, sign: f32, x: f32) -> (f32, f32) {
+fn exp_parts(fused: bool, sign: f32, x: f32) -> (f32, f32, f32) {
     // Adding 1.5 · 2²³ leaves the rounded integer in the low bits of the sum.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first exact in a product with any n here.
@@ -47,9 +47,15 @@ fn exp_parts(fused: bool, sign: f32, x: f32) -> (f32, f32) {
     let q = multiply_add(fused, q, r, 4.166_620_6e-2);
     let q = multiply_add(fused, q, r, sign * 0.166_665_18);
     let q = multiply_add(fused, q, r, 0.5);
-    let p = multiply_add(fused, r * r, q, sign * r);
     let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
-    (scale, p)
+    (scale, r, q)
+}
+
+/// e^(sign x).
+#[inline(always)]
+fn exp_signed(fused: bool, sign: f32, x: f32) -> f32 {
+    let (s, r, q) = exp_parts(fused, sign, clamp(x, 87.0));
+    multiply_add(fused, s, multiply_add(fused, r * r, q, sign * r), s)
 }
 
 /// x within ±limit; NaN stays NaN.
@@ -61,22 +67,21 @@ fn clamp(x: f32, limit: f32) -> f32 {
 
 #[inline(always)]
 fn sigmoid(fused: bool, x: f32) -> f32 {
-    let (s, p) = exp_parts(fused, -1.0, clamp(x, 87.0));
-    1.0 / (1.0 + multiply_add(fused, s, p, s))
+    1.0 / (1.0 + exp_signed(fused, -1.0, x))
 }
 
 #[inline(always)]
 fn tanh(fused: bool, x: f32) -> f32 {
     // tanh x = t / (t + 2) with t = expm1(2x); beyond ±9.1 it rounds to ±1.
-    let (s, p) = exp_parts(fused, 1.0, clamp(x + x, 18.2));
-    let t = multiply_add(fused, s, p, s - 1.0);
+    let (s, r, q) = exp_parts(fused, 1.0, clamp(x + x, 18.2));
+    // Without r², which is subnormal long before r is.
+    let t = multiply_add(fused, s * r, multiply_add(fused, r, q, 1.0), s - 1.0);
     t / (t + 2.0)
 }
 
 #[inline(always)]
 fn exp(fused: bool, x: f32) -> f32 {
-    let (s, p) = exp_parts(fused, 1.0, clamp(x, 87.0));
-    multiply_add(fused, s, p, s)
+    exp_signed(fused, 1.0, x)
 }
 
 // Plain loops: a closure may stay a function of its own, compiled without the caller's instructions.
