@@ -7,7 +7,7 @@
 //! ```
 //! The sums are of whole numbers, exact in any order: every instruction set has the same.
 
-use super::gemm::{Left, Start};
+use super::gemm::Start;
 use super::math::Elementary;
 use super::panels::Panels;
 use super::scratch::Buffer;
@@ -15,7 +15,7 @@ use super::simd::{Isa, Panel, Quad, Strides, Task, multiply};
 use super::threads::Crew;
 
 /// The largest whole number a byte stands for.
-const MOST: f64 = 127.0;
+pub(super) const MOST: f64 = 127.0;
 
 /// The weight.
 pub(crate) struct Bytes<T> {
@@ -191,50 +191,11 @@ impl<T: Elementary> Product<'_, T> {
     }
 }
 
-/// Rounds rows of numbers to bytes.
-pub(crate) struct ToBytes<'a, T> {
-    pub(crate) rows: usize,
-    pub(crate) a: Left<'a, T>,
-    pub(crate) data: &'a mut [u8],
-    pub(crate) scales: &'a mut [f32],
-}
-
-impl<T: Elementary> Task<T> for ToBytes<'_, T> {
-    type Out = ();
-    #[inline(always)]
-    fn run<const L: usize, const OPS: u8>(self) {
-        let Left { data, at, blocks, terms } = self.a;
-        debug_assert!(at.term == 1 && blocks == 1, "rows that lie together");
-        let stride = terms.next_multiple_of(4);
-        for (r, (to, scale)) in
-            self.data.chunks_exact_mut(stride).zip(self.scales).take(self.rows).enumerate()
-        {
-            let row = &data[r * at.row..][..terms];
-            let (mut most, mut finite) = ([T::ZERO; L], [T::ZERO; L]);
-            let (registers, rest) = row.as_chunks::<L>();
-            let mut see = |l: usize, x: T| {
-                most[l] = if x.abs() > most[l] { x.abs() } else { most[l] };
-                // x · 0 is 0 for a finite number, else NaN.
-                finite[l] += x * T::ZERO;
-            };
-            registers.iter().for_each(|line| (0..L).for_each(|l| see(l, line[l])));
-            rest.iter().enumerate().for_each(|(l, &x)| see(l, x));
-            let most = most.into_iter().fold(T::ZERO, |a, b| if b > a { b } else { a });
-            let nan = finite.into_iter().fold(T::ZERO, |a, b| a + b).to_f64();
-            *scale = (most.to_f64() / MOST + nan) as f32;
-            let per = if most > T::ZERO { (MOST / most.to_f64()) as f32 } else { 0.0 };
-            // Adding 1.5 · 2²³ leaves the rounded integer in the low bits of the sum.
-            for (to, x) in to.iter_mut().zip(row) {
-                let rounded = x.to_f64() as f32 * per + 12_582_912.0;
-                *to = (rounded.to_bits() as u8).wrapping_add(128);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::gemm::Left;
     use super::super::packed::{Packed, Room};
+    use super::super::panels::Nth;
     use super::super::source::Weight;
     use super::super::threads;
     use super::*;
@@ -261,7 +222,17 @@ mod tests {
         packed.round(isa, rows, a, &mut room);
         for panel in 0..stride.div_ceil(4 * lanes) {
             let to = &mut each[panel * 4 * lanes..];
-            packed.panel_product(isa, rows, packed.operand(a, &room), panel, Start::There, to, stride);
+            let (panel, at) = (panel..panel + 1, [stride, 0]);
+            packed.blocks_product(
+                isa,
+                rows,
+                packed.operand(a, &room),
+                panel,
+                Start::There,
+                to,
+                at,
+                Nth::ONLY,
+            );
         }
         assert!(y == each);
         let bound = terms as f64 * (1.0 / MOST + 1e-6);

@@ -7,7 +7,7 @@ use super::local::Local;
 use super::math::Elementary;
 use super::outer::{Outer, outer};
 use super::packed::{Operand, Packed, Room};
-use super::panels::MOST_VECTORS;
+use super::panels::{MOST_VECTORS, Nth};
 use super::part::Part;
 use super::scratch::{Buffer, Rows, padded};
 use super::segments::{Segment, Segments};
@@ -92,7 +92,8 @@ impl<T: Elementary> Linear<T> {
         stride: usize,
     ) {
         let bias = &self.padded_bias[panel * MOST_VECTORS * self.lanes()..];
-        self.packed.panel_product(self.isa, rows, x, panel, Start::Row(bias), y, stride);
+        let (panel, start) = (panel..panel + 1, Start::Row(bias));
+        self.packed.blocks_product(self.isa, rows, x, panel, start, y, [stride, 0], Nth::ONLY);
     }
 
     pub(super) fn lanes(&self) -> usize {

@@ -1,12 +1,12 @@
 //! A weight packed for both of its products, y = W x and dx = Wᵀ dy, at the precision they are made
 //! in: kept beside the weights and made anew when these change. The products are in [`super::products`].
 
-use super::bytes::{ByteRows, Bytes, ToBytes};
+use super::bytes::{ByteRows, Bytes};
 use super::gemm::Left;
 use super::math::Elementary;
 use super::packing::{Rows, pack};
 use super::panels::{MOST_VECTORS, Panels};
-use super::rounding::{round, rows_of};
+use super::rounding::{ToBytes, round, rows_of};
 use super::simd::{Isa, Pair};
 use super::source::Weight;
 use super::threads::Crew;

@@ -1,6 +1,6 @@
 //! The products of a packed weight, y = W x and dx = Wᵀ dy.
 
-use super::gemm::{Left, Start, panel_product};
+use super::gemm::{Left, Start};
 use super::math::Elementary;
 use super::packed::{Operand, Packed, Room};
 use super::panels::Nth;
@@ -15,33 +15,8 @@ thread_local! {
 }
 
 impl<T: Elementary> Packed<T> {
-    /// `c ← start + a Wᵀ` for the columns of one panel.
-    pub(crate) fn panel_product(
-        &self,
-        isa: Isa,
-        rows: usize,
-        a: Operand<'_, T>,
-        panel: usize,
-        start: Start<'_, T>,
-        c: &mut [T],
-        stride: usize,
-    ) {
-        match (self, a) {
-            (Self::Full([weight, _]), Operand::Full(a)) => {
-                panel_product(isa, rows, a, weight.panel(panel), start, c, stride);
-            }
-            (Self::Short([weight, _]), Operand::Short(a)) => {
-                panel_product(isa, rows, a, weight.panel(panel), start, c, stride);
-            }
-            (Self::Bytes(weight), Operand::Bytes(a)) => {
-                weight.panel_product(isa, rows, a, panel, start, c, stride);
-            }
-            _ => unreachable!("an operand made for another weight"),
-        }
-    }
-
-    /// The same for the columns of some unit blocks: a row of `c` is `stride` from the next, what belongs to
-    /// a block `apart` from that of the next.
+    /// `c ← start + a Wᵀ` for the columns of some unit blocks, or of one panel: a row of `c` is `stride` from the next,
+    /// what belongs to a block `apart` from that of the next.
     pub(crate) fn blocks_product(
         &self,
         isa: Isa,

@@ -1,5 +1,6 @@
-//! Operands of products rounded to bfloat16.
+//! Operands of products rounded: to bfloat16, or row by row to bytes.
 
+use super::bytes::MOST;
 use super::gemm::Left;
 use super::math::Elementary;
 use super::simd::{Isa, Pack, Pair, Task, fetch, turn};
@@ -146,6 +147,47 @@ impl<T: Elementary> Task<T> for RoundTurned<'_, T> {
                         None => to.copy_from_slice(&line[..count]),
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Rounds rows of numbers to bytes.
+pub(crate) struct ToBytes<'a, T> {
+    pub(crate) rows: usize,
+    pub(crate) a: Left<'a, T>,
+    pub(crate) data: &'a mut [u8],
+    pub(crate) scales: &'a mut [f32],
+}
+
+impl<T: Elementary> Task<T> for ToBytes<'_, T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<const L: usize, const OPS: u8>(self) {
+        let Left { data, at, blocks, terms } = self.a;
+        debug_assert!(at.term == 1 && blocks == 1, "rows that lie together");
+        let stride = terms.next_multiple_of(4);
+        for (r, (to, scale)) in
+            self.data.chunks_exact_mut(stride).zip(self.scales).take(self.rows).enumerate()
+        {
+            let row = &data[r * at.row..][..terms];
+            let (mut most, mut finite) = ([T::ZERO; L], [T::ZERO; L]);
+            let (registers, rest) = row.as_chunks::<L>();
+            let mut see = |l: usize, x: T| {
+                most[l] = if x.abs() > most[l] { x.abs() } else { most[l] };
+                // x · 0 is 0 for a finite number, else NaN.
+                finite[l] += x * T::ZERO;
+            };
+            registers.iter().for_each(|line| (0..L).for_each(|l| see(l, line[l])));
+            rest.iter().enumerate().for_each(|(l, &x)| see(l, x));
+            let most = most.into_iter().fold(T::ZERO, |a, b| if b > a { b } else { a });
+            let nan = finite.into_iter().fold(T::ZERO, |a, b| a + b).to_f64();
+            *scale = (most.to_f64() / MOST + nan) as f32;
+            let per = if most > T::ZERO { (MOST / most.to_f64()) as f32 } else { 0.0 };
+            // Adding 1.5 · 2²³ leaves the rounded integer in the low bits of the sum.
+            for (to, x) in to.iter_mut().zip(row) {
+                let rounded = x.to_f64() as f32 * per + 12_582_912.0;
+                *to = (rounded.to_bits() as u8).wrapping_add(128);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Products of a step back whose panels threads share. The sums are those of [`super::side_by_side`].
+//! Products of a step back of several groups, all of which take a panel before the next is read; threads share the
+//! panels. The sums are those of each group alone.
 
 use super::gemm::{Left, Start};
 use super::groups::{MOST_ROWS_OF_TILES, TOGETHER};
@@ -6,7 +7,7 @@ use super::math::Elementary;
 use super::packed::{Packed, Room};
 use super::panels::{FEW, Panels, WIDEST};
 use super::rounding::rows_of;
-use super::side_by_side::{Back, Group, multiply};
+use super::side_by_side::{Back, Group, multiply, side_by_side};
 use super::simd::{Factor, Isa};
 use super::threads::{Block, Crew, Matrix};
 use std::array::from_fn;
@@ -14,32 +15,43 @@ use std::mem::take;
 
 impl<T: Elementary> Packed<T> {
     /// `c ← start + a W` of several groups, the panels shared by threads if there are any.
-    pub(crate) fn shared_products_back(
+    pub(crate) fn products_back(
         &self,
         crew: Crew,
         isa: Isa,
         start: Start<'_, T>,
         all: &mut [Option<Back<'_, T>>; TOGETHER],
     ) {
-        if !crew.is_team() {
-            return self.products_back(isa, start, all);
-        }
-        if let Self::Short(_) = self {
-            crew.each(all, |_, back| {
-                back.iter_mut().for_each(|Back { rows, a, room, .. }| self.round(isa, *rows, *a, room));
-            });
-        }
         match self {
-            Self::Full([_, panels]) => shared(panels, crew, isa, start, all, |a, _| a),
+            Self::Full([_, panels]) => through(panels, crew, isa, start, all, |a, _| a),
             Self::Short([_, panels]) => {
-                shared(panels, crew, isa, start, all, |a, room| rows_of(&room.pairs, a));
+                crew.each(all, |_, back| {
+                    back.iter_mut().for_each(|Back { rows, a, room, .. }| self.round(isa, *rows, *a, room));
+                });
+                through(panels, crew, isa, start, all, |a, room| rows_of(&room.pairs, a));
             }
             Self::Bytes(_) => unreachable!("nothing learns through bytes"),
         }
     }
 }
 
-/// Takes all groups through the pieces of each panel; `left`: what one multiplies.
+/// Takes all groups through the panels; `left`: what one multiplies.
+fn through<T: Elementary, F: Factor<T>>(
+    panels: &Panels<F>,
+    crew: Crew,
+    isa: Isa,
+    start: Start<'_, T>,
+    all: &mut [Option<Back<'_, T>>; TOGETHER],
+    left: impl for<'a> Fn(Left<'a, T>, &'a Room) -> Left<'a, F>,
+) {
+    if crew.is_team() {
+        shared(panels, crew, isa, start, all, left);
+    } else {
+        side_by_side(panels, isa, start, all, left);
+    }
+}
+
+/// The same, each panel by one thread.
 fn shared<T: Elementary, F: Factor<T>>(
     panels: &Panels<F>,
     crew: Crew,

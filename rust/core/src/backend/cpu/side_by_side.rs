@@ -5,7 +5,6 @@ use super::gemm::{Left, Start};
 use super::math::Elementary;
 use super::packed::{Operand, Packed, Room};
 use super::panels::{Nth, Panels, Piece};
-use super::rounding::{round, rows_of};
 use super::simd::{Factor, Isa};
 use std::ops::Range;
 
@@ -65,20 +64,6 @@ impl<T: Elementary> Packed<T> {
             }
         }
     }
-
-    /// `c ← start + a W` of several groups, all of which take a panel before the next is read.
-    pub(crate) fn products_back(&self, isa: Isa, start: Start<'_, T>, all: &mut [Option<Back<'_, T>>]) {
-        match self {
-            Self::Full([_, panels]) => side_by_side(panels, isa, start, all, |a, _| a),
-            Self::Short([_, panels]) => {
-                for Back { rows, a, room, .. } in all.iter_mut().flatten() {
-                    round(isa, *rows, *a, &mut room.pairs);
-                }
-                side_by_side(panels, isa, start, all, |a, room| rows_of(&room.pairs, a));
-            }
-            Self::Bytes(_) => unreachable!("nothing learns through bytes"),
-        }
-    }
 }
 
 /// A group's rows of a left-hand matrix and of what it is multiplied into, `stride` apart.
@@ -111,7 +96,7 @@ pub(super) fn multiply<'a, T: Elementary, F: Factor<T>>(
 }
 
 /// Takes all groups through all pieces of the panels; `left`: what one multiplies.
-fn side_by_side<T: Elementary, F: Factor<T>>(
+pub(super) fn side_by_side<T: Elementary, F: Factor<T>>(
     panels: &Panels<F>,
     isa: Isa,
     start: Start<'_, T>,
@@ -140,7 +125,7 @@ mod tests {
     use super::super::packing::Rows;
     use super::super::simd::Strides;
     use super::super::source::Weight;
-    use super::super::threads;
+    use super::super::threads::{self, Crew};
     use super::*;
     use crate::backend::Precision;
     use std::array::from_fn;
@@ -206,23 +191,21 @@ mod tests {
                 Left { data: &dz[i][..], at, blocks: self.blocks, terms }
             };
             let mut rooms: Vec<_> = rows.iter().map(|_| Room::default()).collect();
-            let all = together.iter_mut().zip(&mut rooms).enumerate();
-            let all = all.map(|(i, (c, room))| Some(Back { rows: rows[i], a: left(i), stride, c, room }));
-            self.packed.products_back(isa, start, &mut all.collect::<Vec<_>>());
-            for (i, c) in alone.iter_mut().enumerate() {
-                let back = Back { rows: rows[i], a: left(i), stride, c, room: &mut Room::default() };
-                self.packed.products_back(isa, start, &mut [Some(back)]);
-            }
-            assert!(together == alone, "{isa:?} {} {rows:?} {lens:?} back", T::NAME);
-            threads::enter(1e9, |crew| {
-                let mut all = shared.iter_mut().zip(&mut rooms).enumerate();
+            let mut run = |crew: Crew, sums: &mut [Vec<T>]| {
+                let mut all = sums.iter_mut().zip(&mut rooms).enumerate();
                 let next = |_| {
                     let (i, (c, room)) = all.next()?;
                     Some(Back { rows: rows[i], a: left(i), stride, c, room })
                 };
-                self.packed.shared_products_back(crew, isa, start, &mut from_fn(next));
-            })
-            .expect("a team");
+                self.packed.products_back(crew, isa, start, &mut from_fn(next));
+            };
+            run(Crew::ALONE, &mut together);
+            threads::enter(1e9, |crew| run(crew, &mut shared)).expect("a team");
+            for (i, c) in alone.iter_mut().enumerate() {
+                let back = Back { rows: rows[i], a: left(i), stride, c, room: &mut Room::default() };
+                self.packed.products_back(Crew::ALONE, isa, start, &mut [Some(back), None, None, None]);
+            }
+            assert!(together == alone, "{isa:?} {} {rows:?} {lens:?} back", T::NAME);
             assert!(shared == alone, "{isa:?} {} {rows:?} {lens:?} back, shared", T::NAME);
         }
     }

@@ -16,6 +16,7 @@ use super::super::side_by_side::Back;
 use super::super::tape::Tape;
 use super::super::threads::Crew;
 use super::Scan;
+use super::together::{Together, Walk};
 use crate::cells::{Operand, Product, State, Step, Visit};
 use crate::program::When;
 use std::array::from_fn;
@@ -55,12 +56,13 @@ impl<T: Elementary> Scan<T> {
             });
         }
         let mut all = taken.iter_mut().flatten();
-        let all = from_fn(|_| {
+        let groups = from_fn(|_| {
             let (part, tape, memory, dx) = all.next()?;
             let part = &**part;
             Some(Backward { scan: self, passes, part, tape, memory, dx, missing: part.group.len })
         });
-        self.recurrence.cell.visit(Together { scan: self, crew, products, from_table, all });
+        let groups = Together { crew, groups };
+        self.recurrence.cell.visit(StepsBack { scan: self, products, from_table, groups });
         if let Some(attend) = &self.attend {
             crew.each(&mut taken, |_, group| {
                 group.iter_mut().for_each(|(_, _, memory, _)| attend.finish_back(memory));
@@ -97,50 +99,38 @@ pub(super) struct Backward<'a, T> {
     pub(super) missing: usize,
 }
 
-/// Groups that go back through the steps side by side.
-struct Together<'a, T> {
+/// All that a run back through the steps sees.
+struct StepsBack<'a, T> {
     scan: &'a Scan<T>,
-    /// Who shares a step.
-    crew: Crew<'a>,
     products: &'a [Packed<T>],
     /// The input's gradient is made elsewhere.
     from_table: bool,
-    all: [Option<Backward<'a, T>>; TOGETHER],
+    groups: Together<'a, Backward<'a, T>>,
 }
 
-impl<'a, T: Elementary> Together<'a, T> {
-    /// Those that have a step `t`.
-    fn at(&mut self, t: usize) -> impl Iterator<Item = &mut Backward<'a, T>> {
-        self.all.iter_mut().flatten().filter(move |group| t < group.part.group.steps.len())
+impl<T: Elementary> Walk for Backward<'_, T> {
+    fn steps(&self) -> usize {
+        self.part.group.steps.len()
     }
+}
 
-    /// Calls `f` on each of them.
-    fn each(&mut self, t: usize, f: impl Fn(&mut Backward<'a, T>) + Send + Sync) {
-        let groups = self.at(t).count();
-        if groups == 1 || !self.crew.is_team() {
-            return self.at(t).for_each(f);
-        }
-        // The rows of the first ones are the longest.
-        self.crew.each(&mut self.all[..groups], |_, group| group.iter_mut().for_each(&f));
-    }
-
+impl<T: Elementary> StepsBack<'_, T> {
     /// Back through a product to what it multiplied.
     fn multiply(&mut self, t: usize, product: &Product, weight: &Packed<T>) {
         let start = if product.operand == Operand::ResetH { Start::Zero } else { Start::There };
-        let (crew, isa) = (self.crew, self.scan.isa);
-        let mut groups = self.at(t);
+        let (crew, isa) = (self.groups.crew, self.scan.isa);
+        let mut groups = self.groups.at(t);
         let mut all: [_; TOGETHER] = from_fn(|_| groups.next().map(|group| group.through(t, product)));
-        weight.shared_products_back(crew, isa, start, &mut all);
+        weight.products_back(crew, isa, start, &mut all);
     }
 }
 
-impl<T: Elementary> Visit for Together<'_, T> {
+impl<T: Elementary> Visit for StepsBack<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
         let (scan, products, from_table) = (self.scan, self.products, self.from_table);
-        let steps = self.all.iter().flatten().map(|group| group.part.group.steps.len()).max().unwrap_or(0);
-        for t in (0..steps).rev() {
-            self.each(t, |group| {
+        for t in (0..self.groups.steps()).rev() {
+            self.groups.each(t, |group| {
                 group.finish(t + 1, from_table);
                 group.look_back(t, When::After);
                 group.share_gradient(t);
@@ -156,21 +146,21 @@ impl<T: Elementary> Visit for Together<'_, T> {
             });
             for (product, weight) in scan.layout.products.iter().zip(products).rev() {
                 if scan.normalises() {
-                    self.each(t, |group| group.normalise(t, product));
+                    self.groups.each(t, |group| group.normalise(t, product));
                 }
                 self.multiply(t, product, weight);
                 if C::RESETS && product.operand == Operand::ResetH {
-                    self.each(t, |group| {
+                    self.groups.each(t, |group| {
                         (0..scan.blocks).for_each(|block| group.reset::<S, C>(cell, t, block));
                     });
                 }
             }
         }
         // What threads share must not lie within what they have of a group.
-        if self.at(0).any(|group| group.passes.is_team()) {
-            self.at(0).for_each(|group| group.finish(0, from_table));
+        if self.groups.at(0).any(|group| group.passes.is_team()) {
+            self.groups.at(0).for_each(|group| group.finish(0, from_table));
         } else {
-            self.each(0, |group| group.finish(0, from_table));
+            self.groups.each(0, |group| group.finish(0, from_table));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One recurrent layer: its packed weights. The products with its input are in [`input`]; the run through the steps
 //! in [`steps`], what each group does in one of them in [`step`], what threads share of one in [`shared`], the way back in
-//! [`back`]; what some layers have in their steps in [`behind`], [`normalise`] and [`attention`], their random masks
+//! [`back`], groups that go [`together`]; what some layers have in their steps in [`behind`], [`normalise`] and [`attention`], their random masks
 //! in [`masks`]; the weight gradients in [`gradients`], the state in and out in [`states`], what is kept of a run in
 //! [`tape`].
 
@@ -18,29 +18,22 @@ mod states;
 mod step;
 mod steps;
 mod tape;
+mod together;
 
 use attend::Attend;
 use normalise::ScanNorm;
 
 use super::context::Reach;
 use super::gemm::Left;
-use super::groups::TOGETHER;
 use super::math::Elementary;
 use super::packed::Packed;
 use super::panels::{KEPT, MOST_VECTORS};
 use super::scratch::Buffer;
-use super::simd::{Isa, Strides, is_of_intel};
+use super::simd::{Isa, Strides};
 use crate::backend::Precision;
 use crate::cells::{Layout, Operand, Product, Seen};
 use crate::params::ParamId;
 use crate::program::{Recurrence, SlotId};
-
-/// Bytes of recurrent weights from which on threads share them where each has few rows, since it would read all of
-/// them in every step. Intel's last cache gives a core 8 bytes a cycle, half of what a product with eight rows asks
-/// for; AMD's as many as one with four.
-fn shared_from() -> usize {
-    if is_of_intel() { 7 << 19 } else { usize::MAX }
-}
 
 /// Where a layer that is fed by tokens finds them.
 #[derive(Clone, Copy)]
@@ -177,24 +170,6 @@ impl<T: Elementary> Scan<T> {
     /// them side by side.
     pub(super) fn is_wide(&self) -> bool {
         self.blocks * self.block_operations() * size_of::<T>() > KEPT
-    }
-
-    /// Whether threads share the products in a step of so many groups: where most threads would have no group, or
-    /// each would read for its own what it can read for all. No more go together than [`TOGETHER`].
-    pub(super) fn is_shared(&self, groups: usize, threads: usize) -> bool {
-        let idle = groups <= TOGETHER && 2 * groups <= threads;
-        let few = groups < TOGETHER * threads && groups.min(threads) <= TOGETHER;
-        threads > 1 && self.is_wide() && (idle || few && self.bytes() > shared_from())
-    }
-
-    /// Bytes of the weights of the recurrent products.
-    fn bytes(&self) -> usize {
-        let each = match self.precision {
-            Precision::Full => size_of::<T>(),
-            Precision::Bfloat16 => 2,
-            Precision::Int8 => 1,
-        };
-        self.blocks * self.block_operations() * each
     }
 
     /// Whether a gate sees the memory after the step.

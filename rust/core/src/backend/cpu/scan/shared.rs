@@ -15,7 +15,7 @@ use super::super::tape::Tape;
 use super::super::threads::SHARE;
 use super::Scan;
 use super::step::{Forward, pass_of};
-use super::steps::Together;
+use super::steps::Steps;
 use crate::cells::{Operand, State, Step};
 use std::array::from_fn;
 
@@ -47,14 +47,14 @@ struct Reads<'a, T> {
     operands: [Option<Rounded<'a, T>>; 2],
 }
 
-impl<T: Elementary> Together<'_, T> {
+impl<T: Elementary> Steps<'_, T> {
     /// The products of a pass, their unit blocks shared by threads.
     pub(super) fn share_products(&mut self, t: usize, pass: usize) {
-        let (scan, line, crew) = (self.scan, self.scan.line(), self.crew);
-        let Some(weights) = self.at(t).next().map(|group| group.products) else { return };
+        let (scan, line, crew) = (self.scan, self.scan.line(), self.groups.crew);
+        let Some(weights) = self.groups.at(t).next().map(|group| group.products) else { return };
         let mut groups: [_; TOGETHER] = from_fn(|_| None);
         let mut slices: [_; TOGETHER] = from_fn(|_| &mut [][..]);
-        for (place, group) in groups.iter_mut().zip(&mut slices).zip(self.at(t)) {
+        for (place, group) in groups.iter_mut().zip(&mut slices).zip(self.groups.at(t)) {
             let (reads, z) = group.reads(t, pass);
             *place.0 = Some(reads);
             *place.1 = z;

@@ -18,6 +18,7 @@ use super::super::threads::Crew;
 use super::Scan;
 use super::input::ROWS_AHEAD;
 use super::step::{Forward, pass_of};
+use super::together::{Together, Walk};
 use crate::backend::Precision;
 use crate::cells::{Step, Visit};
 use crate::program::When;
@@ -37,26 +38,6 @@ impl<T: Elementary> Scan<T> {
         run: &Context<'_, T>,
     ) {
         self.by_crew(crew, parts, |crew, parts| self.run(crew, parts, table, products, run));
-    }
-
-    /// Calls `run` with all groups, which threads share step by step, or with those of each thread.
-    pub(super) fn by_crew(
-        &self,
-        crew: Crew,
-        parts: &mut [Part<T>],
-        run: impl Fn(Crew, &mut [Part<T>]) + Send + Sync,
-    ) {
-        let (groups, threads) = (parts.len(), crew.threads());
-        if groups == 1 || threads == 1 || self.is_shared(groups, threads) {
-            return run(crew, parts);
-        }
-        crew.chunks(parts, self.together(groups, threads), |_, parts| run(Crew::ALONE, parts));
-    }
-
-    /// How many of the groups a thread takes through the layer together: several where the recurrent weights do not
-    /// stay in a cache of its own, as long as every thread has some.
-    pub(in super::super) fn together(&self, groups: usize, threads: usize) -> usize {
-        if self.is_wide() { (groups / threads).clamp(1, TOGETHER) } else { 1 }
     }
 
     fn run(
@@ -85,7 +66,7 @@ impl<T: Elementary> Scan<T> {
             }
         });
         let mut all = taken.iter_mut().flatten();
-        let all = from_fn(|_| {
+        let groups = from_fn(|_| {
             let (part, tape, out, context) = all.next()?;
             let part = &**part;
             let table = table.zip(self.tokens);
@@ -97,7 +78,7 @@ impl<T: Elementary> Scan<T> {
             let (ready, first) = (0, 0);
             Some(Forward { scan: self, crew, part, tape, out, context, products, table, ready, first, room })
         });
-        self.recurrence.cell.visit(Together { scan: self, crew, all });
+        self.recurrence.cell.visit(Steps { scan: self, groups: Together { crew, groups } });
         for (part, tape, out, context) in taken.into_iter().flatten() {
             (part.tapes[self.tape], part.slots[self.recurrence.out]) = (tape, out);
             if let Some(slot) = context_slot {
@@ -107,38 +88,27 @@ impl<T: Elementary> Scan<T> {
     }
 }
 
-/// Groups that go through the steps side by side: what is read of a weight for one is there for all.
-pub(super) struct Together<'a, T> {
+/// All that a run through the steps sees.
+pub(super) struct Steps<'a, T> {
     pub(super) scan: &'a Scan<T>,
-    /// Who shares a step.
-    pub(super) crew: Crew<'a>,
-    all: [Option<Forward<'a, T>>; TOGETHER],
+    pub(super) groups: Together<'a, Forward<'a, T>>,
 }
 
-impl<'a, T: Elementary> Together<'a, T> {
-    /// Those that have a step `t`.
-    pub(super) fn at(&mut self, t: usize) -> impl Iterator<Item = &mut Forward<'a, T>> {
-        self.all.iter_mut().flatten().filter(move |group| t < group.part.group.steps.len())
+impl<T: Elementary> Walk for Forward<'_, T> {
+    fn steps(&self) -> usize {
+        self.part.group.steps.len()
     }
+}
 
-    /// Calls `f` on each of them.
-    fn each(&mut self, t: usize, f: impl Fn(&mut Forward<'a, T>) + Send + Sync) {
-        let groups = self.at(t).count();
-        if groups == 1 || !self.crew.is_team() {
-            return self.at(t).for_each(f);
-        }
-        // The rows of the first ones are the longest.
-        self.crew.each(&mut self.all[..groups], |_, group| group.iter_mut().for_each(&f));
-    }
-
+impl<T: Elementary> Steps<'_, T> {
     /// What comes before the products of a pass, if there is anything; of shared ones also what their sums start
     /// from, where that is more than a copy.
     fn prepare(&mut self, t: usize, pass: usize, is_shared: bool) {
         let (scan, first) = (self.scan, pass == 0);
-        let from_table = self.at(t).any(|group| group.table.is_some());
+        let from_table = self.groups.at(t).any(|group| group.table.is_some());
         let begins = is_shared && first && scan.begins_apart() && (from_table || scan.attend.is_some());
         if begins || first && scan.attend.is_some() || scan.precision != Precision::Full {
-            self.each(t, |group| {
+            self.groups.each(t, |group| {
                 if first {
                     group.look(t, When::Before);
                 }
@@ -152,39 +122,40 @@ impl<'a, T: Elementary> Together<'a, T> {
 
     /// The products of this pass for some unit blocks.
     fn multiply(&mut self, t: usize, pass: usize, blocks: Range<usize>) {
-        let (scan, of) = (self.scan, self.at(t).count());
+        let (scan, of) = (self.scan, self.groups.at(t).count());
         if pass == 0 {
-            for (number, group) in self.at(t).enumerate() {
+            for (number, group) in self.groups.at(t).enumerate() {
                 group.begin(t, &blocks, Nth { number, of });
             }
         }
         let start = if scan.normalises() { Start::Zero } else { Start::There };
         for (number, product) in scan.layout.products.iter().enumerate() {
             if pass_of(product) == pass {
-                let Some(weight) = self.at(t).next().map(|group| &group.products[number]) else { return };
-                let all = self.at(t).map(|group| group.through(t, number, &blocks));
+                let Some(weight) = self.groups.at(t).next().map(|group| &group.products[number]) else {
+                    return;
+                };
+                let all = self.groups.at(t).map(|group| group.through(t, number, &blocks));
                 weight.blocks_products(scan.isa, all, of, &blocks, start);
             }
         }
     }
 }
 
-impl<T: Elementary> Visit for Together<'_, T> {
+impl<T: Elementary> Visit for Steps<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
         let (scan, blocks) = (self.scan, self.scan.blocks);
-        let groups = || self.all.iter().flatten().map(|group| &group.part.group);
-        let (rows, steps) =
-            (groups().map(|group| group.rows.len()).sum(), groups().map(|group| group.steps.len()).max());
-        let worth = self.crew.is_team() && blocks > scan.blocks_a_job(rows);
+        let groups = || self.groups.groups.iter().flatten().map(|group| &group.part.group);
+        let rows = groups().map(|group| group.rows.len()).sum();
+        let worth = self.groups.crew.is_team() && blocks > scan.blocks_a_job(rows);
         let few = worth && rows <= FEW && scan.goes_round_once() && groups().count() == 1;
         let is_shared = worth && scan.is_wide();
         // Where threads share the products, or where they are normalised, all of them come before the first step.
         let at_once = if is_shared || scan.normalises() { blocks } else { scan.at_once() };
-        for t in 0..steps.unwrap_or(0) {
-            self.at(t).filter(|group| group.ready == t).for_each(Forward::take_input);
+        for t in 0..self.groups.steps() {
+            self.groups.at(t).filter(|group| group.ready == t).for_each(Forward::take_input);
             if few {
-                self.at(t).for_each(|group| group.share::<S, C>(cell, t));
+                self.groups.at(t).for_each(|group| group.share::<S, C>(cell, t));
                 continue;
             }
             // Twice round the blocks where a product waits for the reset gate of all units.
@@ -197,7 +168,7 @@ impl<T: Elementary> Visit for Together<'_, T> {
                     } else {
                         self.multiply(t, pass, run.clone());
                     }
-                    self.each(t, |group| group.turn::<S, C>(cell, t, pass, run.clone()));
+                    self.groups.each(t, |group| group.turn::<S, C>(cell, t, pass, run.clone()));
                 }
             }
         }
