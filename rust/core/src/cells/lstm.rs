@@ -94,8 +94,6 @@ impl<A: Nonlinear> Lstm<A> {
     }
 }
 
-// On the way back the factors that a shut gate or an empty memory makes tiny come last: on Intel's processors every
-// product that is subnormal, or has such a factor, takes some 150 cycles.
 impl<A: Nonlinear> Step<4> for Lstm<A> {
     const MEMORY: bool = true;
 

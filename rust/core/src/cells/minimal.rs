@@ -38,8 +38,8 @@ impl<A: Nonlinear> Step<2> for MinGru<A> {
         unit: &Unit<V>,
     ) -> State<V> {
         let [z, n] = *s;
-        let dz = d.h * (n * unit.candidate - prev.h) * z * (V::ONES - z);
-        let dn = d.h * z * unit.candidate * self.0.slope(n);
+        let dz = d.h * (n * unit.candidate - prev.h) * (V::ONES - z) * z;
+        let dn = d.h * unit.candidate * self.0.slope(n) * z;
         *s = [dz.flush(), dn.flush()];
         State { h: d.h * (V::ONES - z), c: V::ZEROS }
     }
@@ -74,7 +74,7 @@ impl<A: Nonlinear> Step<3> for MinLstm<A> {
         let (kept, share) = (f * total, i * total);
         // ∂share/∂i = f / (f + i)², ∂share/∂f = −i / (f + i)²; each gate adds its own slope.
         let d_share = d.h * (n * unit.candidate - prev.h) * kept * share;
-        let dn = d.h * share * unit.candidate * self.0.slope(n);
+        let dn = d.h * unit.candidate * self.0.slope(n) * share;
         *s = [(-d_share * (V::ONES - f)).flush(), (d_share * (V::ONES - i)).flush(), dn.flush()];
         State { h: d.h * (V::ONES - share), c: V::ZEROS }
     }

@@ -5,6 +5,10 @@
 //! the weights are the backend's work; what they are is declared here as [`Layout`]. The step is
 //! written once, generic over [`Lanes`]: one number in the reference, a vector register in the
 //! fast backend. Cells never allocate, spawn or know a backend.
+//!
+//! On the way back the factors that a shut gate or an empty memory makes tiny come last: on Intel's processors every
+//! product that is subnormal, or has such a factor, takes some 150 cycles. Only what would have to wait for a tanh
+//! does not.
 
 mod activation;
 mod cell;

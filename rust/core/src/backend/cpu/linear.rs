@@ -92,8 +92,8 @@ impl<T: Elementary> Linear<T> {
         stride: usize,
     ) {
         let bias = &self.padded_bias[panel * MOST_VECTORS * self.lanes()..];
-        let (panel, start) = (panel..panel + 1, Start::Row(bias));
-        self.packed.blocks_product(self.isa, rows, x, panel, start, y, [stride, 0], Nth::ONLY);
+        let (one, start) = (panel..panel + 1, Start::Row(bias));
+        self.packed.blocks_product(self.isa, rows, x, one, start, y, [stride, 0], Nth::ONLY);
     }
 
     pub(super) fn lanes(&self) -> usize {

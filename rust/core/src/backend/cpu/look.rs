@@ -3,7 +3,7 @@
 use super::math::Elementary;
 use super::scratch::Rows;
 use super::simd::{Pack, Task};
-use crate::cells::Lanes;
+use crate::cells::{Lanes, Nonlinear, Tanh};
 use std::ops::Range;
 
 /// What a query looks at.
@@ -111,7 +111,7 @@ impl<T: Elementary> Task<T> for LookBack<'_, T> {
                     let unit = (q + key).tanh();
                     let d_vector = &mut d_vector[k..];
                     (Pack::load(d_vector) + d_score * unit).store(d_vector);
-                    let d = d_score * Pack::load(&vector[k..]) * (Pack::ONES - unit * unit);
+                    let d = d_score * Pack::load(&vector[k..]) * Tanh.slope(unit);
                     (d, d)
                 };
                 let (d_query, d_key) = (&mut d_query[k..], &mut d_key[k..]);

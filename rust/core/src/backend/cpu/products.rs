@@ -15,8 +15,9 @@ thread_local! {
 }
 
 impl<T: Elementary> Packed<T> {
-    /// `c ← start + a Wᵀ` for the columns of some unit blocks, or of one panel: a row of `c` is `stride` from the next,
-    /// what belongs to a block `apart` from that of the next.
+    /// `c ← start + a Wᵀ` for the columns of some unit blocks, or of one panel. `at`: from a row of `c` to the next, and
+    /// from what belongs to a block to that of the next, which does not matter of one alone. A row to start from
+    /// begins at the first of these columns.
     pub(crate) fn blocks_product(
         &self,
         isa: Isa,

@@ -152,7 +152,7 @@ impl<T: Elementary> Task<T> for RoundTurned<'_, T> {
     }
 }
 
-/// Rounds rows of numbers to bytes.
+/// Rounds rows of numbers to bytes, as [`super::bytes`] has them.
 pub(crate) struct ToBytes<'a, T> {
     pub(crate) rows: usize,
     pub(crate) a: Left<'a, T>,

@@ -1,11 +1,11 @@
 //! Products of a step of several groups of rows side by side: what is read of a weight for one is there for all, and
-//! two groups share tiles. The sums are those of each group alone.
+//! two groups share tiles. The sums are those of each group alone. The way back is in [`super::products_back`].
 
-use super::gemm::{Left, Start};
+use super::gemm::Start;
 use super::math::Elementary;
-use super::packed::{Operand, Packed, Room};
-use super::panels::{Nth, Panels, Piece};
-use super::simd::{Factor, Isa};
+use super::packed::{Operand, Packed};
+use super::panels::Nth;
+use super::simd::Isa;
 use std::ops::Range;
 
 /// What a group of rows brings to a product with some unit blocks that several go through side by side: `at` are
@@ -15,15 +15,6 @@ pub(crate) struct Through<'a, T> {
     pub(crate) a: Operand<'a, T>,
     pub(crate) c: &'a mut [T],
     pub(crate) at: [usize; 2],
-}
-
-/// The same on the way back: `rows` rows of c are `stride` apart; `room` is for rounding.
-pub(crate) struct Back<'a, T> {
-    pub(crate) rows: usize,
-    pub(crate) a: Left<'a, T>,
-    pub(crate) c: &'a mut [T],
-    pub(crate) stride: usize,
-    pub(crate) room: &'a mut Room,
 }
 
 impl<T: Elementary> Packed<T> {
@@ -66,82 +57,28 @@ impl<T: Elementary> Packed<T> {
     }
 }
 
-/// A group's rows of a left-hand matrix and of what it is multiplied into, `stride` apart.
-pub(super) struct Group<'a, S, F> {
-    pub(super) rows: usize,
-    pub(super) a: Left<'a, F>,
-    pub(super) c: &'a mut [S],
-    pub(super) stride: usize,
-}
-
-/// Multiplies all groups by a piece of a panel, two and two together, into c from its columns on.
-pub(super) fn multiply<'a, T: Elementary, F: Factor<T>>(
-    panels: &Panels<F>,
-    isa: Isa,
-    start: Start<'_, T>,
-    piece: Piece,
-    all: impl Iterator<Item = Group<'a, T, F>>,
-    of: usize,
-) {
-    let mut groups = all.enumerate().peekable();
-    while let Some((number, Group { rows, a, c, stride })) = groups.next() {
-        let (piece, nth) = (piece.clone(), Nth { number, of });
-        match groups.next_if(|(_, other)| (other.rows, other.stride) == (rows, stride)) {
-            Some((_, other)) => {
-                panels.piece_product(piece, isa, rows, [a, other.a], start, [c, other.c], stride, nth);
-            }
-            None => panels.piece_product(piece, isa, rows, [a], start, [c], stride, nth),
-        }
-    }
-}
-
-/// Takes all groups through all pieces of the panels; `left`: what one multiplies.
-pub(super) fn side_by_side<T: Elementary, F: Factor<T>>(
-    panels: &Panels<F>,
-    isa: Isa,
-    start: Start<'_, T>,
-    all: &mut [Option<Back<'_, T>>],
-    left: impl for<'a> Fn(Left<'a, T>, &'a Room) -> Left<'a, F>,
-) {
-    let of = all.iter().flatten().count();
-    let Some(first) = all.iter().flatten().next().map(|back| Left { data: &[], ..left(back.a, back.room) })
-    else {
-        return;
-    };
-    for piece in panels.pieces(first) {
-        let column = panels.column(piece.panel);
-        let all = all.iter_mut().flatten().map(|Back { rows, a, c, stride, room }| Group {
-            rows: *rows,
-            a: left(*a, room),
-            c: &mut c[column..],
-            stride: *stride,
-        });
-        multiply(panels, isa, start, piece, all, of);
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::gemm::Left;
+    use super::super::packed::Room;
     use super::super::packing::Rows;
-    use super::super::simd::Strides;
     use super::super::source::Weight;
-    use super::super::threads::{self, Crew};
+    use super::super::threads;
     use super::*;
     use crate::backend::Precision;
-    use std::array::from_fn;
 
     /// Numbers whose sums depend on their order.
-    fn numbers<T: Elementary>(len: usize, salt: usize) -> Vec<T> {
+    pub(crate) fn numbers<T: Elementary>(len: usize, salt: usize) -> Vec<T> {
         (0..len).map(|i| T::from_f64(((i * 37 + salt * 11) % 101) as f64 / 101.0 - 0.5)).collect()
     }
 
     /// A weight of `gates` gates with `blocks` unit blocks.
-    struct Case<T> {
-        isa: Isa,
-        gates: usize,
-        blocks: usize,
-        terms: usize,
-        packed: Packed<T>,
+    pub(crate) struct Case<T> {
+        pub(crate) isa: Isa,
+        pub(crate) gates: usize,
+        pub(crate) blocks: usize,
+        pub(crate) terms: usize,
+        pub(crate) packed: Packed<T>,
     }
 
     impl<T: Elementary> Case<T> {
@@ -177,41 +114,14 @@ mod tests {
             }
             assert!(together == alone, "{isa:?} {} {rows:?} {lens:?} {blocks:?}", T::NAME);
         }
-
-        fn back(&self, rows: &[usize], lens: &[usize], start: Start<'_, T>) {
-            let (isa, lanes, stride) = (self.isa, self.isa.lanes::<T>(), self.terms.next_multiple_of(16));
-            let terms = self.gates * lanes;
-            let dz = lens.iter().enumerate();
-            let dz: Vec<_> = dz.map(|(i, len)| numbers::<T>(len * terms * self.blocks, 10 * i + 3)).collect();
-            let sums = rows.iter().enumerate().map(|(i, rows)| numbers::<T>(rows * stride, 10 * i + 4));
-            let mut together: Vec<_> = sums.collect();
-            let (mut alone, mut shared) = (together.clone(), together.clone());
-            let left = |i: usize| {
-                let at = Strides { row: terms, term: 1, block: lens[i] * terms };
-                Left { data: &dz[i][..], at, blocks: self.blocks, terms }
-            };
-            let mut rooms: Vec<_> = rows.iter().map(|_| Room::default()).collect();
-            let mut run = |crew: Crew, sums: &mut [Vec<T>]| {
-                let mut all = sums.iter_mut().zip(&mut rooms).enumerate();
-                let next = |_| {
-                    let (i, (c, room)) = all.next()?;
-                    Some(Back { rows: rows[i], a: left(i), stride, c, room })
-                };
-                self.packed.products_back(crew, isa, start, &mut from_fn(next));
-            };
-            run(Crew::ALONE, &mut together);
-            threads::enter(1e9, |crew| run(crew, &mut shared)).expect("a team");
-            for (i, c) in alone.iter_mut().enumerate() {
-                let back = Back { rows: rows[i], a: left(i), stride, c, room: &mut Room::default() };
-                self.packed.products_back(Crew::ALONE, isa, start, &mut [Some(back), None, None, None]);
-            }
-            assert!(together == alone, "{isa:?} {} {rows:?} {lens:?} back", T::NAME);
-            assert!(shared == alone, "{isa:?} {} {rows:?} {lens:?} back, shared", T::NAME);
-        }
     }
 
-    fn as_alone<T: Elementary>(isa: Isa, precision: Precision) {
-        let bias = numbers::<T>(4 * 9 * 16, 5);
+    /// Every shape with every choice of rows and of rows in a block.
+    pub(crate) fn cases<T: Elementary>(
+        isa: Isa,
+        precision: Precision,
+        check: impl Fn(&Case<T>, &[usize], &[usize]),
+    ) {
         // The last is large enough that what comes next is fetched.
         for shape in [
             [4, 3, 1],
@@ -224,18 +134,20 @@ mod tests {
             for rows in
                 [&[8, 8, 8, 8][..], &[8, 8, 7], &[5, 7, 7], &[16, 16], &[2, 2], &[3, 3, 3], &[1, 1], &[6]]
             {
-                let equal = vec![17; rows.len()];
-                let other: Vec<_> = (17..).take(rows.len()).collect();
-                for lens in [&equal, &other] {
-                    for start in [Start::Zero, Start::There, Start::Row(&bias)] {
-                        case.forward(rows, lens, 0..case.blocks, start);
-                        case.forward(rows, lens, 0..1, start);
-                    }
-                    case.back(rows, lens, Start::There);
-                    case.back(rows, lens, Start::Zero);
-                }
+                check(&case, rows, &vec![17; rows.len()]);
+                check(&case, rows, &(17..).take(rows.len()).collect::<Vec<_>>());
             }
         }
+    }
+
+    fn as_alone<T: Elementary>(isa: Isa, precision: Precision) {
+        let bias = numbers::<T>(4 * 9 * 16, 5);
+        cases::<T>(isa, precision, |case, rows, lens| {
+            for start in [Start::Zero, Start::There, Start::Row(&bias)] {
+                case.forward(rows, lens, 0..case.blocks, start);
+                case.forward(rows, lens, 0..1, start);
+            }
+        });
     }
 
     #[test]

@@ -5,14 +5,14 @@
 //! x̂ with those of the products. The input's gradient follows some steps behind.
 
 use super::super::gemm::Start;
-use super::super::groups::TOGETHER;
+use super::super::groups::{Group, TOGETHER};
 use super::super::math::Elementary;
 use super::super::memory::Memory;
 use super::super::packed::Packed;
 use super::super::part::Part;
 use super::super::pointwise::{self, Above, Units, each_row, each_row_fetching};
+use super::super::products_back::Back;
 use super::super::scratch::{Rows, row_or_none, tail_mut};
-use super::super::side_by_side::Back;
 use super::super::tape::Tape;
 use super::super::threads::Crew;
 use super::Scan;
@@ -61,7 +61,7 @@ impl<T: Elementary> Scan<T> {
             let part = &**part;
             Some(Backward { scan: self, passes, part, tape, memory, dx, missing: part.group.len })
         });
-        let groups = Together { crew, groups };
+        let groups = Together { crew, all: groups };
         self.recurrence.cell.visit(StepsBack { scan: self, products, from_table, groups });
         if let Some(attend) = &self.attend {
             crew.each(&mut taken, |_, group| {
@@ -87,6 +87,7 @@ impl<T: Elementary> Scan<T> {
     }
 }
 
+/// A group's way back.
 pub(super) struct Backward<'a, T> {
     pub(super) scan: &'a Scan<T>,
     /// Who shares the input's gradient.
@@ -109,8 +110,8 @@ struct StepsBack<'a, T> {
 }
 
 impl<T: Elementary> Walk for Backward<'_, T> {
-    fn steps(&self) -> usize {
-        self.part.group.steps.len()
+    fn group(&self) -> &Group {
+        &self.part.group
     }
 }
 

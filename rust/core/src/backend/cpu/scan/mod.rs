@@ -1,8 +1,8 @@
 //! One recurrent layer: its packed weights. The products with its input are in [`input`]; the run through the steps
-//! in [`steps`], what each group does in one of them in [`step`], what threads share of one in [`shared`], the way back in
-//! [`back`], groups that go [`together`]; what some layers have in their steps in [`behind`], [`normalise`] and [`attention`], their random masks
-//! in [`masks`]; the weight gradients in [`gradients`], the state in and out in [`states`], what is kept of a run in
-//! [`tape`].
+//! in [`steps`], the way back in [`back`], which groups go [`together`]; what each group does in one of them in [`step`],
+//! what threads share of one in [`shared`]; what some layers have in their steps in [`behind`], [`normalise`] and
+//! [`attention`], their random masks in [`masks`]; the weight gradients in [`gradients`], the state in and out in
+//! [`states`], what is kept of a run in [`tape`].
 
 mod attend;
 mod attention;
@@ -166,10 +166,15 @@ impl<T: Elementary> Scan<T> {
         if narrow || !self.is_wide() { MOST_VECTORS } else { 1 }
     }
 
+    /// Numbers of the recurrent weights, about.
+    fn weights(&self) -> usize {
+        self.blocks * self.block_operations()
+    }
+
     /// Whether the weights of the recurrent products do not stay in a cache of a core's own: then groups go through
     /// them side by side.
     pub(super) fn is_wide(&self) -> bool {
-        self.blocks * self.block_operations() * size_of::<T>() > KEPT
+        self.weights() * size_of::<T>() > KEPT
     }
 
     /// Whether a gate sees the memory after the step.

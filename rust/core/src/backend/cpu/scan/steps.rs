@@ -8,7 +8,7 @@
 
 use super::super::context::Context;
 use super::super::gemm::Start;
-use super::super::groups::TOGETHER;
+use super::super::groups::{Group, TOGETHER};
 use super::super::math::Elementary;
 use super::super::packed::Packed;
 use super::super::panels::{FEW, Nth};
@@ -78,7 +78,7 @@ impl<T: Elementary> Scan<T> {
             let (ready, first) = (0, 0);
             Some(Forward { scan: self, crew, part, tape, out, context, products, table, ready, first, room })
         });
-        self.recurrence.cell.visit(Steps { scan: self, groups: Together { crew, groups } });
+        self.recurrence.cell.visit(Steps { scan: self, groups: Together { crew, all: groups } });
         for (part, tape, out, context) in taken.into_iter().flatten() {
             (part.tapes[self.tape], part.slots[self.recurrence.out]) = (tape, out);
             if let Some(slot) = context_slot {
@@ -95,8 +95,8 @@ pub(super) struct Steps<'a, T> {
 }
 
 impl<T: Elementary> Walk for Forward<'_, T> {
-    fn steps(&self) -> usize {
-        self.part.group.steps.len()
+    fn group(&self) -> &Group {
+        &self.part.group
     }
 }
 
@@ -145,10 +145,9 @@ impl<T: Elementary> Visit for Steps<'_, T> {
     type Out = ();
     fn visit<const S: usize, C: Step<S>>(mut self, cell: C) {
         let (scan, blocks) = (self.scan, self.scan.blocks);
-        let groups = || self.groups.groups.iter().flatten().map(|group| &group.part.group);
-        let rows = groups().map(|group| group.rows.len()).sum();
+        let (rows, alone) = (self.groups.rows(), self.groups.all[1].is_none());
         let worth = self.groups.crew.is_team() && blocks > scan.blocks_a_job(rows);
-        let few = worth && rows <= FEW && scan.goes_round_once() && groups().count() == 1;
+        let few = worth && rows <= FEW && scan.goes_round_once() && alone;
         let is_shared = worth && scan.is_wide();
         // Where threads share the products, or where they are normalised, all of them come before the first step.
         let at_once = if is_shared || scan.normalises() { blocks } else { scan.at_once() };

@@ -1,7 +1,7 @@
 //! Groups that go through the steps of a layer side by side, there or back: what is read of a weight for one is there
 //! for all. How many do, and whether threads have groups of their own or share each step.
 
-use super::super::groups::TOGETHER;
+use super::super::groups::{Group, TOGETHER};
 use super::super::math::Elementary;
 use super::super::part::Part;
 use super::super::simd::is_of_intel;
@@ -16,38 +16,42 @@ fn shared_from() -> usize {
     if is_of_intel() { 7 << 19 } else { usize::MAX }
 }
 
-/// A group on its way through the steps.
+/// What is done to a group on its way through the steps.
 pub(super) trait Walk: Send {
-    /// How many it has.
-    fn steps(&self) -> usize;
+    fn group(&self) -> &Group;
 }
 
-/// Those of them that go together.
+/// Groups that go through the steps together.
 pub(super) struct Together<'a, G> {
     /// Who shares a step.
     pub(super) crew: Crew<'a>,
-    /// Those with the longest rows first.
-    pub(super) groups: [Option<G>; TOGETHER],
+    /// Those with the most steps first; none before another.
+    pub(super) all: [Option<G>; TOGETHER],
 }
 
 impl<G: Walk> Together<'_, G> {
     /// Steps of the longest.
     pub(super) fn steps(&self) -> usize {
-        self.groups.iter().flatten().map(Walk::steps).max().unwrap_or(0)
+        self.all.iter().flatten().map(|one| one.group().steps.len()).max().unwrap_or(0)
+    }
+
+    /// Rows of all.
+    pub(super) fn rows(&self) -> usize {
+        self.all.iter().flatten().map(|one| one.group().rows.len()).sum()
     }
 
     /// Those that have a step `t`.
     pub(super) fn at(&mut self, t: usize) -> impl Iterator<Item = &mut G> {
-        self.groups.iter_mut().flatten().filter(move |group| t < group.steps())
+        self.all.iter_mut().flatten().filter(move |one| t < one.group().steps.len())
     }
 
     /// Calls `f` on each of them.
     pub(super) fn each(&mut self, t: usize, f: impl Fn(&mut G) + Send + Sync) {
-        let groups = self.at(t).count();
-        if groups == 1 || !self.crew.is_team() {
+        let count = self.at(t).count();
+        if count == 1 || !self.crew.is_team() {
             return self.at(t).for_each(f);
         }
-        self.crew.each(&mut self.groups[..groups], |_, group| group.iter_mut().for_each(&f));
+        self.crew.each(&mut self.all[..count], |_, one| one.iter_mut().for_each(&f));
     }
 }
 
@@ -87,6 +91,6 @@ impl<T: Elementary> Scan<T> {
             Precision::Bfloat16 => 2,
             Precision::Int8 => 1,
         };
-        self.blocks * self.block_operations() * each
+        self.weights() * each
     }
 }

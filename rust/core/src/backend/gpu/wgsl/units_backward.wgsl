@@ -11,6 +11,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let i = index(group, local);
     if i < p.len {
         let u = units[i];
-        d[i] = d_scores[p.first + i / p.size] * values[p.toward + i % p.size] * (1.0 - u * u);
+        d[i] = d_scores[p.first + i / p.size] * values[p.toward + i % p.size] * (1.0 - u) * (1.0 + u);
     }
 }

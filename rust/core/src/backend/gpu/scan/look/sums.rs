@@ -28,7 +28,7 @@ fn unit(query: f32, key: f32) -> f32 {{
     return tanh_of(query + key);
 }}
 fn slope(v: f32, u: f32) -> f32 {{
-    return v * (1.0 - u * u);
+    return v * (1.0 - u) * (1.0 + u);
 }}"
     )
 }
