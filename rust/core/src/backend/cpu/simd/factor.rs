@@ -3,6 +3,7 @@
 use super::ops;
 use crate::float::Float;
 use std::array::from_fn;
+#[cfg(target_arch = "x86_64")]
 use std::mem::transmute_copy;
 use std::ops::Range;
 

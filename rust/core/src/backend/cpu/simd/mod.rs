@@ -68,6 +68,7 @@ pub(crate) trait Task<T: Float> {
 impl Isa {
     /// Every instruction set this processor has, slowest first.
     pub fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
         let mut all = vec![Self(Set::Portable)];
         #[cfg(target_arch = "x86_64")]
         {
