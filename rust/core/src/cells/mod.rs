@@ -6,9 +6,8 @@
 //! written once, generic over [`Lanes`]: one number in the reference, a vector register in the
 //! fast backend. Cells never allocate, spawn or know a backend.
 //!
-//! On the way back the factors that a shut gate or an empty memory makes tiny come last: on Intel's processors every
-//! product that is subnormal, or has such a factor, takes some 150 cycles. Only what would have to wait for a tanh
-//! does not.
+//! On the way back the factors that a shut gate or an empty memory makes tiny come last, where that costs no waiting
+//! and no more products: on Intel's processors each that is subnormal, or has such a factor, takes some 150 cycles.
 
 mod activation;
 mod cell;

@@ -43,7 +43,7 @@ impl<T: Elementary> Packed<T> {
     }
 }
 
-/// Takes all groups through the panels; `left`: what one multiplies.
+/// Takes all groups through a piece of the panels before the next is read; `left`: what one multiplies.
 fn through<T: Elementary, F: Factor<T>>(
     panels: &Panels<F>,
     crew: Crew,
@@ -53,20 +53,8 @@ fn through<T: Elementary, F: Factor<T>>(
     left: impl for<'a> Fn(Left<'a, T>, &'a Room) -> Left<'a, F>,
 ) {
     if crew.is_team() {
-        on_all_threads(panels, crew, isa, start, all, left);
-    } else {
-        on_one_thread(panels, isa, start, all, left);
+        return dealt(panels, crew, isa, start, all, left);
     }
-}
-
-/// The same on one thread, which takes all groups through a piece before the next is read.
-fn on_one_thread<T: Elementary, F: Factor<T>>(
-    panels: &Panels<F>,
-    isa: Isa,
-    start: Start<'_, T>,
-    all: &mut [Option<Back<'_, T>>],
-    left: impl for<'a> Fn(Left<'a, T>, &'a Room) -> Left<'a, F>,
-) {
     let of = all.iter().flatten().count();
     let Some(first) = all.iter().flatten().next().map(|back| Left { data: &[], ..left(back.a, back.room) })
     else {
@@ -85,7 +73,7 @@ fn on_one_thread<T: Elementary, F: Factor<T>>(
 }
 
 /// The same, the panels dealt to threads.
-fn on_all_threads<T: Elementary, F: Factor<T>>(
+fn dealt<T: Elementary, F: Factor<T>>(
     panels: &Panels<F>,
     crew: Crew,
     isa: Isa,
